@@ -1,0 +1,19 @@
+"""The one kind of error that is the user's to mend."""
+
+
+class UserError(Exception):
+    """Bad input or a bad setting; the command line prints it without a traceback and exits with 2.
+
+    Args:
+        found: what was found, and where (file, setting, value).
+        expected: what was expected instead.
+        fix: what the user can do about it.
+    """
+
+    def __init__(self, found: str, expected: str = "", fix: str = "") -> None:
+        lines = [found]
+        if expected:
+            lines.append(f"expected: {expected}")
+        if fix:
+            lines.append(f"to mend it: {fix}")
+        super().__init__("\n".join(lines))
