@@ -27,14 +27,34 @@ def simulate_images(count: int, seed: int, cache: Path) -> tuple[np.ndarray, lis
         return stored["images"], [str(text) for text in stored["captions"]]
 
 
-def pretrain(out: Path, work: Path, count: int = 6000, seed: int = 0) -> None:
-    """Pretrain the embedded base into the folder `out` (see `diffusion.pretrain` for the recipe).
+def measures(count: int, seed: int) -> np.ndarray:
+    """(N, 5) float: frequency, depth, gain, dynamic range and smoothing of the phantoms' probes."""
+    probes = [random_probe(seeding.numpy_generator(seed, "pretraining", i)) for i in range(count)]
+    return np.array([[p.frequency, p.depth, p.gain, p.dynamic_range, p.smoothing] for p in probes])
 
-    `work` holds the simulated images and the checkpoints: the same call continues an interrupted one.
+
+def pretrain(out: Path, work: Path, count: int = 6000, seed: int = 0) -> None:
+    """Pretrain the embedded base into `out/base` and the feature network into `out/features`.
+
+    The recipes stand in `diffusion.pretrain` and `evaluation.features`. `work` holds the simulated images and
+    the checkpoints: the same call continues an interrupted one.
     """
     from sonosynth.diffusion.pretrain import Recipe, pretrain
-    from sonosynth.diffusion.training import make_accelerator
+    from sonosynth.diffusion.training import Schedule, make_accelerator, train
+    from sonosynth.evaluation.features import features_loss, settle
 
     work.mkdir(parents=True, exist_ok=True)
     images, captions = simulate_images(count, seed, work / "phantoms.npz")
-    pretrain(images, captions, Recipe(), make_accelerator("bf16"), seed, work, out)
+    accelerator = make_accelerator("bf16")
+
+    kinds = np.arange(count) % len(KINDS)
+    network, loss_of = features_loss(images, kinds, measures(count, seed), accelerator, seed)
+    schedule = Schedule(steps=400, batch=32, learning_rate=2e-3, warmup=50, decay=True)
+    train(
+        "features", list(network.parameters()), loss_of, count, schedule,
+        accelerator=accelerator, seed=seed, checkpoint=work / "features.safetensors",
+    )  # fmt: skip
+    settle(network, images, accelerator)
+    network.cpu().save_pretrained(out / "features")
+
+    pretrain(images, captions, Recipe(), accelerator, seed, work, out / "base")

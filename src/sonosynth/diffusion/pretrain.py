@@ -143,7 +143,11 @@ def _tokenizer(prompts: list[str], folder: Path) -> CLIPTokenizer:
     fitted = Tokenizer(models.BPE(end_of_word_suffix="</w>", unk_token="<|endoftext|>"))
     fitted.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase()])
     fitted.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Punctuation(), pre_tokenizers.ByteLevel(False, use_regex=False)]
+        [
+            pre_tokenizers.WhitespaceSplit(),
+            pre_tokenizers.Punctuation(),
+            pre_tokenizers.ByteLevel(False, use_regex=False),
+        ]
     )
     fitted.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()

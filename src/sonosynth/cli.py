@@ -1,0 +1,140 @@
+"""The command line: one command per stage, no logic."""
+
+import json
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sonosynth.errors import UserError
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+CohortPath = Annotated[Path, typer.Argument(metavar="COHORT", help="Folder of class folders, or a CSV.")]
+RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")]
+Changes = Annotated[list[str], typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Change a setting.")]
+
+
+@app.callback()
+def sonosynth() -> None:
+    """Class-balancing synthetic ultrasound images, and whether they help."""
+
+
+@app.command()
+def demo(out: Annotated[Path, typer.Option(help="Where the run goes.")] = Path("sonosynth-demo")) -> None:
+    """The whole study on a simulated cohort and the embedded base: no input, no network, a few minutes."""
+    from sonosynth.demo import run_demo
+
+    run_demo(out)
+
+
+@app.command()
+def run(
+    cohort: CohortPath,
+    out: Annotated[Path, typer.Option(metavar="RUN", help="Where the run goes; the same folder resumes.")],
+    preset: Annotated[str, typer.Option(help="paper or quick.")] = "quick",
+    config: Annotated[Path | None, typer.Option(metavar="FILE", help="YAML file of settings.")] = None,
+    base: Annotated[str | None, typer.Option(metavar="embedded|DIR|HUB_ID", help="The model to adapt.")] = None,
+    change: Changes = [],  # noqa: B006 (typer copies it)
+) -> None:
+    """The whole study. The same command again resumes an interrupted one."""
+    from sonosynth import config as settings
+    from sonosynth.study import Study
+
+    changes = (*([f"base={json.dumps(base)}"] if base is not None else []), *change)
+    Study(cohort, out, settings.load(preset, config, changes)).everything()
+
+
+@app.command()
+def inspect(cohort: CohortPath, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """What is in a cohort, and which of its files can't be used."""
+    from sonosynth.cohort import read
+    from sonosynth.report.terminal import show_cohort
+
+    description = read(cohort).describe()
+    if as_json:
+        typer.echo(json.dumps(description, indent=1, ensure_ascii=False))
+    else:
+        show_cohort(description)
+
+
+@app.command()
+def adapt(run: RunPath) -> None:
+    """Learn the token and the LoRA of every model of a run."""
+    from sonosynth.study import Study
+
+    Study.reopen(run).adapt()
+
+
+@app.command()
+def synthesize(run: RunPath) -> None:
+    """Make the synthetic sets of a run."""
+    from sonosynth.study import Study
+
+    Study.reopen(run).synthesize()
+
+
+@app.command()
+def evaluate(run: RunPath) -> None:
+    """Predictions, scores and fidelity of a run."""
+    from sonosynth.study import Study
+
+    Study.reopen(run).evaluate()
+
+
+@app.command()
+def report(run: RunPath) -> None:
+    """The table, the grid and the page of a run."""
+    from sonosynth.study import Study
+
+    Study.reopen(run).report()
+
+
+@app.command()
+def phantoms(
+    out: Annotated[Path, typer.Option(help="A new folder.")],
+    count: Annotated[list[str], typer.Option(metavar="KIND=N", help="normal=133, benign=437 or malignant=210.")],
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same images.")] = 0,
+) -> None:
+    """Write a simulated cohort in BUSI layout, with masks."""
+    from sonosynth.phantom import write_cohort
+
+    counts = {}
+    for text in count:
+        kind, _, number = text.partition("=")
+        if not number.isdecimal():
+            raise UserError(f"--count {text}", "KIND=N, for example benign=437")
+        counts[kind] = int(number)
+    write_cohort(out, counts, seed)
+
+
+@app.command()
+def pretrain(
+    out: Annotated[Path, typer.Option(help="Where the embedded base and feature network go.")],
+    work: Annotated[Path, typer.Option(help="Simulated images and checkpoints; the same folder resumes.")],
+) -> None:
+    """Pretrain the weights that ship with the package, on simulated images (about 2 hours on 2 cores)."""
+    from sonosynth.pretraining import pretrain
+
+    pretrain(out, work)
+
+
+def main() -> None:
+    """Entry point: bad input exits with 2 and one message, an interruption with 130."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        app(standalone_mode=False)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except typer.Exit as error:
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        print("interrupted; the same command goes on from here", file=sys.stderr)
+        sys.exit(130)
+    except Exception as error:
+        if hasattr(error, "format_message"):  # a mistake in the command line itself
+            error.show()
+            sys.exit(2)
+        raise

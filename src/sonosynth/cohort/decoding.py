@@ -1,0 +1,85 @@
+"""Image files of any kind to 8-bit grey."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+EXTENSIONS = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif"}
+MAX_PIXELS = 100_000_000
+
+
+class Unusable(Exception):
+    """A file that can't be used as a grey image; the message says why."""
+
+
+def read_grey(path: Path) -> np.ndarray:
+    """(H, W) uint8 grey of an image file, upright.
+
+    Colour is weighted as ITU-R 601 luma; transparent pixels lie on black, the ground of ultrasound images;
+    16-bit files are scaled from their full range; the EXIF orientation is applied.
+
+    Raises:
+        Unusable: if the file is no image, is damaged, is animated or is too large.
+    """
+    try:
+        with Image.open(path) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise Unusable(f"is {image.width} x {image.height} pixels, more than {MAX_PIXELS:,} in all")
+            if getattr(image, "n_frames", 1) > 1:
+                raise Unusable(f"has {image.n_frames} frames; one picture is expected")
+            image.load()
+            return _to_grey(ImageOps.exif_transpose(image))
+    except Unusable:
+        raise
+    except UnidentifiedImageError:
+        reason = "is empty" if path.stat().st_size == 0 else "is not an image that Pillow can read"
+        raise Unusable(reason) from None
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise Unusable(f"can't be decoded ({error})") from None
+
+
+def _to_grey(image: Image.Image) -> np.ndarray:
+    if image.mode.startswith("I"):  # 16-bit, or 32-bit that holds 16-bit values
+        values = np.asarray(image).astype(np.int64)
+        if values.size and (values.min() < 0 or values.max() > 65535):
+            raise Unusable("has values outside 0 to 65535")
+        return np.round(values / 257).astype(np.uint8)
+    if image.mode == "F":
+        raise Unusable("has floating-point values, whose range is not known")
+    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        ground = Image.new("RGBA", image.size, (0, 0, 0, 255))
+        image = Image.alpha_composite(ground, image).convert("RGB")
+    elif image.mode not in ("L", "1", "RGB"):
+        image = image.convert("RGB")
+    return np.asarray(image.convert("L"))
+
+
+def read_mask(paths: list[Path], shape: tuple[int, int]) -> np.ndarray:
+    """(H, W) bool union of the masks of one image of size `shape`.
+
+    Raises:
+        Unusable: if a mask can't be read or has another size than its image.
+    """
+    union = np.zeros(shape, bool)
+    for path in paths:
+        mask = read_grey(path) > 127
+        if mask.shape != shape:
+            raise Unusable(f"mask {path.name} is {mask.shape[1]} x {mask.shape[0]}, its image {shape[1]} x {shape[0]}")
+        union |= mask
+    return union
+
+
+def to_square(image: np.ndarray, side: int) -> np.ndarray:
+    """(side, side) uint8: the whole image, resized with antialiasing (the paper resizes, it does not crop)."""
+    if image.shape == (side, side):
+        return image
+    return np.asarray(Image.fromarray(image).resize((side, side), Image.Resampling.BICUBIC))
+
+
+def resize(images: np.ndarray, side: int) -> np.ndarray:
+    """(N, side, side) uint8 of square images (N, H, H)."""
+    return (
+        np.stack([to_square(image, side) for image in images]) if len(images) else np.empty((0, side, side), np.uint8)
+    )

@@ -1,0 +1,124 @@
+"""Adaptation of a base to a cohort's training images: the token first, then the LoRA.
+
+Both minimise the error of the predicted noise (Ho et al., NeurIPS 2020, eq. 14; velocity where the base
+predicts that). Latents are encoded once, mirror images included; for the LoRA the prompts are, too.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import DDPMScheduler, StableDiffusionPipeline
+from torch import Tensor
+
+from sonosynth.diffusion import base as base_model
+from sonosynth.diffusion import lora as low_rank
+from sonosynth.diffusion import token as inversion
+from sonosynth.diffusion.latents import Latents, encode_images, encode_prompts, tokenize
+from sonosynth.diffusion.training import Schedule, make_accelerator, train
+
+
+@dataclass(frozen=True)
+class Examples:
+    """What a model is adapted to: images (N, H, W) uint8 and the prompt of each, without the token."""
+
+    images: np.ndarray
+    prompts: Sequence[str]
+
+
+def with_token(prompt: str, token: str) -> str:
+    """The prompt of a +ti model: the token is appended, in training and in inference."""
+    return f"{prompt} {token}"
+
+
+def learn_token(
+    folder: Path, examples: Examples, token: str, init: str, schedule: Schedule, precision: str, seed: int, work: Path,
+    out: Path,
+) -> tuple[list[float], dict[str, float]]:  # fmt: skip
+    """Textual inversion of `token` on the base in `folder`; writes the file `out`.
+
+    Returns the losses, and how far the vector moved: its norm before and after, the distance between the two
+    and the cosine of the angle.
+    """
+    accelerator = make_accelerator(precision, schedule.accumulation)
+    pipeline = base_model.load(folder, base_model.DTYPES[precision], accelerator.device)
+    latents = encode_images(pipeline.vae, examples.images)
+    new = inversion.add(pipeline, token, init)
+    prompts = [with_token(prompt, token) for prompt in examples.prompts]
+    inversion.check_present(pipeline, token, prompts)
+    tokens = tokenize(pipeline.tokenizer, prompts)
+    error = _noise_error(pipeline, latents)
+    before = new.vector.detach().clone()
+
+    def loss_of(indices: Tensor, generator: torch.Generator) -> Tensor:
+        return error(indices, encode_prompts(pipeline.text_encoder, tokens[indices]), generator)
+
+    with inversion.trained_in_place_of_its_row(pipeline, new):
+        losses = train(
+            f"token {token}", [new.vector], loss_of, len(prompts), schedule,
+            accelerator=accelerator, seed=seed, checkpoint=work / "token.safetensors",
+        )  # fmt: skip
+    inversion.save(new, out)
+    after = new.vector.detach()
+    return losses, {
+        "norm_before": float(before.norm()),
+        "norm_after": float(after.norm()),
+        "moved": float((after - before).norm()),
+        "cosine": float(torch.cosine_similarity(before, after, dim=0)),
+    }
+
+
+def learn_lora(
+    folder: Path, examples: Examples, token_file: Path | None, token: str, rank: int, schedule: Schedule,
+    precision: str, seed: int, work: Path, out: Path,
+) -> list[float]:  # fmt: skip
+    """LoRA on the base in `folder`, with the learned token in every prompt if `token_file` is given.
+
+    Writes `pytorch_lora_weights.safetensors` into the folder `out`; returns the losses.
+    """
+    accelerator = make_accelerator(precision, schedule.accumulation)
+    pipeline = base_model.load(folder, base_model.DTYPES[precision], accelerator.device)
+    prompts = list(examples.prompts)
+    if token_file:
+        inversion.load(pipeline, token, token_file)
+        prompts = [with_token(prompt, token) for prompt in prompts]
+        inversion.check_present(pipeline, token, prompts)
+    latents = encode_images(pipeline.vae, examples.images)
+    distinct = sorted(set(prompts))
+    with torch.no_grad():
+        embeddings = encode_prompts(pipeline.text_encoder, tokenize(pipeline.tokenizer, distinct))
+    rows = torch.tensor([distinct.index(prompt) for prompt in prompts])
+    error = _noise_error(pipeline, latents)
+    parameters = low_rank.attach(pipeline, rank, seed)
+
+    def loss_of(indices: Tensor, generator: torch.Generator) -> Tensor:
+        return error(indices, embeddings[rows[indices].to(embeddings.device)], generator)
+
+    losses = train(
+        "LoRA sd+ti" if token_file else "LoRA sd", parameters, loss_of, len(prompts), schedule,
+        accelerator=accelerator, seed=seed, checkpoint=work / "lora.safetensors",
+    )  # fmt: skip
+    low_rank.save(pipeline, out)
+    return losses
+
+
+class _noise_error:
+    """The denoising loss of a batch of latents under given prompt embeddings."""
+
+    def __init__(self, pipeline: StableDiffusionPipeline, latents: Latents) -> None:
+        self.unet, self.latents = pipeline.unet, latents
+        self.scheduler = DDPMScheduler.from_config(pipeline.scheduler.config)
+
+    def __call__(self, indices: Tensor, embeddings: Tensor, generator: torch.Generator) -> Tensor:
+        clean = self.latents.sample(indices, generator)
+        noise = torch.randn(clean.shape, generator=generator)
+        steps = self.scheduler.config.num_train_timesteps
+        times = torch.randint(0, steps, (len(clean),), generator=generator)
+        noisy = self.scheduler.add_noise(clean, noise, times)
+        velocity = self.scheduler.config.prediction_type == "v_prediction"
+        target = self.scheduler.get_velocity(clean, noise, times) if velocity else noise
+        device, dtype = self.unet.device, self.unet.dtype
+        predicted = self.unet(noisy.to(device, dtype), times.to(device), embeddings.to(dtype)).sample
+        return torch.nn.functional.mse_loss(predicted.float(), target.to(device))

@@ -1,0 +1,118 @@
+"""The model that is adapted: anything in Stable Diffusion 1.x diffusers format."""
+
+import json
+from importlib import resources
+from pathlib import Path
+
+import torch
+from diffusers import StableDiffusionPipeline
+from diffusers.utils import logging as diffusers_logging
+from transformers.utils import logging as transformers_logging
+
+from sonosynth.errors import UserError
+
+PARTS = ("vae", "unet", "text_encoder", "tokenizer", "scheduler")
+
+diffusers_logging.set_verbosity_error()
+diffusers_logging.disable_progress_bar()
+transformers_logging.set_verbosity_error()
+transformers_logging.disable_progress_bar()
+
+
+def find(base: str) -> Path:
+    """The folder of a base: "embedded", a folder, or a hub id (fetched or cached; safetensors only).
+
+    Raises:
+        UserError: if there is no such base or parts of it are missing.
+    """
+    if base == "embedded":
+        folder = Path(str(resources.files("sonosynth.diffusion").joinpath("embedded")))
+    elif Path(base).expanduser().exists() or base.startswith((".", "/", "~")):
+        folder = Path(base).expanduser()
+    else:
+        folder = _fetch(base)
+    if not (folder / "model_index.json").is_file():
+        raise UserError(
+            f"base {base}: {folder} holds no model_index.json",
+            "a folder in diffusers' Stable Diffusion format, or a hub id",
+            "convert a single-file checkpoint with diffusers' StableDiffusionPipeline.from_single_file and save it",
+        )
+    missing = [part for part in PARTS if not (folder / part).is_dir()]
+    for part in ("vae", "unet", "text_encoder"):
+        if part not in missing and not any((folder / part).glob("*.safetensors")):
+            missing.append(f"{part}/*.safetensors (pickled weights are refused: loading them can run code)")
+    if missing:
+        raise UserError(f"base {base}: {', '.join(missing)} missing in {folder}", f"the parts {', '.join(PARTS)}")
+    return folder
+
+
+def _fetch(hub_id: str) -> Path:
+    try:
+        return Path(
+            StableDiffusionPipeline.download(hub_id, use_safetensors=True, safety_checker=None, feature_extractor=None)
+        )
+    except Exception as error:
+        # The hub's client raises many kinds of errors; all of them mean that this base can't be had.
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise UserError(
+            f"base {hub_id}: can't be fetched from the hub ({reason})",
+            "embedded, a local folder, or the id of a hub repository with safetensors files",
+            "check the name and the network, or give a folder: --base DIR",
+        ) from None
+
+
+def load(folder: Path, dtype: torch.dtype, device: torch.device | str) -> StableDiffusionPipeline:
+    """The pipeline in `folder`, without safety checker, in evaluation mode and with frozen weights.
+
+    Raises:
+        UserError: if it is no Stable Diffusion 1.x model.
+    """
+    kind = json.loads((folder / "model_index.json").read_text(encoding="utf-8")).get("_class_name")
+    if kind != "StableDiffusionPipeline":
+        raise UserError(f"base {folder}: is a {kind}", "a StableDiffusionPipeline (Stable Diffusion 1.x)")
+    try:
+        pipeline = StableDiffusionPipeline.from_pretrained(
+            folder,
+            torch_dtype=dtype,
+            use_safetensors=True,
+            local_files_only=True,
+            safety_checker=None,
+            feature_extractor=None,
+            image_encoder=None,
+            requires_safety_checker=False,
+        )
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise UserError(f"base {folder}: can't be loaded ({str(error).strip().splitlines()[0]})") from None
+    for module in (pipeline.unet, pipeline.vae, pipeline.text_encoder):
+        module.requires_grad_(False).eval()
+    pipeline.to(device)
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def check_resolution(folder: Path, resolution: int) -> None:
+    """Raise UserError unless the VAE and the U-Net of the base can halve `resolution` as often as they do."""
+    halvings = 0
+    for part in ("vae", "unet"):
+        config = json.loads((folder / part / "config.json").read_text(encoding="utf-8"))
+        halvings += len(config["block_out_channels"]) - 1
+    multiple = 2**halvings
+    if resolution % multiple:
+        raise UserError(
+            f"resolution: {resolution}",
+            f"a multiple of {multiple} for this base",
+            f"resolution={max(multiple, round(resolution / multiple) * multiple)}",
+        )
+
+
+def choose_precision(setting: str) -> str:
+    """ "fp32", "bf16" or "fp16": "auto" is the fastest that the hardware supports without losing range."""
+    if setting != "auto":
+        return setting
+    if torch.cuda.is_available():
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+    native = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
+    return "bf16" if native() else "fp32"
+
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}

@@ -1,0 +1,47 @@
+"""Low-rank adaptation of the U-Net's attention projections (Hu et al., ICLR 2022), through peft."""
+
+from pathlib import Path
+
+import torch
+from diffusers import StableDiffusionPipeline
+from diffusers.utils import convert_state_dict_to_diffusers
+from peft import LoraConfig
+from peft.utils import get_peft_model_state_dict
+
+from sonosynth import seeding
+from sonosynth.errors import UserError
+
+FILE = "pytorch_lora_weights.safetensors"
+TARGETS = ["to_q", "to_k", "to_v", "to_out.0"]
+
+
+def attach(pipeline: StableDiffusionPipeline, rank: int, seed: int) -> list[torch.nn.Parameter]:
+    """Add an untrained LoRA (float32, zero effect) to the U-Net; return its parameters."""
+    config = LoraConfig(r=rank, lora_alpha=rank, init_lora_weights="gaussian", target_modules=TARGETS)
+    with torch.random.fork_rng():
+        torch.manual_seed(seeding.derive(seed, "lora"))
+        pipeline.unet.add_adapter(config)
+    parameters = [p for p in pipeline.unet.parameters() if p.requires_grad]
+    for parameter in parameters:
+        parameter.data = parameter.data.float()
+    return parameters
+
+
+def save(pipeline: StableDiffusionPipeline, folder: Path) -> None:
+    """Write `FILE` into `folder`, which diffusers' `load_lora_weights` reads."""
+    layers = convert_state_dict_to_diffusers(get_peft_model_state_dict(pipeline.unet))
+    layers = {name: value.detach().float().cpu().contiguous() for name, value in layers.items()}
+    StableDiffusionPipeline.save_lora_weights(folder, unet_lora_layers=layers, weight_name=FILE)
+
+
+def load(pipeline: StableDiffusionPipeline, folder: Path) -> None:
+    """Load the LoRA in `folder` with diffusers' own loader.
+
+    Raises:
+        UserError: if it was made for another base.
+    """
+    try:
+        pipeline.load_lora_weights(folder, weight_name=FILE, use_safetensors=True)
+    except (RuntimeError, ValueError, KeyError, OSError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(f"{folder / FILE}: does not fit the base ({reason})", "a LoRA of this study's base") from None

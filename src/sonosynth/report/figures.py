@@ -1,0 +1,59 @@
+"""Figures of a run."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+
+matplotlib.use("Agg")
+from matplotlib import pyplot as plt
+
+PER_CELL = 4
+
+
+def grid(sets: Mapping[str, tuple[Sequence[str], np.ndarray]], classes: Sequence[str], path: Path) -> None:
+    """Classes by sets, four images a cell, as the paper's Figure 2; written to `path` as PNG.
+
+    The images are spread evenly over each set, not chosen. Refined sets show the refined images of the ones
+    beside them.
+
+    Args:
+        sets: name of each set to the labels and images (N, H, W) uint8 of it.
+        classes: the rows.
+    """
+    figure, axes = plt.subplots(
+        len(classes), len(sets), figsize=(2.2 * len(sets) + 0.6, 2.2 * len(classes) + 0.5), squeeze=False, dpi=150
+    )
+    for column, (name, (labels, images)) in enumerate(sets.items()):
+        for row, label in enumerate(classes):
+            axis = axes[row, column]
+            rows = np.flatnonzero(np.asarray(labels) == label)
+            if len(rows):
+                chosen = rows[np.linspace(0, len(rows) - 1, min(PER_CELL, len(rows))).astype(int)]
+                axis.imshow(_mosaic(images[chosen]), cmap="gray", vmin=0, vmax=255)
+            else:
+                axis.text(0.5, 0.5, "none needed\nfor balance", ha="center", va="center", transform=axis.transAxes)
+            axis.set_xticks([])
+            axis.set_yticks([])
+            if row == 0:
+                axis.set_title(name, fontsize=10)
+            if column == 0:
+                axis.set_ylabel(label, fontsize=10)
+    figure.tight_layout(pad=0.6)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path)
+    plt.close(figure)
+
+
+def _mosaic(images: np.ndarray) -> np.ndarray:
+    """Up to four images (N, H, W) as one, two by two with white gaps, or a single one alone."""
+    if len(images) == 1:
+        return images[0]
+    height, width = images.shape[1:]
+    gap = max(1, width // 64)
+    canvas = np.full((2 * height + gap, 2 * width + gap), 255, np.uint8)
+    for i, image in enumerate(images):
+        y, x = (i // 2) * (height + gap), (i % 2) * (width + gap)
+        canvas[y : y + height, x : x + width] = image
+    return canvas

@@ -1,0 +1,50 @@
+"""The table of a run in the terminal."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from sonosynth.report.page import COLUMNS, distances, verdict
+
+
+def show(table: pd.DataFrame, fidelity: pd.DataFrame, facts: Mapping[str, str]) -> None:
+    """Print the ablation table, what it was measured on, and one sentence that reads it."""
+    console = Console(width=None)
+    shown = Table(*COLUMNS.values(), title="Ablation")
+    beside = distances(fidelity)
+    for row in table.to_dict("records"):
+        cells = [str(row["arm"]), str(row["n_train"])]
+        cells += [f"{row[name]:.3f}" for name in list(COLUMNS)[2:-1]]
+        shown.add_row(*(escape(cell) for cell in cells), beside.get(str(row["arm"]), "–"))
+    console.print(shown)
+    for name, value in facts.items():
+        console.print(f"{name}: {escape(value)}", highlight=False, soft_wrap=True)
+    console.print(escape(verdict(table)), highlight=False, soft_wrap=True)
+
+
+def show_cohort(description: Mapping[str, Any]) -> None:
+    """Print what `sonosynth inspect` found."""
+    console = Console()
+    shown = Table("class", "images", "with mask", "mean lesion share", title=f"{description['images']} images")
+    for label, count in description["classes"].items():
+        share = description["lesion_share"].get(label)
+        masks = str(description["masks"].get(label, 0))
+        shown.add_row(escape(label), str(count), masks, "–" if share is None else f"{share:.1%}")
+    console.print(shown)
+    (w, width), (h, height) = description["width"], description["height"]
+    console.print(f"sizes: {w} to {width} x {h} to {height} pixels; stored as {_listed(description['modes'])}")
+    if description["groups"]:
+        console.print(f"groups: {description['groups']}")
+    for title, groups in (("exact copies", "exact_copies"), ("copies with different labels", "label_conflicts")):
+        for ids in description[groups]:
+            console.print(f"{title}: {escape(', '.join(ids))}", soft_wrap=True, highlight=False)
+    for name, reason in description["unusable"].items():
+        console.print(f"can't be used: {escape(name)} {escape(reason)}", soft_wrap=True, highlight=False)
+
+
+def _listed(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} ({count})" for name, count in counts.items())

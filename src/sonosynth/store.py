@@ -1,0 +1,102 @@
+"""Artefacts on disk: a stage publishes its files whole, remembers what they were made from, and is not run again.
+
+A stage's key is a digest of its settings and of the content of the artefacts it reads. The record of a
+finished stage (`.stages/<name>.json` in the run) holds that key. A stage works in `.work/`, where what it has
+done so far survives an interruption, and its outputs are moved into place when all of them are there.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from sonosynth import progress
+
+
+def sha256(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def digest(*paths: Path) -> str:
+    """One digest of the names and contents of files, and of all files below folders."""
+    total = hashlib.sha256()
+    for path in paths:
+        files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+        for file in files:
+            total.update(f"{file.relative_to(path.parent).as_posix()}\0{sha256(file)}\n".encode())
+    return total.hexdigest()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(text, encoding="utf-8", newline="\n")
+    os.replace(partial, path)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a JSON file whole or not at all."""
+    write_text(path, json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+
+
+class Run:
+    """The folder of a study."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def stage(
+        self,
+        name: str,
+        inputs: dict[str, Any],
+        outputs: Sequence[str],
+        make: Callable[[Path], None],
+        quiet: bool = False,
+    ) -> bool:
+        """Run a stage unless it is finished for the same inputs; return whether it ran.
+
+        Args:
+            name: of the stage, unique in the run.
+            inputs: everything that the outputs depend on, as JSON values.
+            outputs: files and folders, relative to the run.
+            make: writes the outputs below the folder it is given, the same one when an interrupted stage
+                goes on. What it writes elsewhere in that folder is dropped.
+            quiet: don't say that the stage was finished before.
+        """
+        key = hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
+        record = self.root / ".stages" / f"{name}.json"
+        if self._finished(record, key, outputs):
+            if not quiet:
+                progress.say(f"{name}: done before, kept")
+            return False
+        working = self.root / ".work"
+        work = working / f"{name}-{key[:12]}"
+        work.mkdir(parents=True, exist_ok=True)
+        make(work)
+
+        record.unlink(missing_ok=True)
+        for output in outputs:
+            final, old = self.root / output, working / "replaced"
+            final.parent.mkdir(parents=True, exist_ok=True)
+            if final.is_dir():  # a folder can't be replaced in one step: move the old one away first
+                shutil.rmtree(old, ignore_errors=True)
+                final.rename(old)
+            os.replace(work / output, final)
+            shutil.rmtree(old, ignore_errors=True)
+        write_json(record, {"key": key, "inputs": inputs, "outputs": list(outputs)})
+        for stale in working.glob(f"{name}-????????????"):
+            shutil.rmtree(stale)
+        if not any(working.iterdir()):
+            working.rmdir()
+        return True
+
+    def _finished(self, record: Path, key: str, outputs: Sequence[str]) -> bool:
+        if not record.exists() or not all((self.root / output).exists() for output in outputs):
+            return False
+        return bool(json.loads(record.read_text(encoding="utf-8"))["key"] == key)
