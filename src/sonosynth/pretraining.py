@@ -39,7 +39,7 @@ def pretrain(out: Path, work: Path, count: int = 6000, seed: int = 0) -> None:
     The recipes stand in `diffusion.pretrain` and `evaluation.features`. `work` holds the simulated images and
     the checkpoints: the same call continues an interrupted one.
     """
-    from sonosynth.diffusion.pretrain import Recipe, pretrain
+    from sonosynth.diffusion.pretrain import pretrain
     from sonosynth.diffusion.training import Schedule, make_accelerator, train
     from sonosynth.evaluation.features import features_loss, settle
 
@@ -57,4 +57,4 @@ def pretrain(out: Path, work: Path, count: int = 6000, seed: int = 0) -> None:
     settle(network, images, accelerator)
     network.cpu().save_pretrained(out / "features")
 
-    pretrain(images, captions, Recipe(), accelerator, seed, work, out / "base")
+    pretrain(images, captions, accelerator, seed, work, out / "base")

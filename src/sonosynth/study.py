@@ -383,6 +383,8 @@ class Study:
         s, name = self.settings, f"{model}+img2img"
         inputs = {
             **self._set_inputs(model, needed),
+            # At least one step has to fall into the last `strength` share of them.
+            "steps": max(s.synthesis.steps, math.ceil(1 / s.refine.strength)),
             "source": store.digest(self.run.root / "synthetic" / model),
             "refine": s.refine.model_dump(),
         }
@@ -398,7 +400,7 @@ class Study:
 
             def refine(chosen: list[synthesis.Request]) -> np.ndarray:
                 return sampler.refine(  # type: ignore[no-any-return]
-                    start(chosen), [r.prompt for r in chosen], [r.seed for r in chosen], s.synthesis.steps,
+                    start(chosen), [r.prompt for r in chosen], [r.seed for r in chosen], inputs["steps"],
                     s.synthesis.guidance, s.refine.strength,
                 )  # fmt: skip
 

@@ -13,9 +13,7 @@ from sonosynth.errors import UserError
 
 PARTS = ("vae", "unet", "text_encoder", "tokenizer", "scheduler")
 
-diffusers_logging.set_verbosity_error()
 diffusers_logging.disable_progress_bar()
-transformers_logging.set_verbosity_error()
 transformers_logging.disable_progress_bar()
 
 
@@ -73,7 +71,7 @@ def load(folder: Path, dtype: torch.dtype, device: torch.device | str) -> Stable
     try:
         pipeline = StableDiffusionPipeline.from_pretrained(
             folder,
-            torch_dtype=dtype,
+            dtype=dtype,
             use_safetensors=True,
             local_files_only=True,
             safety_checker=None,

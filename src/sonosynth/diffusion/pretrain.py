@@ -6,7 +6,6 @@ trained from scratch on simulated images only. Run it with `sonosynth pretrain -
 """
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -35,16 +34,13 @@ prostate bladder gallbladder pancreas spleen uterus healthy abnormal cancer dise
 class type patient medical grey gray scale black white noisy clear sharp blurred small large round oval irregular"""
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """How long each part trains. The defaults finish within 2 hours on 2 cores."""
-
-    vae: Schedule = Schedule(steps=450, batch=16, learning_rate=1e-3, warmup=50, decay=True)
-    unet: Schedule = Schedule(steps=3000, batch=16, learning_rate=5e-4, warmup=100, decay=True)
+# How long each part trains: within 2 hours on 2 cores.
+VAE = Schedule(steps=450, batch=16, learning_rate=1e-3, warmup=50, decay=True)
+UNET = Schedule(steps=3000, batch=16, learning_rate=5e-4, warmup=100, decay=True)
 
 
 def pretrain(
-    images: np.ndarray, prompts: list[str], recipe: Recipe, accelerator: Accelerator, seed: int, work: Path, out: Path
+    images: np.ndarray, prompts: list[str], accelerator: Accelerator, seed: int, work: Path, out: Path
 ) -> None:
     """Train the embedded base and save it, half precision, as a Stable Diffusion folder `out`.
 
@@ -58,7 +54,7 @@ def pretrain(
     device = accelerator.device
 
     vae.to(device)
-    _train_vae(vae, images, recipe.vae, accelerator, seed, work / "vae.safetensors")
+    _train_vae(vae, images, VAE, accelerator, seed, work / "vae.safetensors")
     latents = _latents(vae, images, accelerator, work / "latents.safetensors")
     scale = float(1 / latents.std())
     vae.register_to_config(scaling_factor=scale)
@@ -88,7 +84,7 @@ def pretrain(
 
     parameters = [*unet.parameters(), *text_encoder.parameters()]
     train(
-        "U-Net", parameters, loss_of, len(images), recipe.unet,
+        "U-Net", parameters, loss_of, len(images), UNET,
         accelerator=accelerator, seed=seed, checkpoint=work / "unet.safetensors",
     )  # fmt: skip
     for module in (vae, unet, text_encoder):

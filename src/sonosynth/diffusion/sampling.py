@@ -63,10 +63,9 @@ class Sampler:
 
         Runs the last `strength` share of `steps`. Returns (N, H, W) uint8 grey.
         """
-        if isinstance(start, Tensor):
-            source = start  # diffusers takes what has the latent's channels for latents
-        else:
-            source = [Image.fromarray(image).convert("RGB") for image in start]
+        # diffusers takes what has the latent's channels for latents
+        pictures = not isinstance(start, Tensor)
+        source = [Image.fromarray(image).convert("RGB") for image in start] if pictures else start
         latents = self.refiner(
             **self._embedded(prompts),
             image=source,

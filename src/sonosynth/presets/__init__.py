@@ -1,0 +1,1 @@
+"""Settings of whole studies, as YAML."""

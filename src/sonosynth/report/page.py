@@ -53,7 +53,7 @@ def verdict(table: pd.DataFrame) -> str:
     seeds = int(real["seeds"])
     spread = f"; accuracies of one arm differ between seeds by {real['accuracy_sd']:.3f} (sd)" if seeds > 1 else ""
     return (
-        f"Best synthetic arm by accuracy: {best['arm']}, {gain:+.3f} against real images alone, which is {gain * n:+.1f}"
-        f" of {n} validation images, mean of {seeds} seed(s){spread}. The best of several arms is picked after the"
-        " fact and no significance test was made: this is no evidence of a difference by itself."
+        f"Best synthetic arm by accuracy: {best['arm']}, {gain:+.3f} against real images alone, which is"
+        f" {gain * n:+.1f} of {n} validation images, mean of {seeds} seed(s){spread}. The best of several arms is picked"
+        " after the fact and no significance test was made: this is no evidence of a difference by itself."
     )

@@ -1,0 +1,95 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from sonosynth.cohort.decoding import Unusable, read_grey, read_mask, resize
+
+RAMP = np.arange(256, dtype=np.uint8).reshape(16, 16)
+
+
+def saved(tmp_path, image, name="x.png", **options):
+    image.save(tmp_path / name, **options)
+    return read_grey(tmp_path / name)
+
+
+def test_grey_is_kept(tmp_path):
+    assert np.array_equal(saved(tmp_path, Image.fromarray(RAMP)), RAMP)
+
+
+def test_sixteen_bits_are_scaled_not_clipped(tmp_path):
+    assert np.array_equal(saved(tmp_path, Image.fromarray(RAMP.astype(np.uint16) * 257)), RAMP)
+    assert np.array_equal(saved(tmp_path, Image.fromarray(RAMP.astype(np.uint16) * 257), "x.tif"), RAMP)
+
+
+def test_colour_of_grey_is_grey(tmp_path):
+    rgb = Image.fromarray(RAMP).convert("RGB")
+    assert np.array_equal(saved(tmp_path, rgb), RAMP)
+    assert np.array_equal(saved(tmp_path, rgb.convert("CMYK"), "x.tif"), RAMP)
+
+
+def test_colour_is_weighted_as_luma(tmp_path):
+    green = Image.new("RGB", (4, 4), (0, 255, 0))
+    assert saved(tmp_path, green)[0, 0] == round(0.587 * 255)
+
+
+def test_palette_is_looked_up(tmp_path):
+    image = Image.fromarray(255 - RAMP, mode="P")
+    image.putpalette([value for level in range(255, -1, -1) for value in (level, level, level)])
+    assert np.array_equal(saved(tmp_path, image), RAMP)
+
+
+def test_transparent_pixels_are_black(tmp_path):
+    alpha = np.where(np.arange(256).reshape(16, 16) < 128, 0, 255).astype(np.uint8)
+    image = Image.fromarray(np.full((16, 16), 200, np.uint8)).convert("RGBA")
+    image.putalpha(Image.fromarray(alpha))
+    assert np.array_equal(saved(tmp_path, image), np.where(alpha, 200, 0))
+    assert np.array_equal(saved(tmp_path, image.convert("LA")), np.where(alpha, 200, 0))
+
+
+def test_exif_orientation_is_applied(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # stored rotated: shown, it is turned 90 degrees clockwise
+    wide = Image.fromarray(RAMP[:8])
+    assert np.array_equal(saved(tmp_path, wide, exif=exif), np.rot90(RAMP[:8], -1))
+
+
+def test_one_bit_images_are_black_and_white(tmp_path):
+    assert set(np.unique(saved(tmp_path, Image.fromarray(RAMP > 99)))) == {0, 255}
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"), [(b"", "is empty"), (b"hello", "is not an image"), (None, "can't be decoded")]
+)
+def test_broken_files_are_named(tmp_path, content, reason):
+    path = tmp_path / "x.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64), np.uint8)).save(path)
+    path.write_bytes(path.read_bytes()[:600] if content is None else content)
+    with pytest.raises(Unusable, match=reason):
+        read_grey(path)
+
+
+def test_animations_and_floats_are_refused(tmp_path):
+    frames = [Image.new("L", (8, 8), level) for level in (0, 200)]
+    with pytest.raises(Unusable, match="2 frames"):
+        saved(tmp_path, frames[0], "x.gif", save_all=True, append_images=frames[1:])
+    with pytest.raises(Unusable, match="floating-point"):
+        saved(tmp_path, Image.fromarray(np.ones((8, 8), np.float32)), "x.tif")
+
+
+def test_masks_are_merged_and_must_fit(tmp_path):
+    first, second = np.zeros((2, 8, 6), bool)
+    first[0], second[:, 5] = True, True
+    Image.fromarray(first).save(tmp_path / "a.png")
+    Image.fromarray(second).save(tmp_path / "b.png")
+    assert np.array_equal(read_mask([tmp_path / "a.png", tmp_path / "b.png"], (8, 6)), first | second)
+    with pytest.raises(Unusable, match=r"a.png is 6 x 8, its image 8 x 8"):
+        read_mask([tmp_path / "a.png"], (8, 8))
+
+
+def test_resizing_keeps_the_whole_image_and_its_level():
+    image = np.zeros((1, 64, 64), np.uint8)
+    image[:, :, 32:] = 255
+    small = resize(image, 16)
+    assert small.shape == (1, 16, 16)
+    assert small.mean() == pytest.approx(127.5, abs=2)
+    assert resize(np.empty((0, 4, 4), np.uint8), 8).shape == (0, 8, 8)

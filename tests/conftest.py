@@ -1,0 +1,73 @@
+import os
+import shutil
+from importlib import resources
+from pathlib import Path
+
+import pytest
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+import torch
+from diffusers import AutoencoderKL, PNDMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+from sonosynth.phantom import write_cohort
+
+BUSI = Path(__file__).parents[2] / "shared" / "data" / "busi"
+
+
+@pytest.fixture(autouse=True)
+def _few_threads():
+    torch.set_num_threads(2)
+
+
+@pytest.fixture(scope="session")
+def tiny_base(tmp_path_factory) -> Path:
+    """A Stable Diffusion 1.x folder with random weights: 32 x 32 images, 8 x 8 latents."""
+    folder = tmp_path_factory.mktemp("tiny") / "base"
+    torch.manual_seed(0)
+    embedded = Path(str(resources.files("sonosynth.diffusion"))) / "embedded"
+    tokenizer = CLIPTokenizer.from_pretrained(embedded / "tokenizer")
+    text = CLIPTextConfig(
+        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, projection_dim=32, num_hidden_layers=1,
+        num_attention_heads=2, bos_token_id=0, eos_token_id=1, pad_token_id=1,
+    )  # fmt: skip
+    vae = AutoencoderKL(
+        down_block_types=("DownEncoderBlock2D",) * 3, up_block_types=("UpDecoderBlock2D",) * 3,
+        block_out_channels=(8, 8, 8), layers_per_block=1, norm_num_groups=4, sample_size=32,
+    )  # fmt: skip
+    unet = UNet2DConditionModel(
+        sample_size=8, block_out_channels=(16, 16), layers_per_block=1, cross_attention_dim=32, attention_head_dim=2,
+        norm_num_groups=4, down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
+    )  # fmt: skip
+    scheduler = PNDMScheduler(
+        beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", skip_prk_steps=True, steps_offset=1
+    )
+    pipeline = StableDiffusionPipeline(
+        vae=vae, text_encoder=CLIPTextModel(text), tokenizer=tokenizer, unet=unet, scheduler=scheduler,
+        safety_checker=None, feature_extractor=None, requires_safety_checker=False,
+    )  # fmt: skip
+    pipeline.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def phantoms(tmp_path_factory) -> Path:
+    """A simulated cohort in BUSI layout: 5 normal, 11 benign, 7 malignant."""
+    folder = tmp_path_factory.mktemp("phantoms") / "cohort"
+    write_cohort(folder, {"normal": 5, "benign": 11, "malignant": 7}, seed=3, size=48)
+    return folder
+
+
+@pytest.fixture
+def cohort_folder(phantoms, tmp_path) -> Path:
+    """A copy of the simulated cohort that a test may change."""
+    return Path(shutil.copytree(phantoms, tmp_path / "cohort"))
+
+
+@pytest.fixture(scope="session")
+def busi() -> Path:
+    if not BUSI.is_dir():
+        pytest.skip(f"the BUSI images are not at {BUSI}")
+    return BUSI

@@ -1,0 +1,156 @@
+"""The adapters: what they change, and that plain diffusers makes the same images with them."""
+
+import numpy as np
+import pytest
+import torch
+from diffusers import StableDiffusionImg2ImgPipeline, StableDiffusionPipeline
+from PIL import Image
+from safetensors.torch import load_file
+
+from sonosynth.diffusion import base, token
+from sonosynth.diffusion.adapt import Examples, learn_lora, learn_token, with_token
+from sonosynth.diffusion.latents import encode_images, to_grey, to_tensor, tokenize
+from sonosynth.diffusion.sampling import Sampler
+from sonosynth.diffusion.training import Schedule
+from sonosynth.errors import UserError
+
+TOKEN = "<ultrasound>"
+PROMPTS = ["ultrasound image of a benign breast lesion", "ultrasound image of a malignant breast lesion"]
+
+
+@pytest.fixture(scope="module")
+def adapted(tiny_base, tmp_path_factory):
+    """A token and a LoRA, trained a few steps at a high rate so that they show."""
+    folder = tmp_path_factory.mktemp("adapter")
+    images = np.random.default_rng(0).integers(0, 255, (6, 32, 32), np.uint8)
+    examples = Examples(images, [PROMPTS[i % 2] for i in range(6)])
+    losses, movement = learn_token(
+        tiny_base, examples, TOKEN, "ultrasound", Schedule(5, 2, 0.05, weight_decay=0), "fp32", 0, folder / "w",
+        folder / "learned_embeds.safetensors",
+    )  # fmt: skip
+    assert len(losses) == 5
+    lora_losses = learn_lora(
+        tiny_base, examples, folder / "learned_embeds.safetensors", TOKEN, 4, Schedule(8, 2, 0.02), "fp32", 0,
+        folder / "w", folder,
+    )  # fmt: skip
+    assert len(lora_losses) == 8
+    return folder, movement
+
+
+def test_only_the_tokens_row_is_learned_and_its_movement_is_told(tiny_base, adapted):
+    folder, movement = adapted
+    plain = base.load(tiny_base, torch.float32, "cpu")
+    start = plain.text_encoder.get_input_embeddings().weight[
+        plain.tokenizer("ultrasound", add_special_tokens=False)["input_ids"]
+    ].mean(dim=0)  # fmt: skip
+    before = plain.text_encoder.get_input_embeddings().weight.clone()
+    learned = load_file(folder / "learned_embeds.safetensors")[TOKEN][0]
+    assert movement["moved"] == pytest.approx(float((learned - start).norm()), rel=1e-5)
+    assert movement["moved"] > 0.01
+    token.load(plain, TOKEN, folder / "learned_embeds.safetensors")
+    after = plain.text_encoder.get_input_embeddings().weight
+    assert torch.equal(after[: len(before)], before)
+    assert torch.equal(after[-1], learned)
+
+
+def test_training_reaches_the_token_and_nothing_else(tiny_base):
+    pipeline = base.load(tiny_base, torch.float32, "cpu")
+    new = token.add(pipeline, TOKEN, "ultrasound image")
+    ids = tokenize(pipeline.tokenizer, [with_token(PROMPTS[0], TOKEN), PROMPTS[0]])
+    with token.trained_in_place_of_its_row(pipeline, new):
+        new.vector.data += 1
+        outputs = pipeline.text_encoder(ids)[0]
+        outputs.sum().backward()
+    assert new.vector.grad.abs().sum() > 0
+    assert not any(p.requires_grad for p in pipeline.text_encoder.parameters())
+    unchanged = pipeline.text_encoder(ids)[0]
+    assert not torch.allclose(outputs[0], unchanged[0])
+    assert torch.equal(outputs[1], unchanged[1])
+
+
+def test_text_to_image_equals_plain_diffusers(tiny_base, adapted):
+    folder, _ = adapted
+    sampler = Sampler(tiny_base, folder, TOKEN, "fp32", 32)
+    prompts = [with_token(prompt, TOKEN) for prompt in PROMPTS]
+    ours, _ = sampler.generate(prompts, [11, 12], steps=4, guidance=5.0)
+
+    plain = StableDiffusionPipeline.from_pretrained(tiny_base, safety_checker=None)
+    plain.load_textual_inversion(folder / "learned_embeds.safetensors")
+    plain.load_lora_weights(folder)
+    for prompt, seed, image in zip(prompts, (11, 12), ours, strict=True):
+        theirs = plain(
+            prompt, num_inference_steps=4, guidance_scale=5.0, height=32, width=32,
+            generator=torch.Generator().manual_seed(seed),
+        ).images[0]  # fmt: skip
+        assert np.abs(image.astype(int) - np.asarray(theirs.convert("L"))).max() <= 1
+
+
+@pytest.mark.parametrize("start", ["pixels", "latent"])
+def test_refinement_equals_plain_diffusers(tiny_base, adapted, start):
+    folder, _ = adapted
+    sampler = Sampler(tiny_base, folder, TOKEN, "fp32", 32)
+    prompt = with_token(PROMPTS[1], TOKEN)
+    images, latents = sampler.generate([prompt] * 2, [1, 2], steps=4, guidance=3.0)
+    source = images if start == "pixels" else sampler.stack(list(latents))
+    ours = sampler.refine(source, [prompt] * 2, [3, 4], steps=6, guidance=3.0, strength=0.5)
+    assert not np.array_equal(ours, images)
+
+    plain = StableDiffusionImg2ImgPipeline.from_pretrained(tiny_base, safety_checker=None)
+    plain.load_textual_inversion(folder / "learned_embeds.safetensors")
+    plain.load_lora_weights(folder)
+    picture = Image.fromarray(images[1]).convert("RGB") if start == "pixels" else latents[1:]
+    theirs = plain(
+        prompt, image=picture, strength=0.5, num_inference_steps=6, guidance_scale=3.0,
+        generator=torch.Generator().manual_seed(4),
+    ).images[0]  # fmt: skip
+    assert np.abs(ours[1].astype(int) - np.asarray(theirs.convert("L"))).max() <= 1
+
+
+def test_an_image_does_not_depend_on_its_batch(tiny_base, adapted):
+    sampler = Sampler(tiny_base, adapted[0], TOKEN, "fp32", 32)
+    prompt = with_token(PROMPTS[0], TOKEN)
+    together, _ = sampler.generate([prompt] * 3, [5, 6, 7], steps=3, guidance=3.0)
+    alone, _ = sampler.generate([prompt], [6], steps=3, guidance=3.0)
+    assert np.abs(together[1].astype(int) - alone[0]).max() <= 1
+    assert np.abs(together[1].astype(int) - together[2]).mean() > 1
+
+
+def test_a_prompt_without_the_token_is_refused(tiny_base, adapted):
+    sampler = Sampler(tiny_base, adapted[0], TOKEN, "fp32", 32)
+    with pytest.raises(RuntimeError, match="does not reach the text encoder"):
+        sampler.generate([PROMPTS[0]], [1], steps=2, guidance=3.0)
+
+
+def test_prompts_that_would_be_cut_are_refused(tiny_base):
+    pipeline = base.load(tiny_base, torch.float32, "cpu")
+    with pytest.raises(UserError, match="has 82 tokens"):
+        tokenize(pipeline.tokenizer, ["image " * 80])
+
+
+def test_an_adapter_of_another_base_is_refused(adapted, tiny_base, tmp_path):
+    other = StableDiffusionPipeline.from_pretrained(tiny_base, safety_checker=None)
+    config = dict(other.unet.config) | {"cross_attention_dim": 48}
+    other.unet = type(other.unet).from_config(config)
+    other.save_pretrained(tmp_path / "other")
+    with pytest.raises(UserError, match="does not fit the base"):
+        Sampler(tmp_path / "other", adapted[0], TOKEN, "fp32", 32)
+
+
+def test_latents_are_the_posterior_of_images_and_mirror_images(tiny_base):
+    pipeline = base.load(tiny_base, torch.float32, "cpu")
+    images = np.random.default_rng(0).integers(0, 255, (3, 32, 32), np.uint8)
+    latents = encode_images(pipeline.vae, images, batch=2)
+    posterior = pipeline.vae.encode(to_tensor(images[:, :, ::-1].copy())).latent_dist
+    scale = pipeline.vae.config.scaling_factor
+    assert torch.allclose(latents.mean[3:], posterior.mean * scale, atol=1e-5)
+    assert torch.allclose(latents.deviation[3:], posterior.std * scale, atol=1e-5)
+    draws = torch.stack([latents.sample(torch.tensor([1]), torch.Generator().manual_seed(s))[0] for s in range(400)])
+    middle = (latents.mean[1] + latents.mean[4]) / 2
+    assert torch.allclose(draws.mean(dim=0), middle, atol=0.25)
+
+
+def test_grey_is_pillows(tiny_base):
+    decoded = torch.rand(2, 3, 9, 7) * 2.4 - 1.2
+    rgb = ((decoded / 2 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
+    expected = np.stack([np.asarray(Image.fromarray(image).convert("L")) for image in rgb])
+    assert np.array_equal(to_grey(decoded), expected)
