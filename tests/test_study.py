@@ -88,7 +88,9 @@ def test_the_same_study_again_does_no_work(finished, tiny_base, phantoms, monkey
     monkeypatch.setattr("sonosynth.evaluation.classifier.predict", no_work)
     Study(phantoms, finished, settings(tiny_base)).everything()
     after = snapshot(finished)
-    assert {k: v for k, v in after.items() if k != "study.yaml"} == {k: v for k, v in before.items() if k != "study.yaml"}
+    assert {k: v for k, v in after.items() if k != "study.yaml"} == {
+        k: v for k, v in before.items() if k != "study.yaml"
+    }
 
 
 def test_a_changed_setting_reruns_what_depends_on_it(copy, tiny_base, phantoms):

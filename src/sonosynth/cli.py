@@ -137,7 +137,8 @@ def main() -> None:
         print("interrupted; the same command goes on from here", file=sys.stderr)
         sys.exit(130)
     except Exception as error:
-        if hasattr(error, "format_message"):  # a mistake in the command line itself
-            error.show()
-            sys.exit(2)
-        raise
+        show = getattr(error, "show", None)  # a mistake in the command line itself, whose class typer hides
+        if show is None:
+            raise
+        show()
+        sys.exit(2)

@@ -227,7 +227,7 @@ def _parse(change: str) -> dict[str, Any]:
             pass
     for part in reversed(name.split(".")):
         value = {part: value}
-    return value  # type: ignore[no-any-return]
+    return value
 
 
 def _merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:

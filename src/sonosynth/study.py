@@ -5,7 +5,7 @@ another is handed over here. Here, too, stands the firewall: what a validation i
 """
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -23,6 +23,7 @@ from sonosynth.errors import UserError
 
 MODELS = ("sd", "sd+ti")
 SETS = ("sd", "sd+img2img", "sd+ti", "sd+ti+img2img")
+LATENTS = ".parts/latents/training.safetensors"
 ARMS = ("real", *(f"real+{name}" for name in SETS))
 PACKAGES = ("sonosynth", "torch", "diffusers", "transformers", "peft", "accelerate", "numpy", "scikit-learn", "pillow")
 
@@ -71,9 +72,9 @@ class Study:
         from sonosynth.evaluation import classifier
 
         s = self.settings
+        found = cohort.read(self.path)
         base.check_resolution(self.base_folder, s.resolution)
         classifier.check_model(s.classifier.model)
-        found = cohort.read(self.path)
         contents = zip((x.id for x in found.sources), found.labels, found.sha256, strict=True)
         masks = [[(m.name, store.sha256(m)) for m in x.masks] for x in found.sources]
         inputs = {
@@ -106,6 +107,7 @@ class Study:
 
     def adapt(self) -> None:
         """Token and LoRA: adapters/<model>/."""
+        self._encode()
         for model in MODELS:
             self._adapt(model)
 
@@ -253,28 +255,48 @@ class Study:
         self._firewall(about["images"], str(folder))
         return about
 
+    def _encode(self) -> None:
+        from sonosynth.diffusion import adapt
+
+        hashes = list(self._rows(TRAIN)["sha256"])
+        self._firewall(hashes, "cohort.csv")
+        inputs = {
+            "base": self.base_digest,
+            "precision": self.precision,
+            "resolution": self.settings.resolution,
+            "images": hashes,
+        }
+
+        def make(work: Path) -> None:
+            (work / LATENTS).parent.mkdir(parents=True, exist_ok=True)
+            adapt.encode(
+                self.base_folder, self._images(TRAIN, self.settings.resolution), self.precision, work / LATENTS
+            )
+
+        self.run.stage("latents", inputs, [LATENTS], make)
+
     def _adapt(self, model: str) -> None:
         from sonosynth.diffusion import adapt
+        from sonosynth.diffusion.latents import Latents
         from sonosynth.diffusion.training import Schedule
 
         s, train = self.settings, self._rows(TRAIN)
         prompts = [s.prompts.of(label) for label in train["label"]]
         hashes = list(train["sha256"])
-        self._firewall(hashes, "cohort.csv")
         has_token = model.endswith("+ti")
         common = {
             "base": self.base_digest,
             "precision": self.precision,
-            "resolution": s.resolution,
+            "latents": store.digest(self.run.root / LATENTS),
             "seed": s.seed,
-            "images": sorted(zip(hashes, prompts, strict=True)),
+            "images": list(zip(hashes, prompts, strict=True)),
         }
         folder = f"adapters/{model}"
         token_inputs = {**common, "token": s.token.model_dump(), "text": s.prompts.token}
         lora_inputs = {**common, "lora": s.lora.model_dump(), "token": token_inputs if has_token else None}
 
         def examples() -> adapt.Examples:
-            return adapt.Examples(self._images(TRAIN, s.resolution), prompts)
+            return adapt.Examples(Latents.load(self.run.root / LATENTS), prompts)
 
         def learn(work: Path) -> None:
             out = work / folder
@@ -361,7 +383,7 @@ class Study:
         def make(work: Path) -> None:
             sampler = self._sampler(model)
 
-            def generate(chosen: list[synthesis.Request]) -> np.ndarray:
+            def generate(chosen: Sequence[synthesis.Request]) -> np.ndarray:
                 images, latents = sampler.generate(
                     [r.prompt for r in chosen], [r.seed for r in chosen], s.synthesis.steps, s.synthesis.guidance
                 )
@@ -369,7 +391,7 @@ class Study:
                     file = (work / latents_folder / request.file_name).with_suffix(".safetensors")
                     file.parent.mkdir(parents=True, exist_ok=True)
                     save_file({"latent": latent.cpu().contiguous()}, file)
-                return images  # type: ignore[no-any-return]
+                return images
 
             (work / latents_folder).mkdir(parents=True, exist_ok=True)
             synthesis.make_set(
@@ -392,14 +414,14 @@ class Study:
         def make(work: Path) -> None:
             sampler = self._sampler(model)
 
-            def start(chosen: list[synthesis.Request]) -> Any:
+            def start(chosen: Sequence[synthesis.Request]) -> Any:
                 if s.refine.source == "pixels":
                     return synthesis.load_images(self.run.root / "synthetic", [r.source for r in chosen])
                 files = [self.run.root / ".parts/latents" / r.source for r in chosen]
                 return sampler.stack([load_file(file.with_suffix(".safetensors"))["latent"] for file in files])
 
-            def refine(chosen: list[synthesis.Request]) -> np.ndarray:
-                return sampler.refine(  # type: ignore[no-any-return]
+            def refine(chosen: Sequence[synthesis.Request]) -> np.ndarray:
+                return sampler.refine(
                     start(chosen), [r.prompt for r in chosen], [r.seed for r in chosen], inputs["steps"],
                     s.synthesis.guidance, s.refine.strength,
                 )  # fmt: skip
@@ -417,15 +439,15 @@ class Study:
         self._needs(self.run.root / "synthetic" / name / "metadata.csv", "synthesize")
         model = name.removesuffix("+img2img")
         self._provenance(model)
-        rows, images = synthesis.load_set(self.run.root / "synthetic" / name)
+        folder = self.run.root / "synthetic" / name
+        self._firewall([store.sha256(file) for file in folder.rglob("*.png")], f"synthetic/{name}")
+        rows, images = synthesis.load_set(folder)
         adapter = store.digest(self.run.root / "adapters" / model)
         if len(rows) and set(rows["adapter"]) != {adapter}:
             raise UserError(
                 f"synthetic/{name}: was not made with adapters/{model} as it is now",
                 fix=f"run `sonosynth synthesize {self.run.root}`",
             )
-        hashes = {store.sha256(self.run.root / "synthetic" / name / file) for file in rows["file_name"]}
-        self._firewall(hashes, f"synthetic/{name}")
         return rows, images
 
     def _predictions(self) -> None:
@@ -436,6 +458,8 @@ class Study:
         classes = sorted(set(self.table["label"]))
         sets = {name: self._set(name) for name in SETS}
         largest = max(len(train) + len(rows) for rows, _ in sets.values())
+        # fp16 has no range for plain training; bf16 has
+        precision = "bf16" if self.precision == "bf16" else "fp32"
         steps = s.epochs * math.ceil(largest / s.batch)
         parts: list[str] = []
         jobs = [(arm, seed) for arm in ARMS for seed in s.seeds]
@@ -450,6 +474,7 @@ class Study:
                     "classifier": s.model_dump(exclude={"seeds"}),
                     "model": classifier.identity(s.model),
                     "resolution": self.settings.resolution,
+                    "precision": precision,
                     "steps": steps,
                     "seed": [self.settings.seed, seed],
                 }
@@ -464,7 +489,8 @@ class Study:
                         images, np.array([classes.index(label) for label in labels]),
                         self._images(VALIDATION, s.resolution), model=s.model, classes=len(classes), steps=steps,
                         batch=s.batch, learning_rate=s.learning_rate,
-                        seed=seeding.derive(self.settings.seed, "classifier", seed), advance=bar.advance,
+                        seed=seeding.derive(self.settings.seed, "classifier", seed), precision=precision,
+                        advance=bar.advance,
                     )  # fmt: skip
                     rows = pd.DataFrame(
                         {"arm": arm, "seed": seed, "id": validation["id"], "label": validation["label"]}

@@ -11,6 +11,7 @@ import pandas as pd
 from PIL import Image
 
 from sonosynth import progress, seeding, store
+from sonosynth.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,17 @@ def load_set(folder: Path) -> tuple[pd.DataFrame, np.ndarray]:
 
 
 def load_images(folder: Path, names: Iterable[str]) -> np.ndarray:
-    """The images (N, H, W) uint8 of the files `names` in `folder`."""
-    images = [np.asarray(Image.open(folder / name)) for name in names]
+    """The images (N, H, W) uint8 of the files `names` in `folder`.
+
+    Raises:
+        UserError: if one of them is gone, broken, or not of the first one's kind and size.
+    """
+    images: list[np.ndarray] = []
+    for name in names:
+        try:
+            images.append(np.asarray(Image.open(folder / name)))
+        except OSError as error:
+            raise UserError(f"{folder / name}: can't be read ({error})", fix=f"remove {folder} and run again") from None
+        if images[-1].ndim != 2 or images[-1].shape != images[0].shape:
+            raise UserError(f"{folder / name}: is {images[-1].shape}", f"{images[0].shape[:2]}, as the set's first")
     return np.stack(images) if images else np.empty((0, 1, 1), np.uint8)

@@ -8,8 +8,8 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from sonosynth.diffusion import base, token
-from sonosynth.diffusion.adapt import Examples, learn_lora, learn_token, with_token
-from sonosynth.diffusion.latents import encode_images, to_grey, to_tensor, tokenize
+from sonosynth.diffusion.adapt import Examples, encode, learn_lora, learn_token, with_token
+from sonosynth.diffusion.latents import Latents, encode_images, to_grey, to_tensor, tokenize
 from sonosynth.diffusion.sampling import Sampler
 from sonosynth.diffusion.training import Schedule
 from sonosynth.errors import UserError
@@ -23,7 +23,8 @@ def adapted(tiny_base, tmp_path_factory):
     """A token and a LoRA, trained a few steps at a high rate so that they show."""
     folder = tmp_path_factory.mktemp("adapter")
     images = np.random.default_rng(0).integers(0, 255, (6, 32, 32), np.uint8)
-    examples = Examples(images, [PROMPTS[i % 2] for i in range(6)])
+    encode(tiny_base, images, "fp32", folder / "latents.safetensors")
+    examples = Examples(Latents.load(folder / "latents.safetensors"), [PROMPTS[i % 2] for i in range(6)])
     losses, movement = learn_token(
         tiny_base, examples, TOKEN, "ultrasound", Schedule(5, 2, 0.05, weight_decay=0), "fp32", 0, folder / "w",
         folder / "learned_embeds.safetensors",

@@ -82,7 +82,7 @@ def test_classifier_learns_and_repeats_itself():
     runs = [
         predict(
             images, labels, unseen, model="resnet-18", classes=2, steps=12, batch=8, learning_rate=1e-3, seed=seed,
-            advance=told.append,
+            precision="fp32", advance=told.append,
         )
         for seed in (0, 0, 1)
     ]  # fmt: skip
@@ -103,8 +103,10 @@ def test_pretrained_classifiers_are_loaded_from_folders_and_others_refused(tmp_p
     small.save_pretrained(tmp_path / "small")
     loaded = make_model(str(tmp_path / "small"), 3, 0)
     assert loaded.config.num_labels == 3
-    assert torch.equal(loaded.resnet.embedder.embedder.convolution.weight, small.resnet.embedder.embedder.convolution.weight)
-    with pytest.raises(UserError, match="classifier.model: nobody/has-this can't be loaded"):
+    assert torch.equal(
+        loaded.resnet.embedder.embedder.convolution.weight, small.resnet.embedder.embedder.convolution.weight
+    )
+    with pytest.raises(UserError, match=r"classifier\.model: nobody/has-this can't be loaded"):
         make_model("nobody/has-this", 3, 0)
 
 

@@ -26,8 +26,9 @@ def read_grey(path: Path) -> np.ndarray:
         with Image.open(path) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise Unusable(f"is {image.width} x {image.height} pixels, more than {MAX_PIXELS:,} in all")
-            if getattr(image, "n_frames", 1) > 1:
-                raise Unusable(f"has {image.n_frames} frames; one picture is expected")
+            frames = getattr(image, "n_frames", 1)
+            if frames > 1:
+                raise Unusable(f"has {frames} frames; one picture is expected")
             image.load()
             return _to_grey(ImageOps.exif_transpose(image))
     except Unusable:

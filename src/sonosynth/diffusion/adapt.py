@@ -22,10 +22,17 @@ from sonosynth.diffusion.training import Schedule, make_accelerator, train
 
 @dataclass(frozen=True)
 class Examples:
-    """What a model is adapted to: images (N, H, W) uint8 and the prompt of each, without the token."""
+    """What a model is adapted to: the latents of N images and the prompt of each, without the token."""
 
-    images: np.ndarray
+    latents: Latents
     prompts: Sequence[str]
+
+
+def encode(folder: Path, images: np.ndarray, precision: str, out: Path) -> None:
+    """Encode images (N, H, W) uint8 with the VAE of the base in `folder`, once for all models, into the file `out`."""
+    device = make_accelerator(precision).device
+    pipeline = base_model.load(folder, base_model.DTYPES[precision], device)
+    encode_images(pipeline.vae, images).save(out)
 
 
 def with_token(prompt: str, token: str) -> str:
@@ -44,12 +51,11 @@ def learn_token(
     """
     accelerator = make_accelerator(precision, schedule.accumulation)
     pipeline = base_model.load(folder, base_model.DTYPES[precision], accelerator.device)
-    latents = encode_images(pipeline.vae, examples.images)
     new = inversion.add(pipeline, token, init)
     prompts = [with_token(prompt, token) for prompt in examples.prompts]
     inversion.check_present(pipeline, token, prompts)
     tokens = tokenize(pipeline.tokenizer, prompts)
-    error = _noise_error(pipeline, latents)
+    error = _noise_error(pipeline, examples.latents)
     before = new.vector.detach().clone()
 
     def loss_of(indices: Tensor, generator: torch.Generator) -> Tensor:
@@ -85,12 +91,11 @@ def learn_lora(
         inversion.load(pipeline, token, token_file)
         prompts = [with_token(prompt, token) for prompt in prompts]
         inversion.check_present(pipeline, token, prompts)
-    latents = encode_images(pipeline.vae, examples.images)
     distinct = sorted(set(prompts))
     with torch.no_grad():
         embeddings = encode_prompts(pipeline.text_encoder, tokenize(pipeline.tokenizer, distinct))
     rows = torch.tensor([distinct.index(prompt) for prompt in prompts])
-    error = _noise_error(pipeline, latents)
+    error = _noise_error(pipeline, examples.latents)
     parameters = low_rank.attach(pipeline, rank, seed)
 
     def loss_of(indices: Tensor, generator: torch.Generator) -> Tensor:

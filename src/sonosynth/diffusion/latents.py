@@ -1,13 +1,16 @@
 """Images to latents and prompts to embeddings: each once, before training."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from diffusers import AutoencoderKL
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
 
+from sonosynth import progress
 from sonosynth.errors import UserError
 
 
@@ -17,6 +20,15 @@ class Latents:
 
     mean: Tensor
     deviation: Tensor
+
+    def save(self, path: Path) -> None:
+        """Write them to a safetensors file."""
+        save_file({"mean": self.mean, "deviation": self.deviation}, path)
+
+    @classmethod
+    def load(cls, path: Path) -> "Latents":
+        """The latents that `save` wrote."""
+        return cls(**load_file(path))
 
     def sample(self, indices: Tensor, generator: torch.Generator) -> Tensor:
         """A draw from the posterior of the images `indices` (B,), half of them mirrored at random."""
@@ -43,8 +55,9 @@ def encode_images(vae: AutoencoderKL, images: np.ndarray, batch: int = 8) -> Lat
     both = np.concatenate([images, images[:, :, ::-1]])
     scale = vae.config.scaling_factor
     means, deviations = [], []
-    with torch.no_grad():
+    with torch.no_grad(), progress.task("encoding images", len(both)) as bar:
         for start in range(0, len(both), batch):
+            bar.advance(len(both[start : start + batch]))
             pixels = to_tensor(both[start : start + batch]).to(vae.device, vae.dtype)
             posterior = vae.encode(pixels).latent_dist
             means.append(posterior.mean.float().cpu() * scale)

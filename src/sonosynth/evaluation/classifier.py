@@ -71,17 +71,19 @@ def predict(
     batch: int,
     learning_rate: float,
     seed: int,
+    precision: str,
     advance: Callable[[int], None],
 ) -> np.ndarray:
     """Train on `train_images` (N, H, W) uint8 with `train_labels` (N,) and predict `images` (M, H, W).
 
     Cross-entropy, Adam, horizontal flips, normalisation (ImageNet's for pretrained models, else the training
     images' own), `steps` optimiser steps whatever N is, the last one scored. Returns probabilities (M, classes).
-    `advance` is told of every step.
+    `precision` is of the training, "fp32" or "bf16"; `advance` is told of every step.
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
     network = make_model(model, classes, seeding.derive(seed, "classifier"))
-    network = network.to(device, memory_format=torch.channels_last).train()
+    network = network.train().to(device)
+    network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.Adam(network.parameters(), lr=learning_rate)
     if model == "resnet-18":
         mean, deviation = (train_images.mean() / 255,) * 3, (max(train_images.std() / 255, 1e-3),) * 3
@@ -104,7 +106,9 @@ def predict(
         flipped = torch.rand(batch, generator=generator) < 0.5
         inputs = pixels[chosen]
         inputs[flipped] = inputs[flipped].flip(-1)
-        loss = F.cross_entropy(network(prepared(inputs)).logits, targets[chosen].to(device))
+        with torch.autocast(device, torch.bfloat16, enabled=precision == "bf16"):
+            logits = network(prepared(inputs)).logits
+        loss = F.cross_entropy(logits.float(), targets[chosen].to(device))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

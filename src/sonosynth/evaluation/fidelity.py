@@ -24,7 +24,7 @@ def frechet_distance(real: np.ndarray, synthetic: np.ndarray) -> float:
     a = (real - real.mean(axis=0)) / np.sqrt(len(real) - 1)
     b = (synthetic - synthetic.mean(axis=0)) / np.sqrt(len(synthetic) - 1)
     # Reduce to at most D rows, so that the product stays small for many images.
-    a, b = (np.linalg.qr(x, mode="r") if len(x) > x.shape[1] else x for x in (a, b))
+    a, b = (np.asarray(np.linalg.qr(x, mode="r")) if len(x) > x.shape[1] else x for x in (a, b))
     root = np.linalg.svd(a @ b.T, compute_uv=False).sum()
     shift = real.mean(axis=0) - synthetic.mean(axis=0)
     return float(max(shift @ shift + (a**2).sum() + (b**2).sum() - 2 * root, 0.0))

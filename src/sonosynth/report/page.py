@@ -48,12 +48,12 @@ def verdict(table: pd.DataFrame) -> str:
     """One sentence that reads the table no further than it goes."""
     real = table[table["arm"] == "real"].iloc[0]
     others = table[table["arm"] != "real"]
-    best = others.loc[others["accuracy"].idxmax()]
+    best = others.iloc[int(others["accuracy"].to_numpy().argmax())]
     n, gain = int(real["n_validation"]), float(best["accuracy"] - real["accuracy"])
     seeds = int(real["seeds"])
-    spread = f"; accuracies of one arm differ between seeds by {real['accuracy_sd']:.3f} (sd)" if seeds > 1 else ""
+    spread = f"; its accuracies differ between seeds by {real['accuracy_sd']:.3f} (sd)" if seeds > 1 else ""
     return (
-        f"Best synthetic arm by accuracy: {best['arm']}, {gain:+.3f} against real images alone, which is"
-        f" {gain * n:+.1f} of {n} validation images, mean of {seeds} seed(s){spread}. The best of several arms is picked"
-        " after the fact and no significance test was made: this is no evidence of a difference by itself."
+        f"Best synthetic arm by accuracy: {best['arm']}, {gain:+.3f} against real images alone{spread},"
+        f" which is {gain * n:+.1f} of {n} validation images, mean of {seeds} seed(s). The best of several arms"
+        " is picked after the fact and no significance test was made: by itself this is no evidence of a difference."
     )
