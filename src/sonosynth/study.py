@@ -6,7 +6,7 @@ another is handed over here. Here, too, stands the firewall: what a validation i
 
 import math
 from collections.abc import Collection, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -23,9 +23,16 @@ from sonosynth.errors import UserError
 
 MODELS = ("sd", "sd+ti")
 SETS = ("sd", "sd+img2img", "sd+ti", "sd+ti+img2img")
+SETS_FOLDER = "synthetic"
+SAMPLES = ".parts/samples"  # images of classes that need none for balance: to look at, never to train on
 LATENTS = ".parts/latents/training.safetensors"
 ARMS = ("real", *(f"real+{name}" for name in SETS))
 PACKAGES = ("sonosynth", "torch", "diffusers", "transformers", "peft", "accelerate", "numpy", "scikit-learn", "pillow")
+
+
+def _places(needed: dict[str, int]) -> dict[str, dict[str, int]]:
+    """The folder of the run to the count of images of each class that are made for it."""
+    return {SETS_FOLDER: needed, SAMPLES: {label: 4 for label, count in needed.items() if count == 0}}
 
 
 class Study:
@@ -132,14 +139,18 @@ class Study:
         table, fidelity = (self.run.root / "evaluation" / name for name in ("table.csv", "fidelity.csv"))
         for file in (table, fidelity):
             self._needs(file, "evaluate")
-        sets = [self.run.root / "synthetic" / name for name in SETS]
-        columns = {name: synthesis.load_set(folder) for name, folder in zip(SETS, sets, strict=True)}
+        sets = {name: [self.run.root / place / name for place in (SETS_FOLDER, SAMPLES)] for name in SETS}
 
         def make(work: Path) -> None:
             train = self._rows(TRAIN)
             pictures = {"real": (list(train["label"]), self._images(TRAIN, self.settings.resolution))}
-            pictures |= {name: (list(rows["label"]), images) for name, (rows, images) in columns.items()}
-            report.grid(pictures, sorted(set(train["label"])), work / "figures" / "grid.png")
+            samples: set[str] = set()
+            for name, folders in sets.items():
+                (rows, images), (more_rows, more) = (synthesis.load_set(folder) for folder in folders)
+                samples |= set(more_rows["label"])
+                images = np.concatenate([part for part in (images, more) if len(part)])
+                pictures[name] = ([*rows["label"], *more_rows["label"]], images)
+            report.grid(pictures, sorted(set(train["label"])), samples, work / "figures" / "grid.png")
             page = report.page(
                 table=pd.read_csv(table),
                 fidelity=pd.read_csv(fidelity),
@@ -151,7 +162,7 @@ class Study:
 
         inputs = {
             "tables": [store.digest(table), store.digest(fidelity)],
-            "sets": [store.digest(folder) for folder in sets],
+            "sets": [store.digest(*folders) for folders in sets.values()],
             "settings": store.digest(self.run.root / "study.yaml"),
         }
         self.run.stage("report", inputs, ["figures/grid.png", "report.html"], make)
@@ -394,12 +405,14 @@ class Study:
                 return images
 
             (work / latents_folder).mkdir(parents=True, exist_ok=True)
-            synthesis.make_set(
-                synthesis.requests(needed, inputs["prompts"], s.seed), generate, work / "synthetic" / model,
-                batch=s.synthesis.batch, columns=self._columns(inputs, "", ""),
-            )  # fmt: skip
+            for place, counts in _places(needed).items():
+                synthesis.make_set(
+                    synthesis.requests(counts, inputs["prompts"], s.seed), generate, work / place / model,
+                    batch=s.synthesis.batch, columns=self._columns(inputs, "", ""),
+                )  # fmt: skip
 
-        self.run.stage(f"synthesize-{model}", inputs, [f"synthetic/{model}", latents_folder], make)
+        outputs = [*(f"{place}/{model}" for place in _places(needed)), latents_folder]
+        self.run.stage(f"synthesize-{model}", inputs, outputs, make)
 
     def _image_to_image(self, model: str, needed: dict[str, int]) -> None:
         s, name = self.settings, f"{model}+img2img"
@@ -407,39 +420,40 @@ class Study:
             **self._set_inputs(model, needed),
             # At least one step has to fall into the last `strength` share of them.
             "steps": max(s.synthesis.steps, math.ceil(1 / s.refine.strength)),
-            "source": store.digest(self.run.root / "synthetic" / model),
+            "source": store.digest(self.run.root / SETS_FOLDER / model),
             "refine": s.refine.model_dump(),
         }
 
         def make(work: Path) -> None:
             sampler = self._sampler(model)
 
-            def start(chosen: Sequence[synthesis.Request]) -> Any:
+            def start(place: str, chosen: Sequence[synthesis.Request]) -> Any:
                 if s.refine.source == "pixels":
-                    return synthesis.load_images(self.run.root / "synthetic", [r.source for r in chosen])
+                    return synthesis.load_images(self.run.root / place, [r.source for r in chosen])
                 files = [self.run.root / ".parts/latents" / r.source for r in chosen]
                 return sampler.stack([load_file(file.with_suffix(".safetensors"))["latent"] for file in files])
 
-            def refine(chosen: Sequence[synthesis.Request]) -> np.ndarray:
+            def refine(place: str, chosen: Sequence[synthesis.Request]) -> np.ndarray:
                 return sampler.refine(
-                    start(chosen), [r.prompt for r in chosen], [r.seed for r in chosen], inputs["steps"],
+                    start(place, chosen), [r.prompt for r in chosen], [r.seed for r in chosen], inputs["steps"],
                     s.synthesis.guidance, s.refine.strength,
                 )  # fmt: skip
 
-            wanted = synthesis.refinements(synthesis.requests(needed, inputs["prompts"], s.seed), model, s.seed)
-            synthesis.make_set(
-                wanted, refine, work / "synthetic" / name, batch=s.synthesis.batch,
-                columns=self._columns(inputs, s.refine.strength, s.refine.source),
-            )  # fmt: skip
+            for place, counts in _places(needed).items():
+                wanted = synthesis.requests(counts, inputs["prompts"], s.seed)
+                synthesis.make_set(
+                    synthesis.refinements(wanted, model, s.seed), partial(refine, place), work / place / name,
+                    batch=s.synthesis.batch, columns=self._columns(inputs, s.refine.strength, s.refine.source),
+                )  # fmt: skip
 
-        self.run.stage(f"synthesize-{name}", inputs, [f"synthetic/{name}"], make)
+        self.run.stage(f"synthesize-{name}", inputs, [f"{place}/{name}" for place in _places(needed)], make)
 
     def _set(self, name: str) -> tuple[pd.DataFrame, np.ndarray]:
         """A synthetic set, after the firewall: it must come from the adapter that is there."""
-        self._needs(self.run.root / "synthetic" / name / "metadata.csv", "synthesize")
+        self._needs(self.run.root / SETS_FOLDER / name / "metadata.csv", "synthesize")
         model = name.removesuffix("+img2img")
         self._provenance(model)
-        folder = self.run.root / "synthetic" / name
+        folder = self.run.root / SETS_FOLDER / name
         self._firewall([store.sha256(file) for file in folder.rglob("*.png")], f"synthetic/{name}")
         rows, images = synthesis.load_set(folder)
         adapter = store.digest(self.run.root / "adapters" / model)
@@ -470,7 +484,7 @@ class Study:
                 inputs = {
                     "train": sorted(zip(train["sha256"], train["label"], strict=True)),
                     "validation": sorted(zip(validation["sha256"], validation["label"], strict=True)),
-                    "set": store.digest(self.run.root / "synthetic" / name) if name else "",
+                    "set": store.digest(self.run.root / SETS_FOLDER / name) if name else "",
                     "classifier": s.model_dump(exclude={"seeds"}),
                     "model": classifier.identity(s.model),
                     "resolution": self.settings.resolution,
@@ -557,7 +571,7 @@ class Study:
         inputs = {
             "train": sorted(train["sha256"]),
             "validation": sorted(self._rows(VALIDATION)["sha256"]),
-            "sets": [store.digest(self.run.root / "synthetic" / name) for name in SETS],
+            "sets": [store.digest(self.run.root / SETS_FOLDER / name) for name in SETS],
             "resolution": self.settings.resolution,
             "features": self.features,
         }

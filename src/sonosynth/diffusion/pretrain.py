@@ -36,7 +36,7 @@ class type patient medical grey gray scale black white noisy clear sharp blurred
 
 # How long each part trains: within 2 hours on 2 cores.
 VAE = Schedule(steps=450, batch=16, learning_rate=1e-3, warmup=50, decay=True)
-UNET = Schedule(steps=3000, batch=16, learning_rate=5e-4, warmup=100, decay=True)
+UNET = Schedule(steps=2000, batch=16, learning_rate=5e-4, warmup=100, decay=True)
 
 
 def pretrain(

@@ -1,6 +1,6 @@
 """Figures of a run."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import matplotlib
@@ -12,7 +12,9 @@ from matplotlib import pyplot as plt
 PER_CELL = 4
 
 
-def grid(sets: Mapping[str, tuple[Sequence[str], np.ndarray]], classes: Sequence[str], path: Path) -> None:
+def grid(
+    sets: Mapping[str, tuple[Sequence[str], np.ndarray]], classes: Sequence[str], samples: Collection[str], path: Path
+) -> None:
     """Classes by sets, four images a cell, as the paper's Figure 2; written to `path` as PNG.
 
     The images are spread evenly over each set, not chosen. Refined sets show the refined images of the ones
@@ -20,7 +22,7 @@ def grid(sets: Mapping[str, tuple[Sequence[str], np.ndarray]], classes: Sequence
 
     Args:
         sets: name of each set to the labels and images (N, H, W) uint8 of it.
-        classes: the rows.
+        classes: the rows. samples: those whose synthetic images are shown only, not trained on.
     """
     figure, axes = plt.subplots(
         len(classes), len(sets), figsize=(2.2 * len(sets) + 0.6, 2.2 * len(classes) + 0.5), squeeze=False, dpi=150
@@ -29,17 +31,16 @@ def grid(sets: Mapping[str, tuple[Sequence[str], np.ndarray]], classes: Sequence
         for row, label in enumerate(classes):
             axis = axes[row, column]
             rows = np.flatnonzero(np.asarray(labels) == label)
-            if len(rows):
-                chosen = rows[np.linspace(0, len(rows) - 1, min(PER_CELL, len(rows))).astype(int)]
-                axis.imshow(_mosaic(images[chosen]), cmap="gray", vmin=0, vmax=255)
-            else:
-                axis.text(0.5, 0.5, "none needed\nfor balance", ha="center", va="center", transform=axis.transAxes)
+            chosen = rows[np.linspace(0, len(rows) - 1, min(PER_CELL, len(rows))).astype(int)]
+            axis.imshow(_mosaic(images[chosen]), cmap="gray", vmin=0, vmax=255)
             axis.set_xticks([])
             axis.set_yticks([])
             if row == 0:
                 axis.set_title(name, fontsize=10)
             if column == 0:
+                note = "\n(synthetic shown only, none needed for balance)" if label in samples else ""
                 axis.set_ylabel(label, fontsize=10)
+                axis.text(-0.16, 0.5, note.strip(), rotation=90, fontsize=6, va="center", transform=axis.transAxes)
     figure.tight_layout(pad=0.6)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path)
