@@ -107,6 +107,10 @@ class Study:
             lambda work: store.write_text(work / "cohort.csv", table.to_csv(index=False)),
         )
         self.__dict__.pop("table", None)
+        if found.ignored:
+            progress.say(
+                f"ignored: {len(found.ignored)} file(s) or folder(s); `sonosynth inspect {self.path}` lists them"
+            )
         train, validation = self._rows(TRAIN), self._rows(VALIDATION)
         for name, rows in (("training", train), ("validation", validation)):
             counts = ", ".join(f"{n} {label}" for label, n in sorted(rows["label"].value_counts().items()))

@@ -29,6 +29,8 @@ def test_busi_layout_masks_are_merged_and_never_images(tmp_path):
     mask(tmp_path / "benign" / "benign (1)_mask_1.png", rows=6)
     picture(tmp_path / "normal" / "normal (1).png")
     (tmp_path / "benign" / "Thumbs.db").write_bytes(b"x")
+    picture(tmp_path / "benign" / "more" / "deeper.png")
+    picture(tmp_path / "stray.png")
     mask(tmp_path / "normal" / "lost_mask.png")
     cohort = read(tmp_path)
     assert [source.id for source in cohort.sources] == ["benign/benign (1)", "benign/benign (2)", "normal/normal (1)"]
@@ -36,8 +38,16 @@ def test_busi_layout_masks_are_merged_and_never_images(tmp_path):
     assert cohort.lesion[:2] == [0.5, 0.25]
     description = cohort.describe()
     assert description["classes"] == {"benign": 2, "normal": 1}
-    assert set(description["unusable"]) == {"benign/Thumbs.db", "normal/lost_mask.png"}
+    assert set(description["unusable"]) == {"normal/lost_mask.png"}
+    assert set(description["ignored"]) == {"benign/Thumbs.db", "benign/more", "stray.png"}
     json.dumps(description)
+
+
+def test_same_name_with_two_extensions_is_two_images(tmp_path):
+    for name in ("x.png", "x.bmp"):
+        picture(tmp_path / "a" / name)
+    picture(tmp_path / "b" / "x.png")
+    assert [source.id for source in read(tmp_path).sources] == ["a/x.bmp", "a/x.png", "b/x"]
 
 
 def test_csv_with_groups(tmp_path):

@@ -25,7 +25,7 @@ class Cohort:
 
     sha256: of the file's bytes. pixels: digest of the grey pixels, equal for exact copies. sizes: (width,
     height). modes: Pillow's names of the stored format. lesion: share of the image that the mask covers, NaN
-    without one. problems: file name to the reason why it can't be used.
+    without one. problems: images and masks that can't be used. ignored: what was left aside; both name to reason.
     """
 
     root: Path
@@ -36,6 +36,7 @@ class Cohort:
     modes: list[str] = field(default_factory=list)
     lesion: list[float] = field(default_factory=list)
     problems: dict[str, str] = field(default_factory=dict)
+    ignored: dict[str, str] = field(default_factory=dict)
 
     @property
     def labels(self) -> list[str]:
@@ -70,6 +71,7 @@ class Cohort:
             "exact_copies": copies,
             "label_conflicts": [ids for ids in copies if len({label_of[id] for id in ids}) > 1],
             "unusable": self.problems,
+            "ignored": self.ignored,
         }
 
 
@@ -80,7 +82,7 @@ def read(path: Path) -> Cohort:
         UserError: if there is no cohort at `path`.
     """
     listing = list_sources(path)
-    cohort = Cohort(listing.root, problems=dict(listing.problems))
+    cohort = Cohort(listing.root, problems=dict(listing.problems), ignored=listing.ignored)
     with progress.task("reading the cohort", len(listing.sources)) as bar:
         for source in listing.sources:
             bar.advance()
@@ -111,7 +113,7 @@ def to_table(cohort: Cohort, holdout: float, rng: np.random.Generator) -> pd.Dat
     Raises:
         UserError: if a file can't be used, or there are too few classes or images for a study.
     """
-    bad = {name: why for name, why in cohort.problems.items() if "by its extension" not in why}
+    bad = cohort.problems
     if bad:
         shown = [f"{name} {why}" for name, why in list(bad.items())[:10]]
         shown += [f"and {len(bad) - 10} more"] * (len(bad) > 10)

@@ -2,7 +2,8 @@
 
 import csv
 import re
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from sonosynth.cohort.decoding import EXTENSIONS
@@ -24,11 +25,16 @@ class Source:
 
 @dataclass(frozen=True)
 class Listing:
-    """The images of a cohort, the folder that their names are relative to, and the files that are of no use."""
+    """The images of a cohort, and the folder that their names are relative to.
+
+    problems: files that should be images or masks and can't be used. ignored: what was left aside. Both map a
+    name to the reason.
+    """
 
     root: Path
     sources: list[Source]
-    problems: dict[str, str]
+    problems: dict[str, str] = field(default_factory=dict)
+    ignored: dict[str, str] = field(default_factory=dict)
 
 
 def list_sources(path: Path) -> Listing:
@@ -49,7 +55,7 @@ def list_sources(path: Path) -> Listing:
         )
     if not listing.sources:
         raise UserError(
-            f"cohort {path}: holds no images",
+            f"cohort {path}: holds no images in class folders",
             f"class folders with images in them ({', '.join(sorted(EXTENSIONS))})",
             "give the folder that holds the class folders, not one of them",
         )
@@ -64,28 +70,32 @@ def list_sources(path: Path) -> Listing:
 
 
 def _class_folders(root: Path) -> Listing:
-    sources: list[Source] = []
-    problems: dict[str, str] = {}
-    for folder in sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith(".")):
-        files = sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
-        images = {p.stem for p in files if p.suffix.lower() in EXTENSIONS and not MASK.match(p.stem)}
+    listing = Listing(root, [])
+    visible = sorted(p for p in root.iterdir() if not p.name.startswith("."))
+    for file in visible:
+        if file.suffix.lower() in EXTENSIONS and file.is_file():
+            listing.ignored[file.name] = "lies beside the class folders, so it has no label"
+    for folder in (p for p in visible if p.is_dir()):
+        entries = sorted(p for p in folder.iterdir() if not p.name.startswith("."))
+        files = [p for p in entries if p.is_file() and p.suffix.lower() in EXTENSIONS]
+        for entry in entries:
+            if entry not in files:
+                reason = "is a folder inside a class folder" if entry.is_dir() else "is not an image by its extension"
+                listing.ignored[f"{folder.name}/{entry.name}"] = reason
+        images = [p for p in files if not MASK.match(p.stem)]
+        stems = Counter(p.stem for p in images)
         masks: dict[str, list[Path]] = {}
         for file in files:
-            name = file.relative_to(root).as_posix()
             match = MASK.match(file.stem)
-            if file.suffix.lower() not in EXTENSIONS:
-                problems[name] = "is not an image by its extension"
-            elif match and match["image"] in images:
+            if match and match["image"] in stems:
                 masks.setdefault(match["image"], []).append(file)
             elif match:
-                problems[name] = f"is a mask, but there is no image {match['image']}"
-        for file in files:
-            if file.suffix.lower() in EXTENSIONS and not MASK.match(file.stem):
-                id = file.relative_to(root).with_suffix("").as_posix()
-                if any(source.id == id for source in sources[-1:]):  # same stem, another extension
-                    id = file.relative_to(root).as_posix()
-                sources.append(Source(id, file, folder.name, tuple(masks.get(file.stem, ()))))
-    return Listing(root, sources, problems)
+                reason = f"is a mask, but there is no image {match['image']}"
+                listing.problems[f"{folder.name}/{file.name}"] = reason
+        for file in images:
+            name = file.stem if stems[file.stem] == 1 else file.name
+            listing.sources.append(Source(f"{folder.name}/{name}", file, folder.name, tuple(masks.get(file.stem, ()))))
+    return listing
 
 
 def _csv(path: Path) -> Listing:
@@ -123,4 +133,4 @@ def _csv(path: Path) -> Listing:
     if mistakes:
         shown = mistakes[:10] + [f"and {len(mistakes) - 10} more"] * (len(mistakes) > 10)
         raise UserError(f"{path}:\n  " + "\n  ".join(shown), "files that exist, paths relative to the CSV, each once")
-    return Listing(root, sorted(sources, key=lambda s: s.id), {})
+    return Listing(root, sorted(sources, key=lambda s: s.id))

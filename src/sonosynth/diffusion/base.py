@@ -104,7 +104,13 @@ def check_resolution(folder: Path, resolution: int) -> None:
 
 
 def choose_precision(setting: str) -> str:
-    """ "fp32", "bf16" or "fp16": "auto" is the fastest that the hardware supports without losing range."""
+    """ "fp32", "bf16" or "fp16": "auto" is the fastest that the hardware supports without losing range.
+
+    Raises:
+        UserError: if fp16 is asked for without a GPU.
+    """
+    if setting == "fp16" and not torch.cuda.is_available():
+        raise UserError("precision: fp16 needs a GPU", "auto, fp32 or bf16")
     if setting != "auto":
         return setting
     if torch.cuda.is_available():

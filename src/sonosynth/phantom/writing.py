@@ -1,5 +1,6 @@
 """A simulated cohort on disk, in BUSI layout."""
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -24,6 +25,8 @@ def write_cohort(out: Path, counts: Mapping[str, int], seed: int, size: int = 12
             raise UserError(f"--count {kind}={count}", f"a count of 1 or more of {', '.join(KINDS)}")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"--out {out}: exists and is not empty", "a new folder")
+    final, out = out, out.with_name(out.name + ".partial")
+    shutil.rmtree(out, ignore_errors=True)
     with progress.task("simulating phantoms", sum(counts.values())) as bar:
         for kind, count in counts.items():
             (out / kind).mkdir(parents=True, exist_ok=True)
@@ -35,3 +38,4 @@ def write_cohort(out: Path, counts: Mapping[str, int], seed: int, size: int = 12
     (out / MARKER).write_text(
         f"Simulated B-mode images made by sonosynth phantoms, seed {seed}. No patient was imaged.\n", encoding="utf-8"
     )
+    out.replace(final)

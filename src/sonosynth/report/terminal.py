@@ -42,8 +42,9 @@ def show_cohort(description: Mapping[str, Any]) -> None:
     for title, groups in (("exact copies", "exact_copies"), ("copies with different labels", "label_conflicts")):
         for ids in description[groups]:
             console.print(f"{title}: {escape(', '.join(ids))}", soft_wrap=True, highlight=False)
-    for name, reason in description["unusable"].items():
-        console.print(f"can't be used: {escape(name)} {escape(reason)}", soft_wrap=True, highlight=False)
+    for title, key in (("can't be used", "unusable"), ("ignored", "ignored")):
+        for name, reason in description[key].items():
+            console.print(f"{title}: {escape(name)} {escape(reason)}", soft_wrap=True, highlight=False)
 
 
 def _listed(counts: Mapping[str, int]) -> str:
