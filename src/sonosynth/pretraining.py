@@ -5,10 +5,14 @@ from pathlib import Path
 import numpy as np
 
 from sonosynth import progress, seeding
+from sonosynth.diffusion import pretrain as base
+from sonosynth.diffusion.training import Schedule, make_accelerator, train
+from sonosynth.evaluation.features import features_loss, settle
 from sonosynth.phantom.prompts import caption
 from sonosynth.phantom.simulate import KINDS, random_probe, simulate
 
 SIZE = 128
+FEATURES = Schedule(steps=400, batch=32, learning_rate=2e-3, warmup=50, decay=True)
 
 
 def simulate_images(count: int, seed: int, cache: Path) -> tuple[np.ndarray, list[str]]:
@@ -39,22 +43,17 @@ def pretrain(out: Path, work: Path, count: int = 6000, seed: int = 0) -> None:
     The recipes stand in `diffusion.pretrain` and `evaluation.features`. `work` holds the simulated images and
     the checkpoints: the same call continues an interrupted one.
     """
-    from sonosynth.diffusion.pretrain import pretrain
-    from sonosynth.diffusion.training import Schedule, make_accelerator, train
-    from sonosynth.evaluation.features import features_loss, settle
-
     work.mkdir(parents=True, exist_ok=True)
     images, captions = simulate_images(count, seed, work / "phantoms.npz")
     accelerator = make_accelerator("bf16")
 
     kinds = np.arange(count) % len(KINDS)
     network, loss_of = features_loss(images, kinds, measures(count, seed), accelerator, seed)
-    schedule = Schedule(steps=400, batch=32, learning_rate=2e-3, warmup=50, decay=True)
     train(
-        "features", list(network.parameters()), loss_of, count, schedule,
+        "features", list(network.parameters()), loss_of, count, FEATURES,
         accelerator=accelerator, seed=seed, checkpoint=work / "features.safetensors",
     )  # fmt: skip
     settle(network, images, accelerator)
     network.cpu().save_pretrained(out / "features")
 
-    pretrain(images, captions, accelerator, seed, work, out / "base")
+    base.pretrain(images, captions, accelerator, seed, work, out / "base")

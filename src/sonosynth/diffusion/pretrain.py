@@ -42,7 +42,7 @@ UNET = Schedule(steps=2000, batch=16, learning_rate=5e-4, warmup=100, decay=True
 def pretrain(
     images: np.ndarray, prompts: list[str], accelerator: Accelerator, seed: int, work: Path, out: Path
 ) -> None:
-    """Train the embedded base and save it, half precision, as a Stable Diffusion folder `out`.
+    """Train the embedded base and save it, U-Net and VAE in half precision, as a Stable Diffusion folder `out`.
 
     Args:
         images: (N, H, W) uint8 grey. prompts: N captions.
@@ -87,8 +87,9 @@ def pretrain(
         "U-Net", parameters, loss_of, len(images), UNET,
         accelerator=accelerator, seed=seed, checkpoint=work / "unet.safetensors",
     )  # fmt: skip
-    for module in (vae, unet, text_encoder):
+    for module in (vae, unet):
         module.to("cpu", torch.float16)
+    text_encoder.to("cpu")  # stays float32: transformers would load half precision as such, diffusers would not
     pipeline = StableDiffusionPipeline(
         vae=vae, text_encoder=text_encoder, tokenizer=tokenizer, unet=unet, scheduler=scheduler,
         safety_checker=None, feature_extractor=None, requires_safety_checker=False,
