@@ -13,7 +13,7 @@ from sonosynth.report.page import COLUMNS, distances, verdict
 
 def show(table: pd.DataFrame, fidelity: pd.DataFrame, facts: Mapping[str, str]) -> None:
     """Print the ablation table, what it was measured on, and one sentence that reads it."""
-    console = Console(width=None)
+    console = _console()
     shown = Table(*COLUMNS.values(), title="Ablation")
     beside = distances(fidelity)
     for row in table.to_dict("records"):
@@ -28,7 +28,7 @@ def show(table: pd.DataFrame, fidelity: pd.DataFrame, facts: Mapping[str, str]) 
 
 def show_cohort(description: Mapping[str, Any]) -> None:
     """Print what `sonosynth inspect` found."""
-    console = Console()
+    console = _console()
     shown = Table("class", "images", "with mask", "mean lesion share", title=f"{description['images']} images")
     for label, count in description["classes"].items():
         share = description["lesion_share"].get(label)
@@ -45,6 +45,12 @@ def show_cohort(description: Mapping[str, Any]) -> None:
     for title, key in (("can't be used", "unusable"), ("ignored", "ignored")):
         for name, reason in description[key].items():
             console.print(f"{title}: {escape(name)} {escape(reason)}", soft_wrap=True, highlight=False)
+
+
+def _console() -> Console:
+    """The terminal, or a width that cuts no table where there is none."""
+    console = Console()
+    return console if console.is_terminal else Console(width=120)
 
 
 def _listed(counts: Mapping[str, int]) -> str:
