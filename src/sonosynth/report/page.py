@@ -51,9 +51,9 @@ def verdict(table: pd.DataFrame) -> str:
     best = others.iloc[int(others["accuracy"].to_numpy().argmax())]
     n, gain = int(real["n_validation"]), float(best["accuracy"] - real["accuracy"])
     seeds = int(real["seeds"])
-    spread = f"; its accuracies differ between seeds by {real['accuracy_sd']:.3f} (sd)" if seeds > 1 else ""
+    spread = f", whose accuracies differ by {real['accuracy_sd']:.3f} (sd) on real images alone" if seeds > 1 else ""
     return (
-        f"Best synthetic arm by accuracy: {best['arm']}, {gain:+.3f} against real images alone{spread},"
-        f" which is {gain * n:+.1f} of {n} validation images, mean of {seeds} seed(s). The best of several arms"
-        " is picked after the fact and no significance test was made: by itself this is no evidence of a difference."
+        f"Best synthetic arm by accuracy: {best['arm']}, {gain:+.3f} against real images alone ({gain * n:+.1f} of {n}"
+        f" validation images; mean of {seeds} seed{'s' * (seeds > 1)}{spread}). The best of several arms is picked after"
+        " the fact and no significance test was made: by itself this is no evidence of a difference."
     )
