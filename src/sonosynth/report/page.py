@@ -54,6 +54,6 @@ def verdict(table: pd.DataFrame) -> str:
     spread = f", whose accuracies differ by {real['accuracy_sd']:.3f} (sd) on real images alone" if seeds > 1 else ""
     return (
         f"Best synthetic arm by accuracy: {best['arm']}, {gain:+.3f} against real images alone ({gain * n:+.1f} of {n}"
-        f" validation images; mean of {seeds} seed{'s' * (seeds > 1)}{spread}). The best of several arms is picked after"
-        " the fact and no significance test was made: by itself this is no evidence of a difference."
+        f" validation images; mean of {seeds} seed{'s' * (seeds > 1)}{spread}). The best of several arms is picked"
+        " after the fact and no significance test was made: by itself this is no evidence of a difference."
     )
