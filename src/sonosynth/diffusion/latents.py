@@ -62,7 +62,7 @@ def encode_images(vae: AutoencoderKL, images: np.ndarray, batch: int = 8) -> Lat
             posterior = vae.encode(pixels).latent_dist
             means.append(posterior.mean.float().cpu() * scale)
             deviations.append(posterior.std.float().cpu() * scale)
-    return Latents(torch.cat(means), torch.cat(deviations))
+    return Latents(torch.cat(means).contiguous(), torch.cat(deviations).contiguous())
 
 
 def tokenize(tokenizer: CLIPTokenizer, prompts: list[str]) -> Tensor:
