@@ -173,7 +173,7 @@ def command(*arguments):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("run", "nothing", "--out", "OUT"), "cohort nothing: does not exist"),
+        (("run", "nothing", "--out", "OUT"), "nothing: does not exist"),
         (("run", "COHORT", "--out", "OUT", "--preset", "fast"), "--preset fast"),
         (("run", "COHORT", "--out", "OUT", "--set", "lora.rnk=3"), "lora.rnk: there is no such setting"),
         (("run", "COHORT", "--out", "OUT", "--base", "./none"), "base ./none"),

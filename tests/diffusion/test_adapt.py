@@ -150,6 +150,13 @@ def test_latents_are_the_posterior_of_images_and_mirror_images(tiny_base):
     assert torch.allclose(draws.mean(dim=0), middle, atol=0.25)
 
 
+def test_latents_are_saved_whatever_the_memory_format(tiny_base, tmp_path):
+    vae = base.load(tiny_base, torch.float32, "cpu").vae.to(memory_format=torch.channels_last)
+    latents = encode_images(vae, np.zeros((2, 32, 32), np.uint8))
+    latents.save(tmp_path / "l.safetensors")
+    assert torch.equal(Latents.load(tmp_path / "l.safetensors").mean, latents.mean)
+
+
 def test_grey_is_pillows(tiny_base):
     decoded = torch.rand(2, 3, 9, 7) * 2.4 - 1.2
     rgb = ((decoded / 2 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
