@@ -3,8 +3,10 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -207,6 +209,27 @@ def test_commands_of_the_stages_and_inspect(copy, cohort_folder):
     result = command("inspect", cohort_folder, "--json")
     assert json.loads(result.stdout)["classes"] == {"benign": 11, "malignant": 7, "normal": 5}
     assert "malignant" in command("inspect", cohort_folder).stdout
+
+
+def test_an_interrupted_command_exits_with_130_and_goes_on(tmp_path, cohort_folder, tiny_base):
+    small = [part for change in SMALL for part in ("--set", change)]
+    long = [*small, "--set", "lora.steps=100000"]
+    arguments = ["run", cohort_folder, "--out", tmp_path / "run", "--base", tiny_base]
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from sonosynth.cli import main; main()", *map(str, [*arguments, *long])],
+        stderr=subprocess.PIPE, text=True, env=os.environ | {"OMP_NUM_THREADS": "2"},
+    )  # fmt: skip
+    deadline = time.monotonic() + 120
+    while not any((tmp_path / "run" / ".work").glob("adapt-sd-*")) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    process.send_signal(signal.SIGTERM)
+    _, message = process.communicate(timeout=60)
+    assert process.returncode == 130, message
+    assert "the same command goes on from here" in message
+    assert "Traceback" not in message
+    assert not (tmp_path / "run" / "adapters").exists()
+    assert command(*arguments, *small).returncode == 0
+    assert (tmp_path / "run" / "report.html").is_file()
 
 
 def test_help_imports_nothing_heavy():

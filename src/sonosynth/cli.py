@@ -127,18 +127,18 @@ def main() -> None:
     os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        app(standalone_mode=False)
+        status = app(standalone_mode=False) or 0  # typer returns the status of --help, and 130 if interrupted
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except typer.Exit as error:
-        sys.exit(error.exit_code)
+        status = 2
     except (KeyboardInterrupt, typer.Abort):
-        print("interrupted; the same command goes on from here", file=sys.stderr)
-        sys.exit(130)
+        status = 130
     except Exception as error:
         show = getattr(error, "show", None)  # a mistake in the command line itself, whose class typer hides
         if show is None:
             raise
         show()
-        sys.exit(2)
+        status = 2
+    if status == 130:
+        print("interrupted; the same command goes on from here", file=sys.stderr)
+    sys.exit(status)
