@@ -17,3 +17,8 @@ class UserError(Exception):
         if fix:
             lines.append(f"to mend it: {fix}")
         super().__init__("\n".join(lines))
+
+
+def first_line(error: Exception) -> str:
+    """What a library's error says, without its further lines; its class where it says nothing."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

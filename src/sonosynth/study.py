@@ -262,13 +262,11 @@ class Study:
                 f"remove {self.run.root / 'adapters'} and run the study again",
             )
 
-    def _provenance(self, model: str) -> dict[str, Any]:
-        """adapter.json of a model, after the firewall."""
+    def _check_adapter(self, model: str) -> None:
+        """Refuse a model that a validation image has reached, by its adapter.json."""
         folder = self.run.root / "adapters" / model
         self._needs(folder / "adapter.json", "adapt")
-        about = read_yaml(folder / "adapter.json")
-        self._firewall(about["images"], str(folder))
-        return about
+        self._firewall(read_yaml(folder / "adapter.json")["images"], str(folder))
 
     def _encode(self) -> None:
         from sonosynth.diffusion import adapt
@@ -391,7 +389,7 @@ class Study:
         }
 
     def _text_to_image(self, model: str, needed: dict[str, int]) -> None:
-        self._provenance(model)
+        self._check_adapter(model)
         s, inputs = self.settings, self._set_inputs(model, needed)
         latents_folder = f".parts/latents/{model}"
 
@@ -456,7 +454,7 @@ class Study:
         """A synthetic set, after the firewall: it must come from the adapter that is there."""
         self._needs(self.run.root / SETS_FOLDER / name / "metadata.csv", "synthesize")
         model = name.removesuffix("+img2img")
-        self._provenance(model)
+        self._check_adapter(model)
         folder = self.run.root / SETS_FOLDER / name
         self._firewall([store.sha256(file) for file in folder.rglob("*.png")], f"synthetic/{name}")
         rows, images = synthesis.load_set(folder)
@@ -480,22 +478,22 @@ class Study:
         precision = "bf16" if self.precision == "bf16" else "fp32"
         steps = s.epochs * math.ceil(largest / s.batch)
         parts: list[str] = []
+        common = {
+            "train": sorted(zip(train["sha256"], train["label"], strict=True)),
+            "validation": sorted(zip(validation["sha256"], validation["label"], strict=True)),
+            "classifier": s.model_dump(exclude={"seeds"}),
+            "model": classifier.identity(s.model),
+            "resolution": self.settings.resolution,
+            "precision": precision,
+            "steps": steps,
+        }
+        digests = {name: store.digest(self.run.root / SETS_FOLDER / name) for name in SETS} | {"": ""}
         jobs = [(arm, seed) for arm in ARMS for seed in s.seeds]
         with progress.task(f"classifier, {len(jobs)} trainings", len(jobs) * steps) as bar:
             for arm, seed in jobs:
                 part = f".parts/predictions/{arm}/{seed}.csv"
                 name = arm.removeprefix("real").removeprefix("+")
-                inputs = {
-                    "train": sorted(zip(train["sha256"], train["label"], strict=True)),
-                    "validation": sorted(zip(validation["sha256"], validation["label"], strict=True)),
-                    "set": store.digest(self.run.root / SETS_FOLDER / name) if name else "",
-                    "classifier": s.model_dump(exclude={"seeds"}),
-                    "model": classifier.identity(s.model),
-                    "resolution": self.settings.resolution,
-                    "precision": precision,
-                    "steps": steps,
-                    "seed": [self.settings.seed, seed],
-                }
+                inputs = {**common, "set": digests[name], "seed": [self.settings.seed, seed]}
 
                 def make(work: Path, arm: str = arm, seed: int = seed, name: str = name, part: str = part) -> None:
                     images, labels = self._images(TRAIN, s.resolution), list(train["label"])

@@ -9,7 +9,7 @@ from diffusers import StableDiffusionPipeline
 from diffusers.utils import logging as diffusers_logging
 from transformers.utils import logging as transformers_logging
 
-from sonosynth.errors import UserError
+from sonosynth.errors import UserError, first_line
 
 PARTS = ("vae", "unet", "text_encoder", "tokenizer", "scheduler")
 
@@ -51,9 +51,8 @@ def _fetch(hub_id: str) -> Path:
         )
     except Exception as error:
         # The hub's client raises many kinds of errors; all of them mean that this base can't be had.
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(
-            f"base {hub_id}: can't be fetched from the hub ({reason})",
+            f"base {hub_id}: can't be fetched from the hub ({first_line(error)})",
             "embedded, a local folder, or the id of a hub repository with safetensors files",
             "check the name and the network, or give a folder: --base DIR",
         ) from None
@@ -80,7 +79,7 @@ def load(folder: Path, dtype: torch.dtype, device: torch.device | str) -> Stable
             requires_safety_checker=False,
         )
     except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise UserError(f"base {folder}: can't be loaded ({str(error).strip().splitlines()[0]})") from None
+        raise UserError(f"base {folder}: can't be loaded ({first_line(error)})") from None
     for module in (pipeline.unet, pipeline.vae, pipeline.text_encoder):
         module.requires_grad_(False).eval()
     pipeline.to(device)

@@ -9,7 +9,7 @@ from peft import LoraConfig
 from peft.utils import get_peft_model_state_dict
 
 from sonosynth import seeding
-from sonosynth.errors import UserError
+from sonosynth.errors import UserError, first_line
 
 FILE = "pytorch_lora_weights.safetensors"
 TARGETS = ["to_q", "to_k", "to_v", "to_out.0"]
@@ -43,5 +43,6 @@ def load(pipeline: StableDiffusionPipeline, folder: Path) -> None:
     try:
         pipeline.load_lora_weights(folder, weight_name=FILE, use_safetensors=True)
     except (RuntimeError, ValueError, KeyError, OSError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise UserError(f"{folder / FILE}: does not fit the base ({reason})", "a LoRA of this study's base") from None
+        raise UserError(
+            f"{folder / FILE}: does not fit the base ({first_line(error)})", "a LoRA of this study's base"
+        ) from None

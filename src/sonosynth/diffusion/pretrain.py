@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from sonosynth.diffusion.latents import encode_prompts, tokenize
+from sonosynth.diffusion.latents import encode_prompts, to_tensor, tokenize
 from sonosynth.diffusion.training import Schedule, train
 
 TOKENS = 77
@@ -165,17 +165,11 @@ def _tokenizer(prompts: list[str], folder: Path) -> CLIPTokenizer:
     return CLIPTokenizer.from_pretrained(folder, model_max_length=TOKENS, pad_token="<|endoftext|>")
 
 
-def _rgb(images: np.ndarray, device: torch.device) -> Tensor:
-    """(N, 3, H, W) in [-1, 1] of (N, H, W) uint8."""
-    pixels = torch.from_numpy(images).to(device, torch.float32) / 127.5 - 1
-    return pixels[:, None].expand(-1, 3, -1, -1)
-
-
 def _train_vae(
     vae: AutoencoderKL, images: np.ndarray, schedule: Schedule, accelerator: Accelerator, seed: int, checkpoint: Path
 ) -> None:
     def loss_of(indices: Tensor, generator: torch.Generator) -> Tensor:
-        target = _rgb(images[indices.numpy()], accelerator.device)
+        target = to_tensor(images[indices.numpy()]).to(accelerator.device)
         posterior = vae.encode(target).latent_dist
         noise = torch.randn(posterior.mean.shape, generator=generator).to(target.device)
         output = vae.decode(posterior.mean + posterior.std * noise).sample.float()
@@ -195,7 +189,7 @@ def _latents(vae: AutoencoderKL, images: np.ndarray, accelerator: Accelerator, c
     if not cache.exists():
         with torch.no_grad(), accelerator.autocast():
             parts = [
-                vae.encode(_rgb(images[i : i + 32], accelerator.device)).latent_dist.mean.float().cpu()
+                vae.encode(to_tensor(images[i : i + 32]).to(accelerator.device)).latent_dist.mean.float().cpu()
                 for i in range(0, len(images), 32)
             ]
         save_file({"latents": torch.cat(parts)}, cache)

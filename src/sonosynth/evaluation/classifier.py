@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from transformers import AutoConfig, AutoModelForImageClassification, ResNetConfig, ResNetForImageClassification
 
 from sonosynth import seeding
-from sonosynth.errors import UserError
+from sonosynth.errors import UserError, first_line
 
 IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -34,9 +34,8 @@ def make_model(name: str, classes: int, seed: int) -> torch.nn.Module:
             )
         except Exception as error:
             # The hub's client and the loaders raise many kinds of errors; all mean that there is no such model.
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise UserError(
-                f"classifier.model: {name} can't be loaded ({reason})",
+                f"classifier.model: {name} can't be loaded ({first_line(error)})",
                 "resnet-18, or an image classifier of transformers with safetensors, by hub id or folder",
                 "give the folder of a download, or classifier.model=resnet-18 to train one from random weights",
             ) from None
