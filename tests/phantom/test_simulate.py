@@ -3,7 +3,9 @@ import pytest
 from PIL import Image
 
 from sonosynth.errors import UserError
-from sonosynth.phantom import KINDS, Probe, envelope, simulate, write_cohort
+from sonosynth.phantom import KINDS, Probe, envelope, random_probe, simulate, write_cohort
+from sonosynth.phantom.corpus import corpus
+from sonosynth.phantom.simulate import DEMO_PROBE
 
 
 def test_homogeneous_tissue_gives_fully_developed_speckle():
@@ -62,6 +64,29 @@ def test_lesions_look_like_their_kind():
     assert np.mean(shapes["benign"]) < 0.9 < np.mean(shapes["malignant"])
     assert np.mean(contrast["benign"]) > 3  # enhancement behind
     assert np.mean(contrast["malignant"]) < -10  # shadow
+
+
+def test_the_demo_is_another_machine_than_the_base_knows():
+    known = [random_probe(np.random.default_rng(seed)) for seed in range(300)]
+    assert DEMO_PROBE.frequency > max(probe.frequency for probe in known)
+    assert DEMO_PROBE.dynamic_range < min(probe.dynamic_range for probe in known)
+    assert DEMO_PROBE.width / DEMO_PROBE.depth > max(probe.width / probe.depth for probe in known)
+
+
+def test_compounding_evens_out_speckle():
+    def roughness(looks):
+        images = [simulate("normal", np.random.default_rng(i), Probe(looks=looks, smoothing=0.0)) for i in range(6)]
+        return np.mean([np.abs(np.diff(phantom.image.astype(float), axis=0)).mean() for phantom in images])
+
+    assert roughness(4) < 0.8 * roughness(1)
+
+
+def test_the_corpus_depends_on_seed_and_place_alone():
+    few, more = list(corpus(4, seed=3)), list(corpus(7, seed=3))
+    for (phantom, text), (again, same) in zip(few, more, strict=False):
+        assert np.array_equal(phantom.image, again.image) and text == same
+    assert [phantom.kind for phantom, _ in more] == [*KINDS, *KINDS, "normal"]
+    assert all(text.startswith("ultrasound image of a ") for _, text in more)
 
 
 def test_same_seed_same_image_and_unknown_kind():

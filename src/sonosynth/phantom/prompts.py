@@ -18,9 +18,11 @@ def caption(phantom: Phantom, rng: np.random.Generator) -> str:
     probe = phantom.probe
     details = [
         *phantom.traits,
-        "high frequency" if probe.frequency > 10 else "low frequency",
+        "high frequency" if probe.frequency > 9 else "low frequency",
         "deep" if probe.depth > 40 else "shallow",
-        "bright" if phantom.image.mean() > 100 else "dark",
+        "bright" if phantom.image.mean() > 95 else "dark",
+        "clear" if probe.looks > 2 else "noisy",
+        "sharp" if probe.sharpening else "blurred" if probe.smoothing > 0.5 else "natural",
     ]
     if rng.random() < 0.5:
         chosen = rng.choice(details, size=rng.integers(1, 4), replace=False)

@@ -28,8 +28,10 @@ class Probe:
     frequency: centre frequency, MHz. cycles: pulse length in wavelengths. aperture: active aperture, mm.
     focus: transmit focus depth, mm. depth, width: field of view, mm. gain: level of the brightest tissue
     relative to white, dB. dynamic_range: range from black to white, dB. compensation: share of the mean
-    attenuation that the time-gain compensation undoes. smoothing: speckle-reduction filter, in pixels
-    (standard deviation). gamma: grey map exponent. floor: electronic noise, dB below white at the surface.
+    attenuation that the time-gain compensation undoes. looks: independent views that are averaged (spatial
+    compounding). smoothing: speckle-reduction filter, in pixels (standard deviation). sharpening: share of
+    the difference from a blurred picture that edge enhancement adds. gamma: grey map exponent. floor:
+    electronic noise, dB below white at the surface.
     """
 
     frequency: float = 10.0
@@ -38,10 +40,12 @@ class Probe:
     focus: float = 20.0
     depth: float = 38.0
     width: float = 40.0
-    gain: float = -12.0
+    gain: float = -20.0
     dynamic_range: float = 60.0
     compensation: float = 0.9
+    looks: int = 2
     smoothing: float = 0.4
+    sharpening: float = 0.0
     gamma: float = 1.0
     floor: float = 75.0
 
@@ -59,19 +63,21 @@ class Phantom:
 
 def random_probe(rng: np.random.Generator) -> Probe:
     """A probe drawn from the range that the embedded base is pretrained on."""
-    depth = rng.uniform(28, 52)
+    depth = rng.uniform(28, 55)
     return Probe(
-        frequency=rng.uniform(6, 14),
+        frequency=rng.uniform(6, 12),
         cycles=rng.uniform(1.5, 3.0),
         aperture=rng.uniform(8, 22),
         focus=depth * rng.uniform(0.3, 0.75),
         depth=depth,
         width=depth * rng.uniform(0.9, 1.3),
-        gain=rng.uniform(-24, -4),
-        dynamic_range=rng.uniform(45, 75),
-        compensation=rng.uniform(0.6, 1.0),
-        smoothing=rng.uniform(0.0, 0.9),
-        gamma=rng.uniform(0.8, 1.3),
+        gain=rng.uniform(-32, -10),
+        dynamic_range=rng.uniform(50, 75),
+        compensation=rng.uniform(0.5, 1.0),
+        looks=int(rng.integers(1, 5)),
+        smoothing=rng.uniform(0.0, 0.8),
+        sharpening=rng.choice([0.0, rng.uniform(0.2, 1.0)]),
+        gamma=rng.uniform(0.8, 1.5),
         floor=rng.uniform(60, 85),
     )
 
@@ -111,8 +117,8 @@ def simulate(
 ) -> Phantom:
     """One phantom of `kind` ("normal", "benign" or "malignant"), `size` pixels (side, or height and width).
 
-    Benign lesions are smooth, wider than tall, homogeneous and enhance what lies behind; malignant ones are
-    irregular, spiculated, taller than wide, heterogeneous and cast a shadow; normal images have none.
+    Benign lesions are smooth, wider than tall, homogeneous and mostly enhance what lies behind; malignant ones
+    are irregular, spiculated, taller than wide, heterogeneous and mostly cast a shadow; normal images have none.
 
     Raises:
         ValueError: if `kind` is unknown.
@@ -125,17 +131,17 @@ def simulate(
     z = (np.arange(rows)[:, None] + 0.5) * probe.depth / rows
     x = (np.arange(columns)[None, :] + 0.5) * probe.width / columns
 
-    level, attenuation = _anatomy(z, x, probe, rng)
+    level, attenuation, traits = _anatomy(z, x, probe, rng)
     mask = np.zeros((rows, columns), bool)
-    traits: tuple[str, ...] = ()
     if kind != "normal":
-        level, attenuation, mask, traits = _lesion(kind, z, x, level, attenuation, probe, rng)
+        level, attenuation, mask, of_lesion = _lesion(kind, z, x, level, attenuation, probe, rng)
+        traits += of_lesion
 
     # Round trip, relative to what the compensation assumes (0.6 dB/cm/MHz).
     dz = probe.depth / rows / 10
     loss = 2 * probe.frequency * dz * np.cumsum(attenuation - 0.6 * probe.compensation, axis=0)
     gain = probe.gain - 0.55 * loss
-    echo = envelope(level + gain, probe, rng)
+    echo = np.mean([envelope(level + gain, probe, rng) for _ in range(probe.looks)], axis=0)
     amplification = 10 ** (2 * 0.6 * probe.compensation * 0.55 * probe.frequency * z / 10 / 20)
     noise = rng.standard_normal((2, rows, columns), dtype=np.float32)
     echo = np.hypot(echo, np.hypot(noise[0], noise[1]) * amplification * 10 ** (-probe.floor / 20))
@@ -143,6 +149,8 @@ def simulate(
     decibels = 20 * np.log10(echo + 1e-6)
     shown = decibels.reshape(height, 2, width, 2).mean(axis=(1, 3))
     shown = ndimage.gaussian_filter(shown, probe.smoothing) if probe.smoothing > 0.2 else shown
+    if probe.sharpening:
+        shown = shown + probe.sharpening * (shown - ndimage.gaussian_filter(shown, 1.5))
     grey = np.clip(shown / probe.dynamic_range + 1, 0, 1) ** probe.gamma
     mask = mask.reshape(height, 2, width, 2).mean(axis=(1, 3)) >= 0.5
     return Phantom(np.round(255 * grey).astype(np.uint8), mask, kind, traits, probe)
@@ -169,8 +177,15 @@ def _bicubic(grid: Array, rows: Array, columns: Array) -> Array:
     return 1.6 * weights(rows, grid.shape[0]) @ grid @ weights(columns, grid.shape[1]).T
 
 
-def _anatomy(z: Array, x: Array, probe: Probe, rng: np.random.Generator) -> tuple[Array, Array]:
-    """Echogenicity (dB, 0 is bright fibroglandular tissue) and attenuation (dB/cm/MHz) of layered tissue."""
+def _web(rng: np.random.Generator, shape: tuple[int, int], scale: tuple[float, float], thickness: float) -> Array:
+    """Thin sheets, 1 on them and 0 away (H, W), `thickness` pixels: where smooth noise changes its sign."""
+    noise = _smooth_noise(rng, shape, scale)
+    slope = np.hypot(*np.gradient(noise)) + 0.15 / min(scale)
+    return np.exp(-((noise / slope / thickness) ** 2))
+
+
+def _anatomy(z: Array, x: Array, probe: Probe, rng: np.random.Generator) -> tuple[Array, Array, tuple[str, ...]]:
+    """Layered tissue: echogenicity (dB, 0 is bright fibroglandular tissue), attenuation (dB/cm/MHz), traits."""
     shape = (z.shape[0], x.shape[1])
     dz, dx = probe.depth / shape[0], probe.width / shape[1]
 
@@ -178,28 +193,31 @@ def _anatomy(z: Array, x: Array, probe: Probe, rng: np.random.Generator) -> tupl
         wave = _smooth_noise(rng, (4, shape[1]), (4, scale / dx))[0]
         return mean + amplitude * wave
 
-    skin = boundary(rng.uniform(1.2, 2.2), 0.15, 15)
-    fat = skin + np.clip(boundary(rng.uniform(0.08, 0.28) * probe.depth, 1.5, 12), 0.8, None)
-    gland = fat + np.clip(boundary(rng.uniform(0.3, 0.55) * probe.depth, 2.5, 15), 3, None)
+    dense = rng.random() < 0.5
+    skin = boundary(rng.uniform(0.8, 2.0), 0.15, 15)
+    fat = skin + np.clip(boundary(rng.uniform(0.05, 0.16 if dense else 0.4) * probe.depth, 1.5, 12), 0.8, None)
+    gland = fat + np.clip(boundary(rng.uniform(0.3, 0.6) * probe.depth, 2.5, 15), 3, None)
     muscle = gland + np.clip(boundary(rng.uniform(0.03, 0.15) * probe.depth, 1.0, 12), 0.5, None)
 
-    # Fibres: tissue stretched laterally and bent, bright strands on a darker ground.
-    bend = 2.5 * _smooth_noise(rng, shape, (12 / dz, 10 / dx))
-    fibres = _smooth_noise(rng, shape, (rng.uniform(0.5, 1.1) / dz, rng.uniform(3, 8) / dx))
-    fibres = _sheared(fibres, bend / dz)
+    # Tissue is stretched laterally and bent; ligaments are thin bright sheets in fat and gland.
+    bend = 2.5 * _smooth_noise(rng, shape, (12 / dz, 10 / dx)) / dz
+    fibres = _sheared(_smooth_noise(rng, shape, (rng.uniform(0.5, 1.1) / dz, rng.uniform(3, 9) / dx)), bend)
     lobules = _smooth_noise(rng, shape, (rng.uniform(2, 4) / dz, rng.uniform(3, 7) / dx))
-    strands = np.clip(fibres - rng.uniform(0.6, 1.1), 0, None)
+    thick = rng.uniform(0.15, 0.35) / dz
+    septa = _sheared(_web(rng, shape, (rng.uniform(2, 4) / dz, rng.uniform(6, 12) / dx), thick), bend)
+    sheets = _sheared(_web(rng, shape, (rng.uniform(1, 2.5) / dz, rng.uniform(7, 16) / dx), thick), bend)
+    strands = np.clip(fibres - rng.uniform(0.5, 1.1), 0, None)
 
-    fatty = -17 + 2 * lobules + rng.uniform(8, 14) * strands
-    glandular = -7 + rng.uniform(1.5, 3.5) * fibres + rng.uniform(2, 6) * lobules
-    glandular += rng.uniform(3, 9) * strands
-    muscular = -13 + 3 * fibres + 8 * strands
+    fatty = -19 + 1.5 * lobules + rng.uniform(10, 18) * septa * np.clip(0.8 + 0.4 * fibres, 0.2, 1.3)
+    glandular = -8 + rng.uniform(1.0, 3.0) * fibres + rng.uniform(2, 6) * lobules
+    glandular += rng.uniform(4, 10) * strands + rng.uniform(2, 9) * sheets
+    muscular = -17 + 2 * fibres + 7 * strands + 9 * sheets
     level = np.where(z < fat, fatty, np.where(z < gland, glandular, np.where(z < muscle, fatty, muscular)))
-    level = np.where(z < skin, 1.0, level)
-    for edge, bright in ((skin, 3), (fat, 4), (gland, 5), (muscle, 9)):
-        level = level + bright * np.exp(-(((z - edge) / 0.35) ** 2)) * np.clip(0.7 + 0.5 * lobules, 0, 1.3)
-    attenuation = np.where(z < fat, 0.48, np.where(z < gland, 0.72, 0.65)) + 0.06 * lobules
-    return level, attenuation
+    level = np.where(z < skin, 0.0, level)
+    for edge, bright in ((skin, 8), (fat, 7), (gland, 6), (muscle, 14)):
+        level = level + bright * np.exp(-(((z - edge) / 0.3) ** 2)) * np.clip(0.7 + 0.5 * lobules, 0, 1.3)
+    attenuation = np.where(z < fat, 0.48, np.where(z < gland, 0.75, 0.65)) + 0.06 * lobules
+    return level, attenuation, ("dense tissue" if dense else "fatty tissue",)
 
 
 def _sheared(field: Array, shift: Array) -> Array:
@@ -223,7 +241,7 @@ def _lesion(
     half_height, half_width = radius * np.sqrt(taller), radius / np.sqrt(taller)
     low, high = half_height + 3.0, probe.depth * 0.75 - half_height
     centre_z = rng.uniform(low, high) if high > low else (low + high) / 2
-    centre_x = rng.uniform(1.3 * half_width, probe.width - 1.3 * half_width)
+    centre_x = rng.uniform(1.2 * half_width, probe.width - 1.2 * half_width)
 
     tilt = rng.normal(0, 0.18)
     u, v = z - centre_z, x - centre_x
@@ -249,30 +267,32 @@ def _lesion(
     texture = _smooth_noise(rng, shape, (2.0 / px, 2.0 / px))
     column_share = np.clip(1.15 - np.abs(v) / half_width, 0, 1) ** 0.5
     behind = (z > centre_z) & ~inside
-    traits: tuple[str, ...]
     if benign:
         cyst = rng.random() < 0.3
-        depth_db = rng.uniform(34, 45) if cyst else rng.uniform(12, 19)
-        core = -4 - depth_db + 0.7 * texture
+        depth_db = rng.uniform(34, 45) if cyst else rng.uniform(8, 18)
+        core = -5 - depth_db + 0.7 * texture
         edge = 1 / (1 + np.exp(np.clip((ratio - 1) * 45, -60, 60)))
-        capsule = rng.uniform(3, 8) * np.exp(-(((ratio - 1.06) / 0.05) ** 2))
-        enhancement = rng.uniform(7, 13) if cyst else rng.uniform(3, 8)
-        level = level * (1 - edge) + core * edge + capsule + enhancement * column_share * behind
+        capsule = rng.uniform(3, 9) * np.exp(-(((ratio - 1.06) / 0.05) ** 2))
+        enhances = cyst or rng.random() < 0.7
+        enhancement = rng.uniform(5, 12) * column_share * behind * enhances
+        level = level * (1 - edge) + core * edge + capsule + enhancement
         shadow_x = np.exp(-(((np.abs(v) - half_width) / (0.12 * half_width)) ** 2))
         level = level - 5 * shadow_x * (z > centre_z)  # refraction at the lateral edges
-        traits = ("cyst" if cyst else "solid", "smooth", "posterior enhancement")
+        traits = ("cyst" if cyst else "solid", "smooth", *(("posterior enhancement",) * enhances))
     else:
-        core = -4 - rng.uniform(13, 22) + rng.uniform(2.5, 5) * texture
+        core = -5 - rng.uniform(11, 20) + rng.uniform(2.5, 5) * texture
         spots = np.clip(_smooth_noise(rng, shape, (0.6 / px, 0.6 / px)) - 2.0, 0, None) * 14
-        edge = 1 / (1 + np.exp(np.clip((ratio - 1) * rng.uniform(9, 20), -60, 60)))
-        halo = rng.uniform(2, 6) * np.exp(-(((ratio - 1.2) / 0.15) ** 2))
-        shadow = rng.uniform(8, 20) * column_share * np.clip((z - centre_z) / half_height, 0, 1)
+        edge = 1 / (1 + np.exp(np.clip((ratio - 1) * rng.uniform(9, 25), -60, 60)))
+        halo = rng.uniform(2, 7) * np.exp(-(((ratio - 1.2) / 0.15) ** 2))
+        shadows = rng.random() < 0.8
+        shadow = rng.uniform(8, 22) * column_share * np.clip((z - centre_z) / half_height, 0, 1) * shadows
         level = level * (1 - edge) + (core + spots) * edge + halo - shadow * ~inside * (z > centre_z)
-        traits = ("solid", "spiculated", "posterior shadowing")
+        traits = ("solid", "spiculated", *(("posterior shadowing",) * shadows))
     return level, attenuation, inside, traits
 
 
 DEMO_PROBE = replace(
-    Probe(), frequency=12.5, aperture=9.0, focus=12.0, depth=32.0, width=42.0, gain=-9.0, dynamic_range=52.0
-)
-"""The probe of the demo's cohort and of `sonosynth phantoms`: settings the embedded base saw rarely."""
+    Probe(), frequency=14.0, aperture=9.0, focus=12.0, depth=32.0, width=46.0, gain=-16.0, dynamic_range=46.0,
+    compensation=0.8, looks=2, smoothing=0.0, gamma=0.75,
+)  # fmt: skip
+"""The probe of the demo's cohort and of `sonosynth phantoms`: outside of what the embedded base is pretrained on."""
