@@ -35,7 +35,9 @@ def save(pipeline: StableDiffusionPipeline, folder: Path) -> None:
 
 
 def load(pipeline: StableDiffusionPipeline, folder: Path) -> None:
-    """Load the LoRA in `folder` with diffusers' own loader.
+    """Load the LoRA in `folder` with diffusers' own loader and merge it into the U-Net's weights.
+
+    Beside the weights it would cost a small U-Net half as much again in every pass.
 
     Raises:
         UserError: if it was made for another base.
@@ -46,3 +48,5 @@ def load(pipeline: StableDiffusionPipeline, folder: Path) -> None:
         raise UserError(
             f"{folder / FILE}: does not fit the base ({first_line(error)})", "a LoRA of this study's base"
         ) from None
+    pipeline.fuse_lora(components=["unet"])
+    pipeline.unload_lora_weights()

@@ -22,16 +22,18 @@ class Sampler:
     """An adapted model that makes images.
 
     Args:
-        folder: of the base. adapter: folder with the LoRA and, if `token` is not empty, the learned token.
+        folder: of the base. adapter: folder with the LoRA and, if `token` is not empty, the learned token; None
+            takes the base as it is.
         token: the learned token's text; every prompt must hold it.
     """
 
-    def __init__(self, folder: Path, adapter: Path, token: str, precision: str, resolution: int) -> None:
+    def __init__(self, folder: Path, adapter: Path | None, token: str, precision: str, resolution: int) -> None:
         device = "cuda" if torch.cuda.is_available() else "cpu"
         self.pipeline: StableDiffusionPipeline = base_model.load(folder, base_model.DTYPES[precision], device)
-        if token:
-            inversion.load(self.pipeline, token, adapter / "learned_embeds.safetensors")
-        low_rank.load(self.pipeline, adapter)
+        if adapter:
+            if token:
+                inversion.load(self.pipeline, token, adapter / "learned_embeds.safetensors")
+            low_rank.load(self.pipeline, adapter)
         self.refiner = StableDiffusionImg2ImgPipeline(**self.pipeline.components, requires_safety_checker=False)
         self.refiner.set_progress_bar_config(disable=True)
         self.token, self.resolution = token, resolution

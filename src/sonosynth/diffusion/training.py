@@ -77,7 +77,7 @@ def train(
     Raises:
         UserError: if a loss is not finite; the step is named, and the checkpoint before it stays.
     """
-    optimizer = torch.optim.AdamW(parameters, lr=schedule.learning_rate, weight_decay=schedule.weight_decay)
+    optimizer = torch.optim.AdamW(parameters, lr=schedule.learning_rate, weight_decay=schedule.weight_decay, fused=True)
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, schedule.rate)
     losses = _resume(checkpoint, parameters, optimizer, scheduler)
     optimizer = accelerator.prepare(optimizer)

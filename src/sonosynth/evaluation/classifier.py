@@ -83,7 +83,7 @@ def predict(
     network = make_model(model, classes, seeding.derive(seed, "classifier"))
     network = network.train().to(device)
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = torch.optim.Adam(network.parameters(), lr=learning_rate)
+    optimizer = torch.optim.Adam(network.parameters(), lr=learning_rate, fused=True)
     if model == "resnet-18":
         mean, deviation = (train_images.mean() / 255,) * 3, (max(train_images.std() / 255, 1e-3),) * 3
     else:
