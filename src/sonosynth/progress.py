@@ -10,6 +10,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 console = Console(stderr=True)
 
+SHARES = (0.05, 0.25, 0.5, 0.75, 1)  # of a task, after each of which output that is no terminal gets a line
+
 
 class Task:
     """Counts work done towards `total`; `advance` shows it."""
@@ -24,8 +26,8 @@ class Task:
         self.done += count
         if self.bar and self.row is not None:
             self.bar.update(self.row, completed=self.done, description=f"{self.description} {note}".rstrip())
-        elif 4 * self.done // self.total > self.said or self.done == self.total:
-            self.said = 4 * self.done // self.total
+        elif (passed := sum(self.done >= share * self.total for share in SHARES)) > self.said:
+            self.said = passed
             spent = time.monotonic() - self.started
             left = spent * (self.total - self.done) / max(self.done - self.first, 1)
             line = f"{self.description}: {self.done}/{self.total}, {spent:.0f} s spent, {left:.0f} s left {note}"

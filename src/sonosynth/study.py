@@ -67,11 +67,16 @@ class Study:
 
     def everything(self) -> None:
         """The whole study."""
-        self.prepare()
-        self.adapt()
-        self.synthesize()
-        self.evaluate()
-        self.report()
+        stages = (
+            (self.prepare, "reading the cohort, and splitting it into training and validation images"),
+            (self.adapt, "adapting the base to the training images: a learned token, and a LoRA with and without it"),
+            (self.synthesize, "making synthetic images that balance the classes: from text, then refined"),
+            (self.evaluate, "training classifiers with and without them, and measuring how real they look"),
+            (self.report, "drawing the report"),
+        )
+        for number, (stage, what) in enumerate(stages, 1):
+            progress.say(f"[{number}/{len(stages)}] {what}")
+            stage()
 
     def prepare(self) -> None:
         """Check what can be checked before hours of work; read and split the cohort: cohort.csv."""
@@ -544,10 +549,12 @@ class Study:
         self.run.stage("table", inputs, ["evaluation/table.csv"], make, quiet=True)
 
     def _fidelity(self) -> None:
+        from sonosynth.evaluation import features
+
         train, sets = self._rows(TRAIN), {name: self._set(name)[1] for name in SETS}
 
         def make(work: Path) -> None:
-            from sonosynth.evaluation import features, frechet_distance
+            from sonosynth.evaluation import frechet_distance
 
             extract = features.extractor(self.features)
             real = extract(self._images(TRAIN, self.settings.resolution))
@@ -575,7 +582,7 @@ class Study:
             "validation": sorted(self._rows(VALIDATION)["sha256"]),
             "sets": [store.digest(self.run.root / SETS_FOLDER / name) for name in SETS],
             "resolution": self.settings.resolution,
-            "features": self.features,
+            "features": features.identity(self.features),
         }
         self.run.stage("fidelity", inputs, ["evaluation/fidelity.csv"], make)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from importlib import resources
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -12,8 +13,10 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers import ResNetConfig, ResNetForImageClassification
 
+from sonosynth import store
 from sonosynth.errors import UserError
 
+EMBEDDED = Path(str(resources.files("sonosynth.evaluation").joinpath("embedded")))
 EMBEDDED_SIDE = 128
 
 Extractor = Callable[[np.ndarray], np.ndarray]
@@ -38,14 +41,18 @@ def choose(setting: str) -> str:
     return setting
 
 
+def identity(name: str) -> str:
+    """What the key of a stage has to hold so that other weights of the network `name` are noticed."""
+    return store.digest(EMBEDDED) if name == "embedded" else f"torch-fidelity {version('torch-fidelity')}"
+
+
 def extractor(name: str) -> Extractor:
     """The feature network called `name`."""
     return EXTRACTORS[name]()
 
 
 def _embedded() -> Extractor:
-    folder = Path(str(resources.files("sonosynth.evaluation").joinpath("embedded")))
-    network = ResNetForImageClassification.from_pretrained(folder, use_safetensors=True, dtype=torch.float32).eval()
+    network = ResNetForImageClassification.from_pretrained(EMBEDDED, use_safetensors=True, dtype=torch.float32).eval()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     network.to(device)
 
