@@ -1,59 +1,114 @@
 """Makes the weights that ship with the package, from simulated images alone: `sonosynth pretrain`."""
 
+import json
+from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from safetensors.torch import load_file, save_file
 
-from sonosynth import progress, seeding
+from sonosynth import progress, store
 from sonosynth.diffusion import pretrain as base
 from sonosynth.diffusion.training import Schedule, make_accelerator, train
 from sonosynth.evaluation.features import features_loss, settle
-from sonosynth.phantom.prompts import caption
-from sonosynth.phantom.simulate import KINDS, random_probe, simulate
+from sonosynth.phantom.corpus import SIZE, corpus
+from sonosynth.phantom.simulate import KINDS
 
-SIZE = 128
-FEATURES = Schedule(steps=400, batch=32, learning_rate=2e-3, warmup=50, decay=True)
+FEATURES = Schedule(steps=600, batch=32, learning_rate=2e-3, warmup=50, decay=True)
+MEASURES = ("frequency", "depth", "gain", "dynamic_range", "looks", "smoothing", "gamma")
+
+BASE_CARD = """# The embedded base
+
+A small latent-diffusion model in Stable Diffusion 1.x format: 128 x 128 pixels, a VAE that reduces 4 x to 4 channels,
+a CLIP-style text encoder with a tokenizer of its own, a conditional U-Net that predicts the velocity. It is here so
+that a study runs without GPU and network, and so that the tests have something real to run on. **It was trained on
+simulated images only**; what it makes is not what Stable Diffusion makes, and no figure measured with it is the
+paper's. U-Net and VAE are stored in half precision.
+
+Recipe: `sonosynth pretrain --out OUT --work WORK`; `OUT/base` is this folder. The same stands in the metadata of every
+safetensors file here. Batches, learning rates and losses are explained in `sonosynth/diffusion/pretrain.py`.
+
+```json
+{recipe}
+```
+"""
+
+FEATURES_CARD = """# The embedded feature network
+
+A narrow ResNet-18 with 128 features for grey images of 128 x 128 pixels, trained on simulated images only, to tell the
+kind of lesion and these settings of the probe: {measures}. Fréchet distances on its features are named `embedded`
+everywhere. They are no FID.
+
+Recipe: `sonosynth pretrain --out OUT --work WORK`; `OUT/features` is this folder. The same stands in the metadata of
+its safetensors file.
+
+```json
+{recipe}
+```
+"""
 
 
-def simulate_images(count: int, seed: int, cache: Path) -> tuple[np.ndarray, list[str]]:
-    """`count` phantoms of random probes, kinds in turn: images (N, 128, 128) uint8 and their captions."""
-    if not cache.exists():
-        images, captions = np.empty((count, SIZE, SIZE), np.uint8), []
-        with progress.task("simulating phantoms", count) as bar:
-            for i in range(count):
-                rng = seeding.numpy_generator(seed, "pretraining", i)
-                phantom = simulate(KINDS[i % len(KINDS)], rng, random_probe(rng), SIZE)
-                images[i] = phantom.image
-                captions.append(caption(phantom, rng))
-                bar.advance()
-        np.savez(cache, images=images, captions=np.array(captions))
-    with np.load(cache) as stored:
-        return stored["images"], [str(text) for text in stored["captions"]]
-
-
-def measures(count: int, seed: int) -> np.ndarray:
-    """(N, 5) float: frequency, depth, gain, dynamic range and smoothing of the phantoms' probes."""
-    probes = [random_probe(seeding.numpy_generator(seed, "pretraining", i)) for i in range(count)]
-    return np.array([[p.frequency, p.depth, p.gain, p.dynamic_range, p.smoothing] for p in probes])
-
-
-def pretrain(out: Path, work: Path, count: int = 6000, seed: int = 0) -> None:
+def pretrain(out: Path, work: Path, count: int = 8000, seed: int = 0) -> None:
     """Pretrain the embedded base into `out/base` and the feature network into `out/features`.
 
     The recipes stand in `diffusion.pretrain` and `evaluation.features`. `work` holds the simulated images and
     the checkpoints: the same call continues an interrupted one.
     """
     work.mkdir(parents=True, exist_ok=True)
-    images, captions = simulate_images(count, seed, work / "phantoms.npz")
+    images, captions, measures = simulate_images(count, seed, work / "phantoms.npz")
     accelerator = make_accelerator("bf16")
 
     kinds = np.arange(count) % len(KINDS)
-    network, loss_of = features_loss(images, kinds, measures(count, seed), accelerator, seed)
+    network, loss_of = features_loss(images, kinds, measures, accelerator, seed)
     train(
         "features", list(network.parameters()), loss_of, count, FEATURES,
         accelerator=accelerator, seed=seed, checkpoint=work / "features.safetensors",
     )  # fmt: skip
     settle(network, images, accelerator)
     network.cpu().save_pretrained(out / "features")
-
     base.pretrain(images, captions, accelerator, seed, work, out / "base")
+
+    recipe = {
+        "command": "sonosynth pretrain",
+        "seed": seed,
+        "phantoms": count,
+        "features": asdict(FEATURES),
+        "vae": asdict(base.VAE),
+        "decoder": asdict(base.DECODER),
+        "unet": asdict(base.UNET),
+        "versions": {name: version(name) for name in ("sonosynth", "torch", "diffusers", "transformers")},
+    }
+    sign(out / "base", recipe, BASE_CARD)
+    sign(out / "features", recipe, FEATURES_CARD.replace("{measures}", ", ".join(MEASURES).replace("_", " ")))
+
+
+def simulate_images(count: int, seed: int, cache: Path) -> tuple[np.ndarray, list[str], np.ndarray]:
+    """`count` phantoms of random probes, kept in the file `cache`.
+
+    Returns images (N, 128, 128) uint8, their captions, and the settings (N, 7) float that `MEASURES` names.
+    """
+    if not cache.exists():
+        images, captions = np.empty((count, SIZE, SIZE), np.uint8), []
+        measures = np.empty((count, len(MEASURES)))
+        with progress.task("simulating phantoms", count) as bar:
+            for i, (phantom, text) in enumerate(corpus(count, seed)):
+                images[i] = phantom.image
+                captions.append(text)
+                measures[i] = [getattr(phantom.probe, name) for name in MEASURES]
+                bar.advance()
+        partial = cache.with_suffix(".partial.npz")
+        np.savez(partial, images=images, captions=np.array(captions), measures=measures)
+        partial.replace(cache)
+    with np.load(cache) as stored:
+        return stored["images"], [str(text) for text in stored["captions"]], stored["measures"]
+
+
+def sign(folder: Path, recipe: dict[str, Any], card: str) -> None:
+    """Write `recipe` into the metadata of every safetensors file in `folder`, and into its card, README.md."""
+    for file in sorted(folder.rglob("*.safetensors")):
+        signed = file.with_suffix(".partial")  # the weights are read from the old file while this one is written
+        save_file(load_file(file), signed, {"format": "pt", "recipe": json.dumps(recipe)})
+        signed.replace(file)
+    store.write_text(folder / "README.md", card.replace("{recipe}", json.dumps(recipe, indent=1)))

@@ -1,8 +1,9 @@
 """The recipe of the embedded base: a small latent-diffusion model in Stable Diffusion format.
 
 A VAE that reduces 4 x (speckle does not survive 8 x at 128 pixels), a CLIP-style text encoder with a
-tokenizer of its own, and a conditional U-Net that predicts the noise, as in Rombach et al., CVPR 2022. It is
-trained from scratch on simulated images only. Run it with `sonosynth pretrain --out DIR`.
+tokenizer of its own, and a conditional U-Net, as in Rombach et al., CVPR 2022. The U-Net predicts the velocity
+(Salimans and Ho, ICLR 2022) on a noise schedule that ends in pure noise (Lin et al., WACV 2024), so that dark and
+bright cohorts can be learned. It is trained from scratch on simulated images only, by `sonosynth pretrain`.
 """
 
 import json
@@ -11,7 +12,13 @@ from pathlib import Path
 import numpy as np
 import torch
 from accelerate import Accelerator
-from diffusers import AutoencoderKL, DPMSolverMultistepScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from diffusers import (
+    AutoencoderKL,
+    DDPMScheduler,
+    DPMSolverMultistepScheduler,
+    StableDiffusionPipeline,
+    UNet2DConditionModel,
+)
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from torch import Tensor
@@ -23,6 +30,8 @@ from sonosynth.diffusion.training import Schedule, train
 
 TOKENS = 77
 
+Lags = tuple[tuple[int, int], ...]
+
 # Words of medical ultrasound, so that prompts about other organs are cut into few pieces. They get their
 # meaning from adaptation: only the words of the simulated images' prompts are pretrained.
 VOCABULARY = """ultrasound image of a an the breast lesion tissue benign malignant normal cyst solid nodule mass tumor
@@ -31,12 +40,22 @@ b-mode bmode sonogram sonography scan picture photo showing with without and in 
 shallow depth smooth spiculated posterior enhancement shadowing shadow bright dark fine coarse speckle texture left
 right view transverse longitudinal carcinoma fibroadenoma lymph node muscle tendon nerve vessel artery vein carotid
 prostate bladder gallbladder pancreas spleen uterus healthy abnormal cancer disease fatty fibrosis stone grade birads
-class type patient medical grey gray scale black white noisy clear sharp blurred small large round oval irregular"""
+class type patient medical grey gray scale dense natural black white noisy clear sharp blurred small large round oval
+irregular"""
 
 
-# How long each part trains: within 2 hours on 2 cores.
-VAE = Schedule(steps=450, batch=16, learning_rate=1e-3, warmup=50, decay=True)
-UNET = Schedule(steps=2000, batch=16, learning_rate=5e-4, warmup=100, decay=True)
+# How long each part trains: all of it within 2 hours on 2 cores.
+VAE = Schedule(steps=2400, batch=16, learning_rate=2e-3, warmup=50, decay=True)
+DECODER = Schedule(steps=600, batch=16, learning_rate=5e-4, warmup=50, decay=True)
+UNET = Schedule(steps=2500, batch=16, learning_rate=5e-4, warmup=100, decay=True)
+
+
+CROP = 64  # side of the VAE's training images: four times as many steps as whole images allow
+
+LAGS = ((0, 1), (1, 0), (1, 1), (0, 2), (2, 0), (0, 4), (4, 0))
+ALL_LAGS = (*((0, x) for x in (1, 2)), *((y, x) for y in (1, 2) for x in (-2, -1, 0, 1, 2)), (0, 4), (4, 0))
+"""Distances in pixels, down and across, at which the VAE has to keep the texture: first a few, to learn fast; then,
+for the decoder alone, those in every direction, or it weaves a fine pattern along a diagonal that nobody looks at."""
 
 
 def pretrain(
@@ -53,34 +72,38 @@ def pretrain(
     tokenizer = _tokenizer(prompts, work / "tokenizer")
     device = accelerator.device
 
-    vae.to(device)
-    _train_vae(vae, images, VAE, accelerator, seed, work / "vae.safetensors")
+    vae.to(device, memory_format=torch.channels_last)
+    _train_vae("VAE", vae, list(vae.parameters()), LAGS, images, VAE, accelerator, seed, work / "vae.safetensors")
+    decoder = [*vae.post_quant_conv.parameters(), *vae.decoder.parameters()]
+    _train_vae("decoder", vae, decoder, ALL_LAGS, images, DECODER, accelerator, seed, work / "decoder.safetensors")
     latents = _latents(vae, images, accelerator, work / "latents.safetensors")
     scale = float(1 / latents.std())
     vae.register_to_config(scaling_factor=scale)
 
-    unet.to(device)
+    unet.to(device, memory_format=torch.channels_last)
     text_encoder.to(device)
     scheduler = DPMSolverMultistepScheduler(
-        beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", steps_offset=1
-    )
-    alphas = scheduler.alphas_cumprod.to(device)
+        beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", prediction_type="v_prediction",
+        rescale_betas_zero_snr=True, timestep_spacing="trailing",
+    )  # fmt: skip
+    noising = DDPMScheduler.from_config(scheduler.config)
+    # As min-SNR-5 (Hang et al., ICCV 2023), shifted by one so that pure noise counts: SNR + 1 = 1 / (1 - alpha).
+    weights = (1 / (1 - noising.alphas_cumprod)).clamp(max=6) * (1 - noising.alphas_cumprod)
     tokens = tokenize(tokenizer, prompts)
     empty = tokenize(tokenizer, [""])
 
     def loss_of(indices: Tensor, generator: torch.Generator) -> Tensor:
-        clean = latents[indices].to(device) * scale
-        noise = torch.randn(clean.shape, generator=generator).to(device)
-        times = torch.randint(0, len(alphas), (len(indices),), generator=generator).to(device)
+        clean = latents[indices] * scale
+        noise = torch.randn(clean.shape, generator=generator)
+        times = torch.randint(0, len(weights), (len(indices),), generator=generator)
         dropped = torch.rand(len(indices), generator=generator) < 0.1  # classifier-free guidance
-        captions = torch.where(dropped[:, None], empty, tokens[indices]).to(device)
-        signal = alphas[times][:, None, None, None]
+        captions = torch.where(dropped[:, None], empty, tokens[indices])
+        noisy, velocity = noising.add_noise(clean, noise, times), noising.get_velocity(clean, noise, times)
         predicted = unet(
-            signal.sqrt() * clean + (1 - signal).sqrt() * noise, times, encode_prompts(text_encoder, captions)
-        ).sample
-        errors = (predicted.float() - noise).square().mean(dim=(1, 2, 3))
-        ratio = alphas[times] / (1 - alphas[times])
-        return (errors * (5 / ratio).clamp(max=1)).mean()  # min-SNR-5 weights, Hang et al., ICCV 2023
+            noisy.to(device), times.to(device), encode_prompts(text_encoder, captions.to(device))
+        ).sample.float()
+        errors = (predicted - velocity.to(device)).square().mean(dim=(1, 2, 3))
+        return (errors * weights[times].to(device)).mean()
 
     parameters = [*unet.parameters(), *text_encoder.parameters()]
     train(
@@ -88,7 +111,7 @@ def pretrain(
         accelerator=accelerator, seed=seed, checkpoint=work / "unet.safetensors",
     )  # fmt: skip
     for module in (vae, unet):
-        module.to("cpu", torch.float16)
+        module.to("cpu", torch.float16, memory_format=torch.contiguous_format)
     text_encoder.to("cpu")  # stays float32: transformers would load half precision as such, diffusers would not
     pipeline = StableDiffusionPipeline(
         vae=vae, text_encoder=text_encoder, tokenizer=tokenizer, unet=unet, scheduler=scheduler,
@@ -166,23 +189,47 @@ def _tokenizer(prompts: list[str], folder: Path) -> CLIPTokenizer:
 
 
 def _train_vae(
-    vae: AutoencoderKL, images: np.ndarray, schedule: Schedule, accelerator: Accelerator, seed: int, checkpoint: Path
-) -> None:
+    name: str, vae: AutoencoderKL, parameters: list[torch.nn.Parameter], lags: Lags, images: np.ndarray,
+    schedule: Schedule, accelerator: Accelerator, seed: int, checkpoint: Path,
+) -> None:  # fmt: skip
+    vae.requires_grad_(False)
+    for parameter in parameters:
+        parameter.requires_grad_(True)
+
     def loss_of(indices: Tensor, generator: torch.Generator) -> Tensor:
-        target = to_tensor(images[indices.numpy()]).to(accelerator.device)
+        top, left = (int(torch.randint(0, side - CROP + 1, (), generator=generator)) for side in images.shape[1:])
+        crops = images[indices.numpy(), top : top + CROP, left : left + CROP]
+        target = to_tensor(crops).to(accelerator.device)
         posterior = vae.encode(target).latent_dist
         noise = torch.randn(posterior.mean.shape, generator=generator).to(target.device)
         output = vae.decode(posterior.mean + posterior.std * noise).sample.float()
-        # L1 alone blurs: the differences of neighbours carry the speckle.
-        loss = F.l1_loss(output, target)
-        for axis in (2, 3):
-            loss = loss + F.l1_loss(output.diff(dim=axis), target.diff(dim=axis))
+        loss = F.l1_loss(output, target) + texture_loss(output, target, lags)
         return loss + 1e-5 * posterior.kl().mean() / posterior.mean[0].numel()
 
     train(
-        "VAE", list(vae.parameters()), loss_of, len(images), schedule,
+        name, parameters, loss_of, len(images), schedule,
         accelerator=accelerator, seed=seed, checkpoint=checkpoint,
     )  # fmt: skip
+
+
+def texture_loss(images: Tensor, targets: Tensor, lags: Lags) -> Tensor:
+    """How differently rough two batches (N, 3, H, W) are: mean absolute difference of their local structure.
+
+    The structure is the root mean square of the grey differences between pixels (down, across) apart, in windows of 8
+    pixels (the root of the second-order structure function). An L1 loss alone answers detail that it can't place
+    with blur; this one asks for as much speckle, of the same grain, wherever it may lie.
+    """
+
+    def structure(grey: Tensor, down: int, across: int) -> Tensor:
+        height, width = grey.shape[-2:]
+        left, right = max(0, -across), max(0, across)
+        here = grey[:, :, : height - down, left : width - right]
+        steps = grey[:, :, down:, right : width - left] - here
+        return (F.avg_pool2d(steps.square(), 8, stride=4) + 1e-4).sqrt()
+
+    grey, wanted = images.mean(dim=1, keepdim=True), targets.mean(dim=1, keepdim=True)
+    losses = [F.l1_loss(structure(grey, *lag), structure(wanted, *lag)) for lag in lags]
+    return torch.stack(losses).mean()
 
 
 def _latents(vae: AutoencoderKL, images: np.ndarray, accelerator: Accelerator, cache: Path) -> Tensor:
@@ -192,5 +239,5 @@ def _latents(vae: AutoencoderKL, images: np.ndarray, accelerator: Accelerator, c
                 vae.encode(to_tensor(images[i : i + 32]).to(accelerator.device)).latent_dist.mean.float().cpu()
                 for i in range(0, len(images), 32)
             ]
-        save_file({"latents": torch.cat(parts)}, cache)
+        save_file({"latents": torch.cat(parts).contiguous()}, cache)
     return load_file(cache)["latents"]

@@ -1,0 +1,118 @@
+"""Does augmentation help where the truth is known? Many small simulated cohorts, one large balanced test set.
+
+    python benchmarks/augmentation.py --out DIR [--seeds 0:10] [--test 1000] [--set section.key=value]…
+
+Each seed is a study of its own: another simulated cohort (the demo's counts and probe), adapters, synthetic sets and
+classifiers. All are tested on the same `--test` phantoms of each class, which no training has seen. Arms: real,
+oversampling (every class repeated to the largest one's count) and the four synthetic arms, at equal optimiser steps.
+Prints macro F1 of every arm and its difference to the best arm without a generator, paired by seed, with 95% t
+intervals. The seeds that chose the demo's settings are 100 and later. The same command resumes.
+"""
+
+import argparse
+import math
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from itertools import cycle, islice
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+from sklearn.metrics import f1_score
+
+from sonosynth import cohort, config, demo, progress, seeding, synthesis
+from sonosynth.evaluation import classifier
+from sonosynth.phantom import KINDS, simulate, write_cohort
+from sonosynth.phantom.simulate import DEMO_PROBE
+from sonosynth.study import SETS, Study
+
+WITHOUT_GENERATOR = ("real", "real, oversampled")
+
+
+def tested(kind: str, i: int) -> np.ndarray:
+    """The i-th test image of a kind: (128, 128) uint8."""
+    return simulate(kind, seeding.numpy_generator(999, "test", kind, i), DEMO_PROBE).image
+
+
+def test_set(each: int, cache: Path) -> np.ndarray:
+    """(3 x `each`, 128, 128) uint8, kind by kind."""
+    if not cache.exists():
+        with ProcessPoolExecutor() as pool:
+            images = [x for kind in KINDS for x in pool.map(partial(tested, kind), range(each), chunksize=32)]
+        np.save(cache, np.stack(images))
+    return np.load(cache)
+
+
+def f1_of_arms(folder: Path, seed: int, changes: tuple[str, ...], test: np.ndarray) -> dict[str, float]:
+    """Macro F1 of every arm of one study, on the test images."""
+    path = folder / f"cohort-{seed}"
+    if not path.exists():
+        write_cohort(path, demo.COUNTS, seed=seed)
+    study = Study(path, folder / f"run-{seed}", config.load("demo", None, (f"seed={seed}", *changes)))
+    study.prepare()
+    study.adapt()
+    study.synthesize()
+
+    s = study.settings.classifier
+    table = study.table[study.table["split"] == "train"]
+    images = cohort.resize(cohort.read_images(study.path, table, study.settings.resolution), s.resolution)
+    labels = table["label"].map(KINDS.index).to_numpy()
+    of_kind = [np.flatnonzero(labels == k) for k in range(len(KINDS))]
+    largest = max(len(rows) for rows in of_kind)
+    repeated = np.concatenate([np.fromiter(islice(cycle(rows), largest), int) for rows in of_kind])
+    arms = {"real": (images, labels), "real, oversampled": (images[repeated], labels[repeated])}
+    for name in SETS:
+        rows, made = synthesis.load_set(study.run.root / "synthetic" / name)
+        codes = rows["label"].map(KINDS.index).to_numpy()
+        arms[f"real+{name}"] = np.concatenate([images, cohort.resize(made, s.resolution)]), np.append(labels, codes)
+
+    steps = s.epochs * math.ceil(largest * len(KINDS) / s.batch)
+    truth = np.repeat(np.arange(len(KINDS)), len(test) // len(KINDS))
+    scores = {}
+    with progress.task(f"seed {seed}: classifiers", steps * len(arms)) as bar:
+        for arm, (x, y) in arms.items():
+            chances = classifier.predict(
+                x, y, test, model=s.model, classes=len(KINDS), steps=steps, batch=s.batch,
+                learning_rate=s.learning_rate, seed=seed, precision=study.precision, advance=bar.advance,
+            )  # fmt: skip
+            scores[arm] = f1_score(truth, chances.argmax(axis=1), average="macro")
+    return scores
+
+
+def interval(values: np.ndarray) -> str:
+    """Mean and 95% t interval over seeds."""
+    half = stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / math.sqrt(len(values))
+    return f"{values.mean():+.3f} ({values.mean() - half:+.3f} to {values.mean() + half:+.3f})"
+
+
+def main() -> None:
+    """Run the seeds that are not done yet, and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--seeds", default="0:10", help="first and last plus one")
+    parser.add_argument("--test", type=int, default=1000, help="test images of each class")
+    parser.add_argument("--set", action="append", default=[], help="section.key=value, as in sonosynth run")
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    test = cohort.resize(
+        test_set(options.test, options.out / f"test-{options.test}.npy"),
+        config.load("demo", None, tuple(options.set)).classifier.resolution,
+    )
+    rows = []
+    for seed in range(*map(int, options.seeds.split(":"))):
+        file = options.out / f"scores-{seed}.csv"
+        if not file.exists():
+            pd.DataFrame([f1_of_arms(options.out, seed, tuple(options.set), test)]).to_csv(file, index=False)
+        rows.append(pd.read_csv(file))
+        print(rows[-1].round(3).to_string(index=False), flush=True)
+    scores = pd.concat(rows)
+    best = max(WITHOUT_GENERATOR, key=lambda arm: scores[arm].mean())
+    print(f"macro F1 on {len(test)} test phantoms, {len(scores)} seeds; best arm without a generator: {best}")
+    for arm in scores:
+        difference = "" if arm == best else interval((scores[arm] - scores[best]).to_numpy())
+        print(f"{arm:24} {scores[arm].mean():.3f} sd {scores[arm].std():.3f}   {difference}")
+
+
+if __name__ == "__main__":
+    main()

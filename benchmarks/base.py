@@ -1,0 +1,122 @@
+"""What a base is worth to a study: reconstruction, the gain of adaptation, class agreement, the token's effect.
+
+    python benchmarks/base.py RUN [--each 40] [--base DIR]
+
+RUN is a finished run (`sonosynth demo`, `sonosynth run`). As many images of each class as `--each` says are drawn
+from its real images as the reference, as many others as the real-against-real floor, and as many are made by the base
+as it is and by the run's adapters, all with the same prompts and seeds. `--base` reconstructs with another base too.
+"""
+
+import argparse
+import math
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from sonosynth import cohort, pretraining, seeding
+from sonosynth.diffusion import base as base_model
+from sonosynth.diffusion.adapt import with_token
+from sonosynth.diffusion.latents import to_grey, to_tensor
+from sonosynth.diffusion.sampling import Sampler
+from sonosynth.evaluation import classifier, features, frechet_distance, speckle
+from sonosynth.study import Study
+
+
+def reconstruct(folder: Path, images: np.ndarray, precision: str) -> np.ndarray:
+    """Images (N, H, W) uint8 through the VAE of the base in `folder` and back."""
+    vae = base_model.load(folder, base_model.DTYPES[precision], "cuda" if torch.cuda.is_available() else "cpu").vae
+    with torch.no_grad():
+        parts = [to_tensor(images[i : i + 16]).to(vae.device, vae.dtype) for i in range(0, len(images), 16)]
+        return np.concatenate([to_grey(vae.decode(vae.encode(part).latent_dist.mean).sample) for part in parts])
+
+
+def reconstruction(name: str, images: np.ndarray, decoded: np.ndarray) -> dict[str, str]:
+    """L1 (of a range of 2) and the median over patches of each speckle statistic, as a share of the input's."""
+    row = {"images": name, "L1": f"{np.abs(images.astype(float) - decoded).mean() / 127.5:.3f}"}
+    before, after = speckle.patches(images), speckle.patches(decoded)
+    chosen = speckle.textured(before) & (after.std(axis=(1, 2)) > 0)
+    reference, found = speckle.statistics(before[chosen]).medians(), speckle.statistics(after[chosen]).medians()
+    return row | {key: f"{found[key] / reference[key]:.2f}" for key in reference}
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--each", type=int, default=40, help="images of each class")
+    parser.add_argument("--base", type=Path, help="another base, to compare its reconstruction")
+    options = parser.parse_args()
+    study = Study.reopen(options.run)
+    s = study.settings
+    table, labels = study.table, sorted(set(study.table["label"]))
+    real = cohort.read_images(study.path, table, s.resolution)
+
+    held_out = pretraining.simulate_images(120, 1, options.run / ".parts" / "held_out.npz")[0]
+    rows = []
+    for folder in filter(None, (study.base_folder, options.base)):
+        for name, images in (("held-out phantoms", held_out), (study.path.name, real)):
+            decoded = reconstruct(folder, images, study.precision)
+            rows.append({"base": folder.name} | reconstruction(name, images, decoded))
+    print("Reconstruction: L1 of a range of 2; speckle statistics as a share of the input's")
+    print(pd.DataFrame(rows).to_string(index=False))
+
+    rng = seeding.numpy_generator(0, "benchmark", "base")
+    reference, floor = [], []
+    for label in labels:
+        order = rng.permutation(np.flatnonzero(table["label"] == label))
+        half = min(options.each, len(order) // 2)
+        reference += list(order[:half])
+        floor += list(order[half : 2 * half])
+    wanted = [table["label"][i] for i in floor]
+    seeds = [seeding.derive(0, "benchmark", i) for i in range(len(wanted))]
+
+    def made(adapter: Path | None, token: str) -> np.ndarray:
+        sampler = Sampler(study.base_folder, adapter, token, study.precision, s.resolution)
+        prompts = [with_token(s.prompts.of(label), token) if token else s.prompts.of(label) for label in wanted]
+        batches = [slice(i, i + s.synthesis.batch) for i in range(0, len(wanted), s.synthesis.batch)]
+        return np.concatenate(
+            [sampler.generate(prompts[b], seeds[b], s.synthesis.steps, s.synthesis.guidance)[0] for b in batches]
+        )
+
+    adapters = options.run / "adapters"
+    sets = {
+        "real, others": real[floor],
+        "base, not adapted": made(None, ""),
+        "sd": made(adapters / "sd", ""),
+        "sd+ti": made(adapters / "sd+ti", s.prompts.token),
+        "sd+ti, token left out": made(adapters / "sd+ti", ""),
+    }
+
+    train, validation = (table["split"] == side for side in ("train", "validation"))
+    codes = table["label"].map(labels.index).to_numpy()
+    judged = np.concatenate([real[validation], *list(sets.values())[1:]])
+    small = cohort.resize(judged, s.classifier.resolution)
+    steps = s.classifier.epochs * math.ceil(np.bincount(codes[train]).max() * len(labels) / s.classifier.batch)
+    chances = classifier.predict(
+        cohort.resize(real[train], s.classifier.resolution), codes[train], small, model=s.classifier.model,
+        classes=len(labels), steps=steps, batch=s.classifier.batch,
+        learning_rate=s.classifier.learning_rate, seed=0, precision=study.precision, advance=lambda _: None,
+    )  # fmt: skip
+    told = np.split(chances.argmax(axis=1), np.cumsum([validation.sum()] + [len(wanted)] * (len(sets) - 2)))
+    extract = features.extractor(study.features)
+    target = extract(real[reference])
+    asked = np.array([labels.index(label) for label in wanted])
+    rows = []
+    for (name, images), predicted in zip(sets.items(), told, strict=True):
+        truth = codes[validation] if name == "real, others" else asked
+        rows.append(
+            {
+                "images": name,
+                f"Fréchet ({study.features})": f"{frechet_distance(target, extract(images)):.1f}",
+                "in the class asked for": f"{(predicted == truth).mean():.2f}",
+            }
+            | {label: f"{(predicted == truth)[truth == k].mean():.2f}" for k, label in enumerate(labels)}
+        )
+    print(f"\nTo {len(reference)} real images. In the first row: the classifier's accuracy on real validation images")
+    print(pd.DataFrame(rows).to_string(index=False))
+
+
+if __name__ == "__main__":
+    main()
