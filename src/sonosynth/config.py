@@ -79,9 +79,12 @@ class Token(Section):
 
 
 class Lora(Section):
-    """Low-rank adaptation of the U-Net's attention projections (Hu et al., ICLR 2022)."""
+    """Low-rank adaptation of the U-Net (Hu et al., ICLR 2022)."""
 
     rank: Positive = Field(16, description="rank of the update (scripts: 4)")
+    layers: Literal["attention", "all"] = Field(
+        "all", description="attention projections alone (paper), or convolutions too: they make the texture"
+    )
     steps: Positive = Field(1000, description="optimiser steps (scripts: 3000)")
     batch: Positive = Field(8, description="images in a batch (scripts: 4)")
     accumulation: Positive = Field(1, description="batches in a step (scripts: 1)")
@@ -100,7 +103,7 @@ class Synthesis(Section):
     """Text-to-image."""
 
     steps: Positive = Field(20, description="sampling steps (scripts: 50)")
-    guidance: float = Field(3.0, ge=1, le=50, description="classifier-free guidance scale (scripts: 7.5)")
+    guidance: float = Field(2.0, ge=1, le=50, description="classifier-free guidance scale (scripts: 7.5)")
     batch: Positive = Field(16, description="images made at a time; does not change them (scripts: 1)")
 
 

@@ -7,7 +7,7 @@ from diffusers import StableDiffusionImg2ImgPipeline, StableDiffusionPipeline
 from PIL import Image
 from safetensors.torch import load_file
 
-from sonosynth.diffusion import base, token
+from sonosynth.diffusion import base, lora, token
 from sonosynth.diffusion.adapt import Examples, encode, learn_lora, learn_token, with_token
 from sonosynth.diffusion.latents import Latents, encode_images, to_grey, to_tensor, tokenize
 from sonosynth.diffusion.sampling import Sampler
@@ -31,7 +31,7 @@ def adapted(tiny_base, tmp_path_factory):
     )  # fmt: skip
     assert len(losses) == 5
     lora_losses = learn_lora(
-        tiny_base, examples, folder / "learned_embeds.safetensors", TOKEN, 4, Schedule(8, 2, 0.02), "fp32", 0,
+        tiny_base, examples, folder / "learned_embeds.safetensors", TOKEN, 4, "all", Schedule(8, 2, 0.02), "fp32", 0,
         folder / "w", folder,
     )  # fmt: skip
     assert len(lora_losses) == 8
@@ -126,6 +126,18 @@ def test_prompts_that_would_be_cut_are_refused(tiny_base):
     pipeline = base.load(tiny_base, torch.float32, "cpu")
     with pytest.raises(UserError, match="has 82 tokens"):
         tokenize(pipeline.tokenizer, ["image " * 80])
+
+
+def test_the_layers_that_are_asked_for_are_adapted(tiny_base):
+    def adapted_names(layers):
+        pipeline = base.load(tiny_base, torch.float32, "cpu")
+        lora.attach(pipeline, 4, layers, 0)
+        return [name for name, p in pipeline.unet.named_parameters() if p.requires_grad]
+
+    attention, everything = adapted_names("attention"), adapted_names("all")
+    assert attention and all("attn" in name for name in attention)
+    assert {name for name in everything if "attn" in name} == set(attention)
+    assert any("resnets.0.conv1" in name for name in everything)
 
 
 def test_an_adapter_of_another_base_is_refused(adapted, tiny_base, tmp_path):

@@ -77,8 +77,8 @@ def learn_token(
 
 
 def learn_lora(
-    folder: Path, examples: Examples, token_file: Path | None, token: str, rank: int, schedule: Schedule,
-    precision: str, seed: int, work: Path, out: Path,
+    folder: Path, examples: Examples, token_file: Path | None, token: str, rank: int, layers: str,
+    schedule: Schedule, precision: str, seed: int, work: Path, out: Path,
 ) -> list[float]:  # fmt: skip
     """LoRA on the base in `folder`, with the learned token in every prompt if `token_file` is given.
 
@@ -96,7 +96,7 @@ def learn_lora(
         embeddings = encode_prompts(pipeline.text_encoder, tokenize(pipeline.tokenizer, distinct))
     rows = torch.tensor([distinct.index(prompt) for prompt in prompts])
     error = _noise_error(pipeline, examples.latents)
-    parameters = low_rank.attach(pipeline, rank, seed)
+    parameters = low_rank.attach(pipeline, rank, layers, seed)
 
     def loss_of(indices: Tensor, generator: torch.Generator) -> Tensor:
         return error(indices, embeddings[rows[indices].to(embeddings.device)], generator)

@@ -1,4 +1,4 @@
-"""Low-rank adaptation of the U-Net's attention projections (Hu et al., ICLR 2022), through peft."""
+"""Low-rank adaptation of the U-Net (Hu et al., ICLR 2022), through peft."""
 
 from pathlib import Path
 
@@ -12,12 +12,14 @@ from sonosynth import seeding
 from sonosynth.errors import UserError, first_line
 
 FILE = "pytorch_lora_weights.safetensors"
-TARGETS = ["to_q", "to_k", "to_v", "to_out.0"]
+ATTENTION = ["to_q", "to_k", "to_v", "to_out.0"]
+TARGETS = {"attention": ATTENTION, "all": [*ATTENTION, "conv1", "conv2"]}
+"""What `lora.layers` adapts: attention projections, or the residual blocks' convolutions, too."""
 
 
-def attach(pipeline: StableDiffusionPipeline, rank: int, seed: int) -> list[torch.nn.Parameter]:
-    """Add an untrained LoRA (float32, zero effect) to the U-Net; return its parameters."""
-    config = LoraConfig(r=rank, lora_alpha=rank, init_lora_weights="gaussian", target_modules=TARGETS)
+def attach(pipeline: StableDiffusionPipeline, rank: int, layers: str, seed: int) -> list[torch.nn.Parameter]:
+    """Add an untrained LoRA (float32, zero effect) to the `layers` of the U-Net; return its parameters."""
+    config = LoraConfig(r=rank, lora_alpha=rank, init_lora_weights="gaussian", target_modules=TARGETS[layers])
     with torch.random.fork_rng():
         torch.manual_seed(seeding.derive(seed, "lora"))
         pipeline.unet.add_adapter(config)

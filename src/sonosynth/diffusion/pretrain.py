@@ -84,7 +84,7 @@ def pretrain(
     text_encoder.to(device)
     scheduler = DPMSolverMultistepScheduler(
         beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", prediction_type="v_prediction",
-        rescale_betas_zero_snr=True, timestep_spacing="trailing",
+        rescale_betas_zero_snr=True, timestep_spacing="trailing", steps_offset=1,
     )  # fmt: skip
     noising = DDPMScheduler.from_config(scheduler.config)
     # As min-SNR-5 (Hang et al., ICCV 2023), shifted by one so that pure noise counts: SNR + 1 = 1 / (1 - alpha).
