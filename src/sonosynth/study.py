@@ -330,8 +330,8 @@ class Study:
                 about["token"] = {"text": s.prompts.token, **read_yaml(cached / "movement.json")}
             schedule = Schedule(s.lora.steps, s.lora.batch, s.lora.learning_rate, s.lora.accumulation)
             values = adapt.learn_lora(
-                self.base_folder, examples(), token_file, s.prompts.token, s.lora.rank, s.lora.layers, schedule, self.precision,
-                seeding.derive(s.seed, "lora"), work, out,
+                self.base_folder, examples(), token_file, s.prompts.token, s.lora.rank, s.lora.layers, schedule,
+                self.precision, seeding.derive(s.seed, "lora"), work, out,
             )  # fmt: skip
             losses += [("lora", i, x) for i, x in enumerate(values, 1)]
             store.write_text(

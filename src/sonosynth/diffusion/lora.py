@@ -4,9 +4,9 @@ from pathlib import Path
 
 import torch
 from diffusers import StableDiffusionPipeline
-from diffusers.utils import convert_state_dict_to_diffusers
 from peft import LoraConfig
 from peft.utils import get_peft_model_state_dict
+from safetensors import safe_open
 
 from sonosynth import seeding
 from sonosynth.errors import UserError, first_line
@@ -31,7 +31,8 @@ def attach(pipeline: StableDiffusionPipeline, rank: int, layers: str, seed: int)
 
 def save(pipeline: StableDiffusionPipeline, folder: Path) -> None:
     """Write `FILE` into `folder`, which diffusers' `load_lora_weights` reads."""
-    layers = convert_state_dict_to_diffusers(get_peft_model_state_dict(pipeline.unet))
+    # peft's own names: diffusers' older ones exist for attention alone, and a loader drops one kind of a mixture.
+    layers = get_peft_model_state_dict(pipeline.unet)
     layers = {name: value.detach().float().cpu().contiguous() for name, value in layers.items()}
     StableDiffusionPipeline.save_lora_weights(folder, unet_lora_layers=layers, weight_name=FILE)
 
@@ -43,6 +44,7 @@ def load(pipeline: StableDiffusionPipeline, folder: Path) -> None:
 
     Raises:
         UserError: if it was made for another base.
+        RuntimeError: if the loader left a layer out.
     """
     try:
         pipeline.load_lora_weights(folder, weight_name=FILE, use_safetensors=True)
@@ -50,5 +52,10 @@ def load(pipeline: StableDiffusionPipeline, folder: Path) -> None:
         raise UserError(
             f"{folder / FILE}: does not fit the base ({first_line(error)})", "a LoRA of this study's base"
         ) from None
+    with safe_open(folder / FILE, "pt") as stored:
+        expected = len(list(stored.keys()))
+    adapter = pipeline.unet.active_adapters()[0]
+    if len(get_peft_model_state_dict(pipeline.unet, adapter_name=adapter)) != expected:
+        raise RuntimeError(f"{folder / FILE}: not every layer was loaded")
     pipeline.fuse_lora(components=["unet"])
     pipeline.unload_lora_weights()
