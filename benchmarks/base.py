@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from sonosynth import cohort, pretraining, seeding
+from sonosynth import cohort, pretraining, seeding, synthesis
 from sonosynth.diffusion import base as base_model
 from sonosynth.diffusion.adapt import with_token
 from sonosynth.diffusion.latents import to_grey, to_tensor
@@ -93,7 +93,8 @@ def main() -> None:
     codes = table["label"].map(labels.index).to_numpy()
     judged = np.concatenate([real[validation], *list(sets.values())[1:]])
     small = cohort.resize(judged, s.classifier.resolution)
-    steps = s.classifier.epochs * math.ceil(np.bincount(codes[train]).max() * len(labels) / s.classifier.batch)
+    added = synthesis.plan(list(table["label"][train]), s.balance.target)
+    steps = s.classifier.epochs * math.ceil((train.sum() + sum(added.values())) / s.classifier.batch)  # as in the study
     chances = classifier.predict(
         cohort.resize(real[train], s.classifier.resolution), codes[train], small, model=s.classifier.model,
         classes=len(labels), steps=steps, batch=s.classifier.batch,

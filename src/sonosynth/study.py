@@ -549,13 +549,11 @@ class Study:
         self.run.stage("table", inputs, ["evaluation/table.csv"], make, quiet=True)
 
     def _fidelity(self) -> None:
-        from sonosynth.evaluation import features
+        from sonosynth.evaluation import features, frechet_distance
 
         train, sets = self._rows(TRAIN), {name: self._set(name)[1] for name in SETS}
 
         def make(work: Path) -> None:
-            from sonosynth.evaluation import frechet_distance
-
             extract = features.extractor(self.features)
             real = extract(self._images(TRAIN, self.settings.resolution))
             # The floor: how far real validation images are from real training images.

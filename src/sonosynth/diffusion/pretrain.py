@@ -49,7 +49,6 @@ VAE = Schedule(steps=2400, batch=16, learning_rate=2e-3, warmup=50, decay=True)
 DECODER = Schedule(steps=600, batch=16, learning_rate=5e-4, warmup=50, decay=True)
 UNET = Schedule(steps=2500, batch=16, learning_rate=5e-4, warmup=100, decay=True)
 
-
 CROP = 64  # side of the VAE's training images: four times as many steps as whole images allow
 
 LAGS = ((0, 1), (1, 0), (1, 1), (0, 2), (2, 0), (0, 4), (4, 0))

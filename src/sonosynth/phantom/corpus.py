@@ -1,9 +1,10 @@
-"""Many phantoms of random probes, with captions: what the embedded base and feature network are pretrained on."""
+"""Many phantoms on all cores; those of random probes, with captions, are what ships pretrained."""
 
 import multiprocessing
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
+from typing import TypeVar
 
 from threadpoolctl import threadpool_limits
 
@@ -12,6 +13,15 @@ from sonosynth.phantom.prompts import caption
 from sonosynth.phantom.simulate import KINDS, Phantom, random_probe, simulate
 
 SIZE = 128
+Item = TypeVar("Item")
+Made = TypeVar("Made")
+
+
+def in_parallel(make: Callable[[Item], Made], items: Iterable[Item]) -> Iterator[Made]:
+    """`make` of every item, in their order, by one process a core."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(mp_context=context, initializer=_single_thread) as pool:
+        yield from pool.map(make, items, chunksize=32)
 
 
 def corpus(count: int, seed: int) -> Iterator[tuple[Phantom, str]]:
@@ -19,9 +29,7 @@ def corpus(count: int, seed: int) -> Iterator[tuple[Phantom, str]]:
 
     The i-th depends on `seed` and i alone.
     """
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(mp_context=context, initializer=_single_thread) as pool:
-        yield from pool.map(partial(_captioned, seed), range(count), chunksize=32)
+    return in_parallel(partial(_captioned, seed), range(count))
 
 
 def _single_thread() -> None:
