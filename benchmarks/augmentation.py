@@ -6,8 +6,8 @@ Each seed is a study of its own: another simulated cohort (the demo's counts and
 classifiers. All are tested on the same `--test` phantoms of each class, which no training has seen. Arms: real,
 oversampling (every class repeated to the largest one's count) and the four synthetic arms, at equal optimiser steps.
 Prints macro F1 of every arm and its difference to the best arm without a generator, paired by seed, with 95% t
-intervals. The demo's own cohort is seed 1: its settings were tried on that, so the default seeds leave it out. The same
-command resumes; scores are kept apart by settings.
+intervals. Settings were chosen on the seeds 1 (the demo's cohort) and 100 and later, and on other test phantoms. The
+same command resumes; scores are kept apart by settings.
 """
 
 import argparse
@@ -33,7 +33,7 @@ WITHOUT_GENERATOR = ("real", "real, oversampled")
 def tested(place: tuple[str, int]) -> np.ndarray:
     """The i-th test image of a kind: (128, 128) uint8."""
     kind, i = place
-    return simulate(kind, seeding.numpy_generator(999, "test", kind, i), DEMO_PROBE).image
+    return simulate(kind, seeding.numpy_generator(0, "augmentation", "test", kind, i), DEMO_PROBE).image
 
 
 def test_set(each: int, cache: Path) -> np.ndarray:

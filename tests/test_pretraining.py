@@ -15,8 +15,9 @@ from sonosynth.evaluation.features import embedded_network
 
 def test_the_recipe_makes_a_base_for_plain_diffusers_and_resumes(tmp_path, monkeypatch):
     schedule = Schedule(steps=1, batch=2, learning_rate=1e-3)
-    for module, name in ((pretrain, "VAE"), (pretrain, "DECODER"), (pretrain, "UNET"), (pretraining, "FEATURES")):
+    for module, name in ((pretrain, "VAE"), (pretrain, "DECODER"), (pretraining, "FEATURES")):
         monkeypatch.setattr(module, name, schedule)
+    monkeypatch.setattr(pretrain, "UNET", {"U-Net": schedule, "U-Net, second cycle": schedule})
     pretraining.pretrain(tmp_path / "out", tmp_path / "work", count=6)
     pipeline = StableDiffusionPipeline.from_pretrained(tmp_path / "out" / "base", safety_checker=None)
     image = pipeline("ultrasound image", num_inference_steps=1, generator=torch.Generator().manual_seed(0)).images[0]
@@ -28,7 +29,11 @@ def test_the_recipe_makes_a_base_for_plain_diffusers_and_resumes(tmp_path, monke
     for file in (tmp_path / "out").rglob("*.safetensors"):
         with safe_open(file, "pt") as stored:
             recipe = json.loads(stored.metadata()["recipe"])
-        assert recipe["seed"] == 0 and recipe["phantoms"] == 6 and recipe["unet"]["steps"] == 1
+        assert (
+            recipe["seed"] == 0
+            and recipe["phantoms"] == 6
+            and [cycle["steps"] for cycle in recipe["unet"].values()] == [1, 1]
+        )
     assert '"phantoms": 6' in (tmp_path / "out" / "base" / "README.md").read_text()
     assert "dynamic range" in (tmp_path / "out" / "features" / "README.md").read_text()
 

@@ -77,7 +77,7 @@ def pretrain(out: Path, work: Path, count: int = 8000, seed: int = 0) -> None:
         "features": asdict(FEATURES),
         "vae": asdict(base.VAE),
         "decoder": asdict(base.DECODER),
-        "unet": asdict(base.UNET),
+        "unet": {name: asdict(cycle) for name, cycle in base.UNET.items()},
         "versions": {name: version(name) for name in ("sonosynth", "torch", "diffusers", "transformers")},
     }
     sign(out / "base", recipe, BASE_CARD)

@@ -47,7 +47,11 @@ irregular"""
 # How long each part trains: all of it within 2 hours on 2 cores.
 VAE = Schedule(steps=2400, batch=16, learning_rate=2e-3, warmup=50, decay=True)
 DECODER = Schedule(steps=600, batch=16, learning_rate=5e-4, warmup=50, decay=True)
-UNET = Schedule(steps=2500, batch=16, learning_rate=5e-4, warmup=100, decay=True)
+UNET = {
+    "U-Net": Schedule(steps=2500, batch=16, learning_rate=5e-4, warmup=100, decay=True),
+    "U-Net, second cycle": Schedule(steps=2000, batch=16, learning_rate=5e-4, warmup=100, decay=True),
+}
+"""Cycles, each from a high learning rate down to zero (Loshchilov and Hutter, ICLR 2017)."""
 
 CROP = 64  # side of the VAE's training images: four times as many steps as whole images allow
 
@@ -105,10 +109,11 @@ def pretrain(
         return (errors * weights[times].to(device)).mean()
 
     parameters = [*unet.parameters(), *text_encoder.parameters()]
-    train(
-        "U-Net", parameters, loss_of, len(images), UNET,
-        accelerator=accelerator, seed=seed, checkpoint=work / "unet.safetensors",
-    )  # fmt: skip
+    for name, schedule in UNET.items():
+        train(
+            name, parameters, loss_of, len(images), schedule,
+            accelerator=accelerator, seed=seed, checkpoint=work / f"{name}.safetensors",
+        )  # fmt: skip
     for module in (vae, unet):
         module.to("cpu", torch.float16, memory_format=torch.contiguous_format)
     text_encoder.to("cpu")  # stays float32: transformers would load half precision as such, diffusers would not
@@ -169,16 +174,17 @@ def _tokenizer(prompts: list[str], folder: Path) -> CLIPTokenizer:
         ]
     )
     fitted.decoder = decoders.ByteLevel()
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    letters = "abcdefghijklmnopqrstuvwxyz0123456789.,-()/"
     trainer = trainers.BpeTrainer(
         vocab_size=1020,
-        special_tokens=["<|startoftext|>", "<|endoftext|>"],
+        # The words' last letters are named in advance: the trainer numbers those that it finds in no fixed order.
+        special_tokens=["<|startoftext|>", "<|endoftext|>", *(f"{letter}</w>" for letter in letters)],
         initial_alphabet=alphabet,
         end_of_word_suffix="</w>",
         show_progress=False,
     )
-    letters = " ".join("abcdefghijklmnopqrstuvwxyz0123456789.,-()/")  # each once as a word's end
-    fitted.train_from_iterator([VOCABULARY, *sorted(set(prompts)), letters], trainer)
+    fitted.train_from_iterator([VOCABULARY, *sorted(set(prompts))], trainer)
     folder.mkdir(parents=True, exist_ok=True)
     state = json.loads(fitted.to_str())["model"]
     (folder / "vocab.json").write_text(json.dumps(state["vocab"], ensure_ascii=False))
