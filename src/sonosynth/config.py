@@ -28,7 +28,12 @@ class Split(Section):
     """Training and validation. Groups named in the cohort, and exact copies, always stay on one side."""
 
     holdout: float = Field(0.2, gt=0, lt=1, description="share of each class held out for validation (paper: 0.2)")
-    groups: Literal["none"] = Field("none", description="which further images to keep together")
+    groups: Literal["twins", "none"] = Field(
+        "twins", description="keep near-duplicates on one side, or split as if there were none (paper)"
+    )
+    conflicts: Literal["exclude", "keep"] = Field(
+        "exclude", description="near-duplicates with several labels: leave them out, or keep them (paper)"
+    )
 
 
 class Prompts(BaseModel):

@@ -96,7 +96,11 @@ class Study:
             "split": s.split.model_dump(),
             "seed": s.seed,
         }
-        table = cohort.to_table(found, s.split.holdout, seeding.numpy_generator(s.seed, "split"))
+        table = cohort.to_table(
+            found, seeding.numpy_generator(s.seed, "split"), holdout=s.split.holdout,
+            with_twins=s.split.groups == "twins", with_conflicts=s.split.conflicts == "keep",
+        )  # fmt: skip
+        twins = cohort.twins_table(found)
         unknown = set(s.prompts.model_extra or {}) - set(found.labels) - {"normal", "benign", "malignant"}
         if unknown:
             raise UserError(
@@ -105,16 +109,22 @@ class Study:
             )
         self.run.root.mkdir(parents=True, exist_ok=True)
         self._write_settings()
-        self.run.stage(
-            "cohort",
-            inputs,
-            ["cohort.csv"],
-            lambda work: store.write_text(work / "cohort.csv", table.to_csv(index=False)),
-        )
+
+        def write(work: Path) -> None:
+            store.write_text(work / "cohort.csv", table.to_csv(index=False))
+            store.write_text(work / "twins.csv", twins.to_csv(index=False))
+
+        self.run.stage("cohort", inputs, ["cohort.csv", "twins.csv"], write)
         self.__dict__.pop("table", None)
         if found.ignored:
             progress.say(
                 f"ignored: {len(found.ignored)} file(s) or folder(s); `sonosynth inspect {self.path}` lists them"
+            )
+        left_out, crossing = int((table["excluded"] != "").sum()), cohort.crossing(table, twins)
+        if len(twins):
+            progress.say(
+                f"near-duplicates: {len(twins)} pairs, {crossing} of them across the split; {left_out} images left out"
+                " because their twins have another label"
             )
         train, validation = self._rows(TRAIN), self._rows(VALIDATION)
         for name, rows in (("training", train), ("validation", validation)):

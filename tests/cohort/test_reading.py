@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from sonosynth import seeding
-from sonosynth.cohort import load_table, read, read_images, to_table
+from sonosynth.cohort import crossing, load_table, read, read_images, to_table, twins_table
 from sonosynth.errors import UserError
 
 RNG = np.random.default_rng(0)
@@ -89,8 +89,9 @@ def test_no_cohort_there(tmp_path):
         read(tmp_path)
 
 
-def table(path, holdout=0.2):
-    return to_table(read(path), holdout, seeding.numpy_generator(0, "split"))
+def table(path, with_twins=True, with_conflicts=False):
+    rng = seeding.numpy_generator(0, "split")
+    return to_table(read(path), rng, holdout=0.2, with_twins=with_twins, with_conflicts=with_conflicts)
 
 
 def test_table_lists_every_image_with_its_hash(cohort_folder):
@@ -133,6 +134,29 @@ def test_one_class_and_one_image_are_too_few(tmp_path):
         table(tmp_path)
 
 
+def test_twins_stay_together_and_those_with_two_labels_are_left_out(cohort_folder):
+    def change(name, to, how):
+        with Image.open(cohort_folder / name) as image:
+            how(image).save(cohort_folder / to)
+
+    files = sorted(p.relative_to(cohort_folder).as_posix() for p in cohort_folder.glob("*/*") if "_mask" not in p.stem)
+    benign = [name for name in files if name.startswith("benign")]
+    change(benign[0], "benign/larger.png", lambda x: x.resize((96, 96), Image.Resampling.BICUBIC))
+    change(benign[1], "benign/mirrored.png", lambda x: x.transpose(Image.Transpose.FLIP_LEFT_RIGHT))
+    change(benign[2], "normal/darker.png", lambda x: x.point(lambda v: v * 0.8))
+    found = {tuple(pair) for pair in read(cohort_folder).describe()["twins"]}
+    ids = [name.removesuffix(".png") for name in benign]
+    expected = [(ids[0], "benign/larger"), (ids[1], "benign/mirrored"), (ids[2], "normal/darker")]
+    assert found == {tuple(sorted(pair)) for pair in expected}
+    rows = table(cohort_folder).set_index("id")
+    assert rows["group"][ids[0]] == rows["group"]["benign/larger"] != ""
+    assert rows["split"][ids[1]] == rows["split"]["benign/mirrored"] != ""
+    assert rows["excluded"]["normal/darker"] == f"label conflict with {ids[2]} (benign)"
+    assert rows["split"][ids[2]] == ""
+    kept = table(cohort_folder, with_conflicts=True)
+    assert (kept["excluded"] == "").all() and (kept["split"] != "").all()
+
+
 def test_text_of_a_table_comes_back_as_text(tmp_path):
     (tmp_path / "cohort.csv").write_text("id,label,group\n007,01,\nNA,1e3,2\n")
     assert load_table(tmp_path / "cohort.csv").to_dict("list") == {
@@ -140,12 +164,33 @@ def test_text_of_a_table_comes_back_as_text(tmp_path):
     }  # fmt: skip
 
 
-def test_busi_counts(busi):
-    cohort = read(busi)
-    rows = to_table(cohort, 0.2, seeding.numpy_generator(0, "split"))
-    assert cohort.describe()["classes"] == {"benign": 437, "malignant": 210, "normal": 133}
-    assert cohort.copies() == [["benign/benign (433)", "malignant/malignant (145)"]]
+def test_busi_is_split_as_in_the_paper_if_twins_are_ignored(busi):
+    rows = table(busi, with_twins=False, with_conflicts=True)
     assert rows.groupby(["split", "label"]).size().to_dict() == {
         ("train", "benign"): 349, ("train", "malignant"): 168, ("train", "normal"): 106,
         ("validation", "benign"): 88, ("validation", "malignant"): 42, ("validation", "normal"): 27,
     }  # fmt: skip
+    twins = twins_table(read(busi))
+    assert 0 < crossing(rows, twins) < len(twins)
+
+
+def test_busi_has_the_twins_that_are_known_of_it(busi):
+    cohort = read(busi)
+    description = cohort.describe()
+    assert description["classes"] == {"benign": 437, "malignant": 210, "normal": 133}
+    assert description["exact_copies"] == [["benign/benign (433)", "malignant/malignant (145)"]]
+    names = {"b": "benign", "m": "malignant", "n": "normal"}
+    known = "b433-m145 b399-m93 b42-m51 b131-m51 b437-n34 b269-n1 b85-m52 b164-m52 b333-m77 b406-m94"
+    pairs = {
+        frozenset(f"{names[side[0]]}/{names[side[0]]} ({side[1:]})" for side in pair.split("-"))
+        for pair in known.split()
+    }
+    label = {source.id: source.label for source in cohort.sources}
+    found = {frozenset(pair) for pair in description["twins"]}
+    assert {pair for pair in found if len({label[id] for id in pair}) > 1} == pairs
+    assert sum(twins.distance <= 4 for twins in cohort.twins) == 186
+
+    rows = table(busi)
+    assert crossing(rows, twins_table(cohort)) == 0
+    assert set(rows["id"][rows["excluded"] != ""]) == {id for ids in description["label_conflicts"] for id in ids}
+    assert len(rows[rows["excluded"] != ""]) == 18

@@ -4,6 +4,14 @@ import numpy as np
 import pytest
 
 from sonosynth.cohort.splitting import split
+from sonosynth.cohort.twins import components
+
+
+def units(names, groups):
+    """Images of one name, and those of one group, together."""
+    first = {}
+    keys = [(i, key) for i, pair in enumerate(zip(names, groups, strict=True)) for key in enumerate(pair) if key[1]]
+    return components(len(names), [(first.setdefault(key, i), i) for i, key in keys])
 
 
 def hashes(n):
@@ -12,7 +20,7 @@ def hashes(n):
 
 def test_counts_are_the_integer_part_as_in_the_paper():
     labels = ["benign"] * 437 + ["malignant"] * 210 + ["normal"] * 133
-    sides = split(labels, hashes(780), [""] * 780, 0.2, np.random.default_rng(0))
+    sides = split(labels, hashes(780), units(hashes(780), [""] * 780), 0.2, np.random.default_rng(0))
     assert Counter(zip(labels, sides, strict=True)) == {
         ("benign", "train"): 349, ("malignant", "train"): 168, ("normal", "train"): 106,
         ("benign", "validation"): 88, ("malignant", "validation"): 42, ("normal", "validation"): 27,
@@ -23,12 +31,13 @@ def test_order_changes_nothing_and_the_seed_does():
     labels = [f"{i % 3}" for i in range(90)]
     groups = [f"g{i // 2}" if i < 20 else "" for i in range(90)]
     names = hashes(90)
-    first = dict(zip(names, split(labels, names, groups, 0.2, np.random.default_rng(1)), strict=True))
+    first = dict(zip(names, split(labels, names, units(names, groups), 0.2, np.random.default_rng(1)), strict=True))
     order = np.random.default_rng(5).permutation(90)
     shuffled = [names[i] for i in order]
-    again = split([labels[i] for i in order], shuffled, [groups[i] for i in order], 0.2, np.random.default_rng(1))
+    together = units(shuffled, [groups[i] for i in order])
+    again = split([labels[i] for i in order], shuffled, together, 0.2, np.random.default_rng(1))
     assert dict(zip(shuffled, again, strict=True)) == first
-    other = split(labels, names, groups, 0.2, np.random.default_rng(2))
+    other = split(labels, names, units(names, groups), 0.2, np.random.default_rng(2))
     assert dict(zip(names, other, strict=True)) != first
 
 
@@ -38,7 +47,7 @@ def test_groups_and_copies_stay_together_and_counts_hold(seed):
     groups = [f"patient {i // 5}" if i < 30 else "" for i in range(60)]
     names = hashes(60)
     names[40] = names[51]  # exact copies under two labels
-    sides = split(labels, names, groups, 0.2, np.random.default_rng(seed))
+    sides = split(labels, names, units(names, groups), 0.2, np.random.default_rng(seed))
     assert all(len({sides[i] for i in range(60) if groups[i] == g}) == 1 for g in set(groups) - {""})
     assert sides[40] == sides[51]
     assert Counter(zip(labels, sides, strict=True)) == {
@@ -49,4 +58,4 @@ def test_groups_and_copies_stay_together_and_counts_hold(seed):
 def test_a_class_that_is_one_group_is_refused():
     labels = ["a"] * 10 + ["b"] * 10
     with pytest.raises(ValueError, match="image of a"):
-        split(labels, hashes(20), ["g"] * 10 + [""] * 10, 0.2, np.random.default_rng(0))
+        split(labels, hashes(20), units(hashes(20), ["g"] * 10 + [""] * 10), 0.2, np.random.default_rng(0))

@@ -3,6 +3,7 @@
 import hashlib
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,25 +14,29 @@ from PIL import Image
 from sonosynth import progress
 from sonosynth.cohort.decoding import Unusable, read_grey, read_mask, to_square
 from sonosynth.cohort.sources import Source, list_sources
-from sonosynth.cohort.splitting import split
+from sonosynth.cohort.splitting import TRAIN, VALIDATION, split
+from sonosynth.cohort.twins import Twins, View, components, find, view
 from sonosynth.errors import UserError
 
 COLUMNS = ["id", "file", "sha256", "label", "mask", "group", "split", "excluded"]
+TWIN_COLUMNS = ["id", "twin", "hash_distance", "correlation", "mirrored"]
 
 
 @dataclass
 class Cohort:
     """What is in a cohort. Lists are parallel: one entry per usable image, ordered by id.
 
-    sha256: of the file's bytes. pixels: digest of the grey pixels, equal for exact copies. sizes: (width,
-    height). modes: Pillow's names of the stored format. lesion: share of the image that the mask covers, NaN
-    without one. problems: images and masks that can't be used. ignored: what was left aside; both name to reason.
+    sha256: of the file's bytes. pixels: digest of the grey pixels, equal for exact copies. views: what is compared to
+    find twins. sizes: (width, height). modes: Pillow's names of the stored format. lesion: share of the image that the
+    mask covers, NaN without one. problems: images and masks that can't be used. ignored: what was left aside; both name
+    to reason.
     """
 
     root: Path
     sources: list[Source] = field(default_factory=list)
     sha256: list[str] = field(default_factory=list)
     pixels: list[str] = field(default_factory=list)
+    views: list[View] = field(default_factory=list)
     sizes: list[tuple[int, int]] = field(default_factory=list)
     modes: list[str] = field(default_factory=list)
     lesion: list[float] = field(default_factory=list)
@@ -43,17 +48,37 @@ class Cohort:
         """The label of each image."""
         return [source.label for source in self.sources]
 
-    def copies(self) -> list[list[str]]:
-        """Ids of the images whose pixels are exactly the same, group by group."""
-        groups: dict[str, list[str]] = {}
-        for source, pixels in zip(self.sources, self.pixels, strict=True):
-            groups.setdefault(pixels, []).append(source.id)
-        return [ids for ids in groups.values() if len(ids) > 1]
+    @cached_property
+    def twins(self) -> list[Twins]:
+        """All pairs of near-duplicates, exact copies among them."""
+        return find(self.views)
+
+    def units(self, *, with_twins: bool) -> list[list[int]]:
+        """The positions of the images in parts that a split keeps together.
+
+        Images of one named group and exact copies always are, chains of twins where asked for.
+        """
+        pairs = [(t.first, t.second) for t in self.twins] if with_twins else []
+        first: dict[tuple[str, str], int] = {}
+        for row, (source, pixels) in enumerate(zip(self.sources, self.pixels, strict=True)):
+            for key in [("pixels", pixels)] + [("group", source.group)] * bool(source.group):
+                pairs.append((first.setdefault(key, row), row))
+        return components(len(self.sources), pairs)
+
+    def copies(self) -> list[list[int]]:
+        """Positions of the images whose pixels are exactly the same, group by group."""
+        groups: dict[str, list[int]] = {}
+        for row, pixels in enumerate(self.pixels):
+            groups.setdefault(pixels, []).append(row)
+        return [rows for rows in groups.values() if len(rows) > 1]
+
+    def conflicts(self) -> list[list[int]]:
+        """Positions of twins that don't all have one label, group by group."""
+        groups = components(len(self.sources), [(t.first, t.second) for t in self.twins])
+        return [rows for rows in groups if len({self.labels[row] for row in rows}) > 1]
 
     def describe(self) -> dict[str, Any]:
         """What `sonosynth inspect` prints, as JSON values."""
-        label_of = {source.id: source.label for source in self.sources}
-        copies = self.copies()
         widths, heights = zip(*self.sizes, strict=True)
         return {
             "images": len(self.sources),
@@ -68,11 +93,15 @@ class Cohort:
                 if (shares := [v for v, k in zip(self.lesion, self.labels, strict=True) if k == label and v > 0])
             },
             "groups": len({source.group for source in self.sources if source.group}),
-            "exact_copies": copies,
-            "label_conflicts": [ids for ids in copies if len({label_of[id] for id in ids}) > 1],
+            "exact_copies": self._ids(self.copies()),
+            "twins": [self._ids([[t.first, t.second]])[0] for t in self.twins],
+            "label_conflicts": self._ids(self.conflicts()),
             "unusable": self.problems,
             "ignored": self.ignored,
         }
+
+    def _ids(self, groups: list[list[int]]) -> list[list[str]]:
+        return [[self.sources[row].id for row in rows] for rows in groups]
 
 
 def read(path: Path) -> Cohort:
@@ -98,6 +127,7 @@ def read(path: Path) -> Cohort:
             cohort.sources.append(source)
             cohort.sha256.append(hashlib.sha256(data).hexdigest())
             cohort.pixels.append(hashlib.sha256(repr(grey.shape).encode() + grey.tobytes()).hexdigest())
+            cohort.views.append(view(grey))
             cohort.sizes.append((grey.shape[1], grey.shape[0]))
             cohort.modes.append(mode)
             cohort.lesion.append(covered)
@@ -107,8 +137,15 @@ def read(path: Path) -> Cohort:
     return cohort
 
 
-def to_table(cohort: Cohort, holdout: float, rng: np.random.Generator) -> pd.DataFrame:
+def to_table(
+    cohort: Cohort, rng: np.random.Generator, *, holdout: float, with_twins: bool, with_conflicts: bool
+) -> pd.DataFrame:
     """The rows of cohort.csv (see `COLUMNS`), ordered by id; paths are relative to the cohort.
+
+    Args:
+        rng: draws the split. holdout: share of each class that is held out.
+        with_twins: whether twins stay on one side; images of one named group and exact copies always do.
+        with_conflicts: whether twins with several labels stay in; else they are excluded, and the reason given.
 
     Raises:
         UserError: if a file can't be used, or there are too few classes or images for a study.
@@ -129,15 +166,33 @@ def to_table(cohort: Cohort, holdout: float, rng: np.random.Generator) -> pd.Dat
             "at least two classes",
             "give the folder that holds the class folders, not one of them",
         )
-    groups = [source.group for source in cohort.sources]
+    excluded = [""] * len(cohort.sources)
+    for rows in [] if with_conflicts else cohort.conflicts():
+        for row in rows:
+            others = ", ".join(f"{cohort.sources[i].id} ({cohort.labels[i]})" for i in rows if i != row)
+            excluded[row] = f"label conflict with {others}"
+    kept = [row for row, reason in enumerate(excluded) if not reason]
+    place = {row: i for i, row in enumerate(kept)}
+    units = cohort.units(with_twins=with_twins)
+    groups = [""] * len(cohort.sources)
+    for rows in units:
+        named = sorted({cohort.sources[row].group for row in rows} - {""})
+        for row in rows if named or len(rows) > 1 else []:
+            groups[row] = " + ".join(named) or f"twins of {cohort.sources[rows[0]].id}"
+    sides = [""] * len(cohort.sources)
     try:
-        sides = split(cohort.labels, cohort.pixels, groups, holdout, rng)
+        drawn = split(
+            [cohort.labels[row] for row in kept], [cohort.pixels[row] for row in kept],
+            [part for rows in units if (part := [place[row] for row in rows if row in place])], holdout, rng,
+        )  # fmt: skip
     except ValueError as error:
         raise UserError(
             f"cohort {cohort.root}: a split with split.holdout={holdout} leaves {error}",
             "images of every class on both sides",
-            "add images or groups of that class, or change split.holdout",
+            "add images or groups of that class, or change split.holdout or split.groups",
         ) from None
+    for row, side in zip(kept, drawn, strict=True):
+        sides[row] = side
     return pd.DataFrame(
         {
             "id": [source.id for source in cohort.sources],
@@ -147,10 +202,26 @@ def to_table(cohort: Cohort, holdout: float, rng: np.random.Generator) -> pd.Dat
             "mask": [";".join(_relative(mask, cohort.root) for mask in source.masks) for source in cohort.sources],
             "group": groups,
             "split": sides,
-            "excluded": "",
+            "excluded": excluded,
         },
         columns=COLUMNS,
     )
+
+
+def twins_table(cohort: Cohort) -> pd.DataFrame:
+    """The rows of twins.csv (see `TWIN_COLUMNS`): every pair of near-duplicates."""
+    rows = [
+        (cohort.sources[t.first].id, cohort.sources[t.second].id, t.distance, round(t.correlation, 4), t.mirrored)
+        for t in cohort.twins
+    ]
+    return pd.DataFrame(rows, columns=TWIN_COLUMNS)
+
+
+def crossing(table: pd.DataFrame, twins: pd.DataFrame) -> int:
+    """How many pairs of twins.csv have one image among the training and one among the validation images."""
+    side = dict(zip(table["id"], table["split"], strict=True))
+    pairs = zip(twins["id"], twins["twin"], strict=True)
+    return sum({side[a], side[b]} == {TRAIN, VALIDATION} for a, b in pairs)
 
 
 def load_table(path: Path) -> pd.DataFrame:

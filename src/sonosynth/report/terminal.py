@@ -39,7 +39,10 @@ def show_cohort(description: Mapping[str, Any]) -> None:
     console.print(f"sizes: {w} to {width} x {h} to {height} pixels; stored as {_listed(description['modes'])}")
     if description["groups"]:
         console.print(f"groups: {description['groups']}")
-    for title, groups in (("exact copies", "exact_copies"), ("copies with different labels", "label_conflicts")):
+    twins = description["twins"]
+    if twins:
+        console.print(f"near-duplicates: {len(twins)} pairs (--json lists them)")
+    for title, groups in (("exact copies", "exact_copies"), ("near-duplicates with several labels", "label_conflicts")):
         for ids in description[groups]:
             console.print(f"{title}: {escape(', '.join(ids))}", soft_wrap=True, highlight=False)
     for title, key in (("can't be used", "unusable"), ("ignored", "ignored")):
