@@ -5,9 +5,11 @@ from scipy import ndimage
 from sonosynth.evaluation import speckle
 
 
-def test_the_ratio_of_rayleigh_noise_is_1_91():
+def test_the_ratio_of_rayleigh_noise_is_1_91_and_its_nakagami_shape_1():
     noise = np.random.default_rng(0).rayleigh(size=(200, 64, 64))
-    assert speckle.statistics(noise).medians()["ratio"] == pytest.approx(np.sqrt(np.pi / (4 - np.pi)), rel=0.01)
+    found = speckle.statistics(noise).medians()
+    assert found["ratio"] == pytest.approx(np.sqrt(np.pi / (4 - np.pi)), rel=0.01)
+    assert found["nakagami"] == pytest.approx(1, rel=0.02)
 
 
 def test_lengths_of_filtered_noise_are_those_of_its_autocorrelation():
@@ -26,6 +28,13 @@ def test_a_patch_is_cut_from_its_place_and_black_or_flat_ones_show_no_speckle():
     assert cut.shape == (8, 16, 16)
     assert list(speckle.textured(cut)) == [False] * 7 + [True]
     assert (cut[7] == images[1, 16:32, 16:32]).all()
+
+
+def test_a_patch_across_an_edge_is_not_homogeneous():
+    noise = np.random.default_rng(0).rayleigh(size=(50, 16, 16)) * 40
+    edge = noise + np.repeat([0, 200], 8)[None, None]
+    assert speckle.homogeneous(noise).mean() > 0.95
+    assert not speckle.homogeneous(edge).any()
 
 
 def test_a_smooth_patch_has_at_most_the_longest_length_there_is():

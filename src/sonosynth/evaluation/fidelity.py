@@ -1,6 +1,7 @@
 """How far a set of synthetic images is from the real ones, in a feature space."""
 
 import numpy as np
+from scipy.spatial.distance import cdist
 
 
 def frechet_distance(real: np.ndarray, synthetic: np.ndarray) -> float:
@@ -16,9 +17,7 @@ def frechet_distance(real: np.ndarray, synthetic: np.ndarray) -> float:
     Raises:
         ValueError: if the shapes don't fit.
     """
-    real, synthetic = np.asarray(real, np.float64), np.asarray(synthetic, np.float64)
-    if real.ndim != 2 or synthetic.ndim != 2 or real.shape[1] != synthetic.shape[1]:
-        raise ValueError(f"features are {real.shape} and {synthetic.shape}; (N, D) and (M, D) are expected")
+    real, synthetic = _checked(real, synthetic)
     if min(len(real), len(synthetic)) < 2:
         raise ValueError(f"{len(real)} real and {len(synthetic)} synthetic images; a covariance needs 2")
     a = (real - real.mean(axis=0)) / np.sqrt(len(real) - 1)
@@ -28,3 +27,86 @@ def frechet_distance(real: np.ndarray, synthetic: np.ndarray) -> float:
     root = np.linalg.svd(a @ b.T, compute_uv=False).sum()
     shift = real.mean(axis=0) - synthetic.mean(axis=0)
     return float(max(shift @ shift + (a**2).sum() + (b**2).sum() - 2 * root, 0.0))
+
+
+def kernel_distance(real: np.ndarray, synthetic: np.ndarray) -> float:
+    """Kernel distance (KID): the unbiased squared MMD with the kernel (x . y / D + 1)^3.
+
+    Bińkowski et al., ICLR 2018, section 3, without their subsets: all pairs count. It has no bias at small counts,
+    so it can be negative.
+
+    Args:
+        real, synthetic: (N, D) and (M, D), at least 2 rows each.
+
+    Raises:
+        ValueError: if the shapes don't fit.
+    """
+    real, synthetic = _checked(real, synthetic)
+    n, m = len(real), len(synthetic)
+    if min(n, m) < 2:
+        raise ValueError(f"{n} real and {m} synthetic images; an unbiased estimate needs 2")
+    within_real, within, between = (_cubic(x, y) for x, y in ((real, real), (synthetic, synthetic), (real, synthetic)))
+    return float(
+        (within_real.sum() - np.trace(within_real)) / (n * (n - 1))
+        + (within.sum() - np.trace(within)) / (m * (m - 1))
+        - 2 * between.mean()
+    )
+
+
+def prdc(real: np.ndarray, synthetic: np.ndarray, k: int = 5) -> dict[str, float]:
+    """Precision and recall (Kynkäänniemi et al., NeurIPS 2019), density and coverage (Naeem et al., ICML 2020).
+
+    Precision: share of synthetic images within the distance from some real image to its k-th nearest real one; recall:
+    the same with the roles exchanged. Density: how many such balls hold a synthetic image, over k. Coverage: share of
+    real images' balls that hold a synthetic one.
+
+    Args:
+        real, synthetic: (N, D) and (M, D), more than k rows each.
+
+    Raises:
+        ValueError: if the shapes don't fit.
+    """
+    real, synthetic = _checked(real, synthetic)
+    if min(len(real), len(synthetic)) <= k:
+        raise ValueError(f"{len(real)} real and {len(synthetic)} synthetic images; more than k = {k} are needed")
+    apart = cdist(real, synthetic)
+    # The nearest to each is itself, so the k-th neighbour has index k.
+    radii_real, radii = (np.partition(cdist(x, x), k, axis=1)[:, k] for x in (real, synthetic))
+    inside = apart < radii_real[:, None]
+    return {
+        "precision": float(inside.any(axis=0).mean()),
+        "recall": float((apart < radii[None]).any(axis=1).mean()),
+        "density": float(inside.sum(axis=0).mean() / k),
+        "coverage": float((apart.min(axis=1) < radii_real).mean()),
+    }
+
+
+def vendi_score(features: np.ndarray) -> float:
+    """The effective number of different images in a set: exp of the entropy of their cosine similarities' spectrum.
+
+    Friedman and Dieng, TMLR 2023, eq. 2. From 1 (all alike) to N (all orthogonal).
+
+    Args:
+        features: (N, D), at least 1 row, none of them zero.
+
+    Raises:
+        ValueError: if the shape doesn't fit.
+    """
+    features = np.asarray(features, np.float64)
+    if features.ndim != 2 or not len(features):
+        raise ValueError(f"features are {features.shape}; (N, D) are expected")
+    scaled = features / np.linalg.norm(features, axis=1, keepdims=True) / np.sqrt(len(features))
+    shares = np.linalg.svd(scaled, compute_uv=False) ** 2
+    shares = shares[shares > 1e-15]
+    return float(np.exp(-(shares * np.log(shares)).sum()))
+
+
+def _cubic(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return (x @ y.T / x.shape[1] + 1) ** 3
+
+
+def _checked(real: np.ndarray, synthetic: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    real, synthetic = np.asarray(real, np.float64), np.asarray(synthetic, np.float64)
+    if real.ndim != 2 or synthetic.ndim != 2 or real.shape[1] != synthetic.shape[1]:
+        raise ValueError(f"features are {real.shape} and {synthetic.shape}; (N, D) and (M, D) are expected")
+    return real, synthetic

@@ -1,8 +1,9 @@
 """Speckle statistics of small patches: what blur and white noise change first.
 
 The mean-to-deviation ratio is the point signal-to-noise ratio of Wagner et al. (IEEE Trans. Sonics Ultrason.
-30:156, 1983), here of displayed grey levels, which log compression has changed, so 1.91 is not its reference;
-the autocorrelation lengths say how large a speckle grain is along depth and across it.
+30:156, 1983). Both it and the Nakagami shape are here of displayed grey levels, which log compression has changed, so
+1.91 and 1 are not their reference: they serve to compare one set of images with another. The
+autocorrelation lengths say how large a speckle grain is along depth and across it.
 """
 
 from dataclasses import dataclass
@@ -14,11 +15,14 @@ PATCH = 16
 
 @dataclass(frozen=True)
 class Speckle:
-    """Statistics of P patches: ratio (P,) of mean to standard deviation; axial, lateral (P,) autocorrelation
-    lengths in pixels, the lag at which the autocorrelation along depth (rows), across it (columns) falls to 1/2.
+    """Statistics of P patches: ratio (P,) of mean to standard deviation; nakagami (P,), the shape of a Nakagami
+    distribution by its moments, 1 for fully developed speckle (Shankar, IEEE Trans. UFFC 47:727, 2000); axial, lateral
+    (P,) autocorrelation lengths in pixels, the lag at which the autocorrelation along depth (rows), across it (columns)
+    falls to 1/2.
     """
 
     ratio: np.ndarray
+    nakagami: np.ndarray
     axial: np.ndarray
     lateral: np.ndarray
 
@@ -41,10 +45,24 @@ def textured(cut: np.ndarray) -> np.ndarray:
     return (clipped < 0.02) & (cut.std(axis=(1, 2)) > 1)
 
 
+def homogeneous(cut: np.ndarray) -> np.ndarray:
+    """Which patches (P,) that are not constant are of one tissue: their quarters' means differ as speckle's do."""
+    half = cut.shape[1] // 2
+    quarters = cut.reshape(len(cut), 2, half, 2, half).mean(axis=(2, 4)).reshape(len(cut), 4)
+    even: np.ndarray = quarters.std(axis=1) < 0.5 * cut.std(axis=(1, 2))
+    return even
+
+
 def statistics(cut: np.ndarray) -> Speckle:
     """Statistics of patches `cut` (P, h, w) that are not constant."""
     centred = cut - cut.mean(axis=(1, 2), keepdims=True)
-    return Speckle(cut.mean(axis=(1, 2)) / cut.std(axis=(1, 2)), _length(centred, 1), _length(centred, 2))
+    power = cut**2
+    return Speckle(
+        cut.mean(axis=(1, 2)) / cut.std(axis=(1, 2)),
+        power.mean(axis=(1, 2)) ** 2 / power.var(axis=(1, 2)),
+        _length(centred, 1),
+        _length(centred, 2),
+    )
 
 
 def _length(centred: np.ndarray, axis: int) -> np.ndarray:
