@@ -12,7 +12,7 @@ same command resumes; scores are kept apart by settings.
 
 import argparse
 import math
-from itertools import cycle, islice, product
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -20,12 +20,14 @@ import pandas as pd
 from scipy import stats
 from sklearn.metrics import f1_score
 
-from sonosynth import cohort, config, demo, progress, seeding, synthesis
+from sonosynth import cohort, config, demo, progress, seeding
+from sonosynth.config import SETS
 from sonosynth.evaluation import classifier
+from sonosynth.evaluation.remedies import oversampled
 from sonosynth.phantom import KINDS, simulate, write_cohort
 from sonosynth.phantom.corpus import in_parallel
 from sonosynth.phantom.simulate import DEMO_PROBE
-from sonosynth.study import SETS, Study
+from sonosynth.study import Study
 
 WITHOUT_GENERATOR = ("real", "real, oversampled")
 
@@ -53,16 +55,13 @@ def f1_of_arms(folder: Path, seed: int, changes: tuple[str, ...], test: np.ndarr
     study.adapt()
     study.synthesize()
 
-    s = study.settings.classifier
-    table = study.table[study.table["split"] == "train"]
-    images = cohort.resize(cohort.read_images(study.path, table, study.settings.resolution), s.resolution)
-    labels = table["label"].map(KINDS.index).to_numpy()
-    of_kind = [np.flatnonzero(labels == k) for k in range(len(KINDS))]
-    largest = max(len(rows) for rows in of_kind)
-    repeated = np.concatenate([np.fromiter(islice(cycle(rows), largest), int) for rows in of_kind])
+    s, repeat = study.settings.classifier, study.first
+    images = repeat.images("train", s.resolution)
+    labels = repeat.rows("train")["label"].map(KINDS.index).to_numpy()
+    repeated = oversampled(labels)
     arms = {"real": (images, labels), "real, oversampled": (images[repeated], labels[repeated])}
     for name in SETS:
-        rows, made = synthesis.load_set(study.run.root / "synthetic" / name)
+        rows, made = repeat.set(name)
         codes = rows["label"].map(KINDS.index).to_numpy()
         arms[f"real+{name}"] = np.concatenate([images, cohort.resize(made, s.resolution)]), np.append(labels, codes)
 
@@ -71,10 +70,8 @@ def f1_of_arms(folder: Path, seed: int, changes: tuple[str, ...], test: np.ndarr
     scores = {}
     with progress.task(f"seed {seed}: classifiers", steps * len(arms)) as bar:
         for arm, (x, y) in arms.items():
-            chances = classifier.predict(
-                x, y, test, model=s.model, classes=len(KINDS), steps=steps, batch=s.batch,
-                learning_rate=s.learning_rate, seed=seed, precision=study.precision, advance=bar.advance,
-            )  # fmt: skip
+            recipe = classifier.Recipe(s.model, len(KINDS), steps, s.batch, s.learning_rate, repeat.precision)
+            chances = classifier.predict(x, y, test, recipe=recipe, seed=seed, advance=bar.advance)
             scores[arm] = f1_score(truth, chances.argmax(axis=1), average="macro")
     return scores
 

@@ -5,23 +5,30 @@
 RUN is a finished run (`sonosynth demo`, `sonosynth run`). As many images of each class as `--each` says are drawn
 from its real images as the reference, as many others as the real-against-real floor, and as many are made by the base
 as it is and by the run's adapters, all with the same prompts and seeds. `--base` reconstructs with another base too.
+The judge of the classes is a classifier trained on the run's real training images alone; with `--simulated`, for runs
+on phantoms, on 600 other phantoms of each class, so that it is good enough to judge.
 """
 
 import argparse
-import math
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
 
-from sonosynth import cohort, pretraining, seeding, synthesis
+from sonosynth import cohort, pretraining, seeding
 from sonosynth.diffusion import base as base_model
 from sonosynth.diffusion.adapt import with_token
 from sonosynth.diffusion.latents import to_grey, to_tensor
 from sonosynth.diffusion.sampling import Sampler
 from sonosynth.evaluation import classifier, features, frechet_distance, speckle
+from sonosynth.phantom import simulate
+from sonosynth.phantom.corpus import in_parallel
+from sonosynth.phantom.simulate import DEMO_PROBE
 from sonosynth.study import Study
+
+JUDGE_STEPS = 500
 
 
 def reconstruct(folder: Path, images: np.ndarray, precision: str) -> np.ndarray:
@@ -41,16 +48,29 @@ def reconstruction(name: str, images: np.ndarray, decoded: np.ndarray) -> dict[s
     return row | {key: f"{found[key] / reference[key]:.2f}" for key in reference}
 
 
+def phantom(place: tuple[str, int]) -> np.ndarray:
+    """The i-th image of a kind that the judge is trained on: (128, 128) uint8."""
+    kind, i = place
+    return simulate(kind, seeding.numpy_generator(0, "judge", kind, i), DEMO_PROBE).image
+
+
+def simulated(labels: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    """600 phantoms a class, of the demo's probe: images (N, 128, 128) uint8 and labels (N,)."""
+    images = np.stack(list(in_parallel(phantom, product(labels, range(600)))))
+    return images, np.repeat(np.arange(len(labels)), 600)
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path)
     parser.add_argument("--each", type=int, default=40, help="images of each class")
     parser.add_argument("--base", type=Path, help="another base, to compare its reconstruction")
+    parser.add_argument("--simulated", action="store_true", help="train the judge on 600 other phantoms a class")
     options = parser.parse_args()
-    study = Study.reopen(options.run)
+    study = Study.reopen(options.run).first
     s = study.settings
-    table, labels = study.table, sorted(set(study.table["label"]))
+    table, labels = study.table, study.classes
     real = cohort.read_images(study.path, table, s.resolution)
 
     held_out = pretraining.simulate_images(120, 1, options.run / ".parts" / "held_out.npz")[0]
@@ -93,13 +113,9 @@ def main() -> None:
     codes = table["label"].map(labels.index).to_numpy()
     judged = np.concatenate([real[validation], *list(sets.values())[1:]])
     small = cohort.resize(judged, s.classifier.resolution)
-    added = synthesis.plan(list(table["label"][train]), s.balance.target)
-    steps = s.classifier.epochs * math.ceil((train.sum() + sum(added.values())) / s.classifier.batch)  # as in the study
-    chances = classifier.predict(
-        cohort.resize(real[train], s.classifier.resolution), codes[train], small, model=s.classifier.model,
-        classes=len(labels), steps=steps, batch=s.classifier.batch,
-        learning_rate=s.classifier.learning_rate, seed=0, precision=study.precision, advance=lambda _: None,
-    )  # fmt: skip
+    known, truths = simulated(labels) if options.simulated else (real[train], codes[train])
+    recipe = classifier.Recipe(s.classifier.model, len(labels), JUDGE_STEPS, 32, 1e-3, study.precision)
+    chances = classifier.predict(cohort.resize(known, s.classifier.resolution), truths, small, recipe=recipe, seed=0)
     told = np.split(chances.argmax(axis=1), np.cumsum([validation.sum()] + [len(wanted)] * (len(sets) - 2)))
     extract = features.extractor(study.features)
     target = extract(real[reference])

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from sonosynth.config import PRESETS, Section, Settings
+from sonosynth.config import PRESETS, Arm, Section, Settings
 
 ROOT = Path(__file__).parents[1]
 
@@ -13,7 +13,12 @@ def rows():
     """One Markdown row per setting: name, type, default, meaning."""
     for name, field in Settings.model_fields.items():
         section = field.default
-        if isinstance(section, Section) or name == "prompts":
+        if name == "arms":
+            for key, inner in Arm.model_fields.items():
+                yield row(f"arms.NAME.{key}", inner)
+            for arm in field.default:
+                yield f"- `{arm}`"
+        elif isinstance(section, Section) or name == "prompts":
             for key, inner in type(section).model_fields.items():
                 yield row(f"{name}.{inner.alias or key}", inner)
         else:

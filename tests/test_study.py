@@ -16,24 +16,36 @@ import yaml
 from PIL import Image
 
 from sonosynth import config, store
+from sonosynth.config import SETS
 from sonosynth.errors import UserError
-from sonosynth.study import ARMS, SETS, Study
+from sonosynth.phantom import write_cohort
+from sonosynth.study import Study
 
 SMALL = (
     "resolution=32", "token.steps=2", "token.batch=2", "lora.steps=2", "lora.batch=2", "lora.rank=2",
     "synthesis.steps=4", "classifier.epochs=1", "classifier.resolution=32", "classifier.seeds=[0, 1]",
     "classifier.batch=8", "fidelity.features=embedded", "precision=fp32",
+    "arms={real+classical: null}",
 )  # fmt: skip
-
-
-def settings(base, *changes):
-    return config.load("quick", None, (f"base={base}", *SMALL, *changes))
+ARMS = ("real", *(f"real+{name}" for name in SETS), "real+oversampling", "real+classical+sd+ti")
 
 
 @pytest.fixture(scope="module")
-def finished(tiny_base, phantoms, tmp_path_factory) -> Path:
+def settings(tiny_base, tiny_classifier):
+    """The small settings, with changes."""
+
+    def changed(*changes):
+        return config.load(
+            "quick", None, (f"base={tiny_base}", f"classifier.model={tiny_classifier}", *SMALL, *changes)
+        )
+
+    return changed
+
+
+@pytest.fixture(scope="module")
+def finished(settings, phantoms, tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("runs") / "run"
-    Study(phantoms, root, settings(tiny_base)).everything()
+    Study(phantoms, root, settings()).everything()
     return root
 
 
@@ -66,10 +78,19 @@ def test_a_run_holds_what_the_design_says(finished):
     assert np.allclose(predictions[["p_benign", "p_malignant", "p_normal"]].sum(axis=1), 1)
     table = pd.read_csv(finished / "evaluation" / "table.csv")
     assert list(table["arm"]) == list(ARMS)
-    assert list(table["n_train"]) == [17, 24, 24, 24, 24]
+    assert list(table["n_train"]) == [17, 24, 24, 24, 24, 17, 24]
     fidelity = pd.read_csv(finished / "evaluation" / "fidelity.csv")
-    assert list(fidelity["set"]) == ["real validation", *SETS]
-    assert set(fidelity["features"]) == {"embedded"}
+    assert list(fidelity["set"].unique()) == list(SETS)
+    assert set(fidelity["class"]) == {"all", "benign", "malignant", "normal"}
+    assert set(fidelity["features"]) == {"embedded", "ultrasound"}
+    assert set(fidelity["protocol"]) == {"training images", "scripts' mix"}
+    everything = fidelity[(fidelity["class"] == "all") & (fidelity["protocol"] == "training images")]
+    assert everything["value"].notna().all() and everything["floor"].notna().all()
+    assert set(everything["n_matched"]) == {6}
+    copies = pd.read_csv(finished / "evaluation" / "memorisation.csv")
+    assert copies["set"].value_counts().to_dict() == {"real validation": 6, **dict.fromkeys(SETS, 7)}
+    verdicts = pd.read_csv(finished / "evaluation" / "verdicts.csv")
+    assert list(verdicts["arm"]) == list(ARMS[1:])
     assert Image.open(finished / "figures" / "grid.png").size[0] > 500
     page = (finished / "report.html").read_text()
     assert "real+sd+ti+img2img" in page
@@ -80,7 +101,7 @@ def test_a_run_holds_what_the_design_says(finished):
     assert values["resolved"]["versions"]["torch"]
 
 
-def test_the_same_study_again_does_no_work(finished, tiny_base, phantoms, monkeypatch):
+def test_the_same_study_again_does_no_work(finished, settings, phantoms, monkeypatch):
     before = snapshot(finished)
 
     def no_work(*args, **kwargs):
@@ -88,16 +109,16 @@ def test_the_same_study_again_does_no_work(finished, tiny_base, phantoms, monkey
 
     monkeypatch.setattr("sonosynth.diffusion.training.train", no_work)
     monkeypatch.setattr("sonosynth.evaluation.classifier.predict", no_work)
-    Study(phantoms, finished, settings(tiny_base)).everything()
+    Study(phantoms, finished, settings()).everything()
     after = snapshot(finished)
     assert {k: v for k, v in after.items() if k != "study.yaml"} == {
         k: v for k, v in before.items() if k != "study.yaml"
     }
 
 
-def test_a_changed_setting_reruns_what_depends_on_it(copy, tiny_base, phantoms):
+def test_a_changed_setting_reruns_what_depends_on_it(copy, settings, phantoms):
     before = snapshot(copy)
-    Study(phantoms, copy, settings(tiny_base, "refine.strength=0.5")).everything()
+    Study(phantoms, copy, settings("refine.strength=0.5")).everything()
     changed = {name for name, time in snapshot(copy).items() if before.get(name) != time}
     assert not any(name.startswith("adapters/") or name.startswith("synthetic/sd/") for name in changed)
     assert any(name.startswith("synthetic/sd+img2img/") for name in changed)
@@ -145,6 +166,119 @@ def test_a_validation_image_in_a_synthetic_set_fails_the_run(copy):
         study.evaluate()
 
 
+def test_the_pixels_of_a_validation_image_in_a_synthetic_set_fail_the_run(copy):
+    study = Study.reopen(copy)
+    Image.fromarray(study.first.images("validation", 32)[0]).save(copy / "synthetic" / "sd" / "normal" / "00000.png")
+    with pytest.raises(UserError, match=r"normal/00000\.png: is a validation image"):
+        study.evaluate()
+
+
+def test_a_validation_image_behind_a_synthetic_set_fails_the_run(copy):
+    table = pd.read_csv(copy / "cohort.csv", keep_default_na=False)
+    file = copy / "synthetic" / "sd+ti" / "provenance.json"
+    about = json.loads(file.read_text())
+    assert about["plan"] == {"benign": 0, "malignant": 3, "normal": 4}
+    assert sorted(about["images"]) == sorted(table[table["split"] == "train"]["sha256"])
+    leaked = table[table["split"] == "validation"]["sha256"].iloc[0]
+    store.write_json(file, about | {"images": [*about["images"], leaked]})
+    with pytest.raises(UserError, match=r"synthetic/sd\+ti: was made from 1 validation image"):
+        Study.reopen(copy).evaluate()
+
+
+def test_the_leak_of_the_original_scripts_is_labelled(tmp_path, settings, phantoms):
+    root = tmp_path / "run"
+    Study(phantoms, root, settings("adapt.on=all", "classifier.seeds=[0]")).everything()
+    about = json.loads((root / "adapters" / "sd" / "adapter.json").read_text())
+    assert len(about["images"]) == 23
+    verdicts = pd.read_csv(root / "evaluation" / "verdicts.csv").set_index("arm")
+    synthetic = verdicts[verdicts.index.str.contains("sd")]
+    assert set(synthetic["finding"]) == {"refused"}
+    assert synthetic["sentence"].str.contains("has seen the validation images").all()
+    assert verdicts.loc["real+oversampling", "finding"] != "refused"
+    assert "no score is evidence" in (root / "report.html").read_text()
+
+
+def replace_set(run, name, images):
+    """Put `images` in the place of a set's own."""
+    folder = run / "synthetic" / name
+    for file, image in zip(pd.read_csv(folder / "metadata.csv")["file_name"], images, strict=True):
+        Image.fromarray(image).save(folder / file)
+
+
+def test_a_generator_that_copies_is_refused(copy):
+    train = Study.reopen(copy).first.images("train", 32)
+    replace_set(copy, "sd", np.flip(train[:7], axis=2))
+    Study.reopen(copy).evaluate()
+    verdicts = pd.read_csv(copy / "evaluation" / "verdicts.csv").set_index("arm")
+    assert verdicts.loc["real+sd", "finding"] == "refused"
+    assert "100% of its images copy a training image" in verdicts.loc["real+sd", "sentence"]
+
+
+def test_held_out_real_images_are_at_the_floor(copy, tmp_path):
+    write_cohort(tmp_path / "others", {"benign": 1, "malignant": 3, "normal": 4}, seed=9, size=32)
+    files = sorted(p for p in (tmp_path / "others").glob("[mn]*/*") if "_mask" not in p.stem)
+    replace_set(copy, "sd", [np.asarray(Image.open(file)) for file in files])
+    Study.reopen(copy).evaluate()
+    fidelity = pd.read_csv(copy / "evaluation" / "fidelity.csv")
+    row = fidelity[(fidelity["metric"] == "frechet") & (fidelity["class"] == "all") & fidelity["floor"].notna()]
+    row = row.set_index("set")
+    assert row.loc["sd", "matched"] < 2 * row.loc["sd", "floor"]
+    assert row.loc["sd", "matched"] < row.loc["sd+ti", "matched"]
+    assert pd.read_csv(copy / "evaluation" / "verdicts.csv").set_index("arm").loc["real+sd", "finding"] != "improves"
+
+
+def test_copies_can_be_left_out(copy, settings, phantoms):
+    train = Study.reopen(copy).first.images("train", 32)
+    own = [np.asarray(Image.open(file)) for file in sorted((copy / "synthetic" / "sd").glob("*/*.png"))]
+    replace_set(copy, "sd", [*train[:3], *own[3:]])
+    study = Study.reopen(copy)
+    study.settings = settings("memorisation.drop=true")
+    study.evaluate()
+    copies = pd.read_csv(copy / "evaluation" / "memorisation.csv")
+    flagged = int(copies[copies["set"] == "sd"]["copy"].sum())
+    assert flagged >= 3
+    table = pd.read_csv(copy / "evaluation" / "table.csv").set_index("arm")
+    assert table.loc["real+sd", "n_train"] == 24 - flagged
+
+
+def test_an_arm_without_predictions_is_not_run(copy):
+    file = copy / "evaluation" / "predictions.csv"
+    predictions = pd.read_csv(file)
+    predictions[predictions["arm"] != "real+oversampling"].to_csv(file, index=False)
+    Study.reopen(copy).report()
+    row = pd.read_csv(copy / "evaluation" / "table.csv").set_index("arm").loc["real+oversampling"]
+    assert row["status"] == "not run"
+    assert row.drop("status").isna().all()
+    assert "not run" in (copy / "report.html").read_text()
+
+
+def test_folds_and_generators_are_repeats_of_the_study(tmp_path, settings, cohort_folder):
+    root = tmp_path / "run"
+    arms = "arms={real+sd+img2img: null, real+sd+ti: null, real+sd+ti+img2img: null, real+classical+sd+ti: null}"
+    few = (arms, "classifier.seeds=[0]", "repeats.folds=3")
+    study = Study(cohort_folder, root, settings(*few))
+    study.everything()
+    predictions = pd.read_csv(root / "evaluation" / "predictions.csv")
+    real = predictions[predictions["arm"] == "real"]
+    assert sorted(real["repeat"].unique()) == [0, 1, 2]
+    assert len(real) == real["id"].nunique() == 23
+    for repeat in study.repeats:
+        about = json.loads((repeat.run.root / "adapters" / "sd" / "adapter.json").read_text())
+        assert not set(about["images"]) & set(repeat.rows("validation")["sha256"])
+    assert "nadeau-bengio" in set(pd.read_csv(root / "evaluation" / "differences.csv")["test"])
+    assert "1 x 3 grouped folds" in (root / "report.html").read_text()
+
+
+def test_the_epoch_may_be_chosen_on_images_held_back(copy, settings, phantoms, tmp_path):
+    study = Study(phantoms, copy, settings("classifier.selection=inner"))
+    with pytest.raises(UserError, match=r"classifier\.selection=inner: .* 4 group\(s\) of normal for 5 folds"):
+        study.evaluate()
+    write_cohort(tmp_path / "cohort", {"benign": 11, "malignant": 8, "normal": 7}, seed=4, size=32)
+    changes = ("classifier.selection=inner", "classifier.epochs=2", "classifier.seeds=[0]")
+    Study(tmp_path / "cohort", tmp_path / "run", settings(*changes)).everything()
+    assert "best epoch on a fifth of the training images" in (tmp_path / "run" / "report.html").read_text()
+
+
 def test_a_set_of_another_adapter_is_refused(copy):
     (copy / "adapters" / "sd" / "losses.csv").write_text("part,step,loss\n")
     with pytest.raises(UserError, match="was not made with adapters/sd as it is now"):
@@ -158,8 +292,8 @@ def test_the_generator_sees_training_images_only(finished):
         assert sorted(about["images"]) == sorted(table[table["split"] == "train"]["sha256"])
 
 
-def test_refinement_from_latents_runs(copy, tiny_base, phantoms):
-    Study(phantoms, copy, settings(tiny_base, "refine.from=latent")).synthesize()
+def test_refinement_from_latents_runs(copy, settings, phantoms):
+    Study(phantoms, copy, settings("refine.from=latent")).synthesize()
     rows = pd.read_csv(copy / "synthetic" / "sd+img2img" / "metadata.csv")
     assert set(rows["refined_from"]) == {"latent"}
 
@@ -211,8 +345,8 @@ def test_commands_of_the_stages_and_inspect(copy, cohort_folder):
     assert "malignant" in command("inspect", cohort_folder).stdout
 
 
-def test_an_interrupted_command_exits_with_130_and_goes_on(tmp_path, cohort_folder, tiny_base):
-    small = [part for change in SMALL for part in ("--set", change)]
+def test_an_interrupted_command_exits_with_130_and_goes_on(tmp_path, cohort_folder, tiny_base, tiny_classifier):
+    small = [part for change in (*SMALL, f"classifier.model={tiny_classifier}") for part in ("--set", change)]
     long = [*small, "--set", "lora.steps=100000"]
     arguments = ["run", cohort_folder, "--out", tmp_path / "run", "--base", tiny_base]
     process = subprocess.Popen(

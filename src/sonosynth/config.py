@@ -4,14 +4,19 @@
 published ones, where the paper is silent. The defaults suit the embedded base; `presets/` has the others.
 """
 
+import re
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from sonosynth.errors import UserError
+
+SETS = ("sd", "sd+img2img", "sd+ti", "sd+ti+img2img")
+REFERENCE = "real"
+"""The arm that all others are compared with."""
 
 Positive = Annotated[int, Field(ge=1)]
 Rate = Annotated[float, Field(gt=0, le=1, description="learning rate of Adam")]
@@ -123,6 +128,66 @@ class Refine(Section):
     )
 
 
+class Adapt(Section):
+    """What the generator may see."""
+
+    on: Literal["training", "all"] = Field(
+        "training", description="images that adapters are trained on; all is the scripts' leak, and labelled as one"
+    )
+
+
+class Memorisation(Section):
+    """Synthetic images that copy a training image."""
+
+    drop: bool = Field(False, description="leave flagged images out of the classifiers' training sets")
+
+
+class Repeats(Section):
+    """The whole study again, so that differences are known from chance. Each repeat trains its generator anew."""
+
+    generators: Positive = Field(1, description="generators with other seeds, on the same split")
+    folds: Annotated[int, Field(ge=2)] | None = Field(
+        None, description="validate every image once, in this many grouped folds, instead of split.holdout"
+    )
+    times: Positive = Field(1, description="how often the folds are drawn anew")
+
+    @model_validator(mode="after")
+    def _times_need_folds(self) -> "Repeats":
+        if self.times > 1 and self.folds is None:
+            raise ValueError("times repeats the folds: give folds, too")
+        return self
+
+
+class Arm(Section):
+    """A row of the ablation: real training images, and what is done about their being few and imbalanced."""
+
+    synthetic: Literal["none", "sd", "sd+img2img", "sd+ti", "sd+ti+img2img"] = Field(
+        "none", description="synthetic set that is added"
+    )
+    balance: Literal["none", "oversample", "weights"] = Field(
+        "none", description="repeat images of small classes, or weight the loss by class"
+    )
+    augmentation: Literal["flip", "classical"] = Field(
+        "flip", description="mirror images alone (paper), or turns, shifts, zooms, speckle and gain, too"
+    )
+    mixup: float = Field(0.0, ge=0, le=10, description="alpha of MixUp (Zhang et al., ICLR 2018); 0 is none")
+
+
+PAPER_ARMS: dict[str, Arm | None] = {
+    REFERENCE: Arm(),
+    **{f"real+{name}": Arm.model_validate({"synthetic": name}) for name in SETS},
+}
+BASELINES: dict[str, Arm | None] = {
+    "real+oversampling": Arm(balance="oversample"),
+    "real+weights": Arm(balance="weights"),
+    "real+classical": Arm(augmentation="classical"),
+    "real+mixup": Arm(mixup=0.2),
+    "real+classical+oversampling": Arm(augmentation="classical", balance="oversample"),
+    "real+classical+sd": Arm(augmentation="classical", synthetic="sd"),
+    "real+classical+sd+ti": Arm(augmentation="classical", synthetic="sd+ti"),
+}
+
+
 class Classifier(Section):
     """The classifier of the ablation."""
 
@@ -136,6 +201,11 @@ class Classifier(Section):
     learning_rate: Rate = Field(1e-4, description="paper: 1e-4")
     resolution: Annotated[int, Field(ge=32)] = Field(128, description="side of the square input, pixels (scripts: 224)")
     seeds: Annotated[tuple[int, ...], Field(min_length=1)] = Field((0, 1, 2), description="one training a seed")
+    selection: Literal["last", "inner", "validation"] = Field(
+        "last",
+        description="epoch that is scored: the last, the best on a fifth of the training images held back for that, or"
+        " the best on the validation images (scripts; optimistic, and labelled so)",
+    )
 
     @model_validator(mode="after")
     def _distinct_seeds(self) -> "Classifier":
@@ -147,8 +217,11 @@ class Classifier(Section):
 class Fidelity(Section):
     """How real the synthetic images look."""
 
-    features: Literal["auto", "inception", "embedded"] = Field(
-        "auto", description="feature network: inception (needs the extra `inception`), embedded, or the first there is"
+    features: str = Field(
+        "auto",
+        min_length=1,
+        description="feature network: inception (needs the extra `inception`), embedded, a vision model of transformers"
+        " by hub id or folder, or auto, the first there is of the first two",
     )
 
 
@@ -170,8 +243,33 @@ class Settings(Section):
     balance: Balance = Balance()
     synthesis: Synthesis = Synthesis()
     refine: Refine = Refine()
+    adapt: Adapt = Adapt()
     classifier: Classifier = Classifier()
+    arms: dict[str, Arm | None] = Field(PAPER_ARMS | BASELINES, description="rows of the ablation, by name; null: none")
+    repeats: Repeats = Repeats()
     fidelity: Fidelity = Fidelity()
+    memorisation: Memorisation = Memorisation()
+
+    @field_validator("arms")
+    @classmethod
+    def _has_a_reference(cls, arms: dict[str, Arm | None]) -> dict[str, Arm | None]:
+        if arms.get(REFERENCE) != Arm():
+            raise ValueError(f"{REFERENCE} is the arm that the others are compared with, and takes no settings")
+        unfit = [name for name in arms if not re.fullmatch(r"[\w+. -]+", name)]
+        if unfit:
+            raise ValueError(f"{', '.join(unfit)}: a name of letters, digits, + - . _ and spaces is expected")
+        return arms
+
+    @model_validator(mode="before")
+    @classmethod
+    def _further_arms(cls, values: dict[str, Any]) -> dict[str, Any]:
+        given = values.get("arms") if isinstance(values, dict) else None
+        return {**values, "arms": PAPER_ARMS | BASELINES | given} if isinstance(given, dict) else values
+
+    @property
+    def ablation(self) -> dict[str, Arm]:
+        """The arms that are run, by name."""
+        return {name: arm for name, arm in self.arms.items() if arm is not None}
 
 
 def load(preset: str = "quick", file: Path | None = None, changes: tuple[str, ...] = ()) -> Settings:

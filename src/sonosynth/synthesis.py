@@ -89,10 +89,15 @@ def _write_image(path: Path, image: np.ndarray) -> None:
     partial.replace(path)
 
 
+def load_rows(folder: Path) -> pd.DataFrame:
+    """metadata.csv of a set."""
+    return pd.read_csv(folder / "metadata.csv", keep_default_na=False, dtype={"label": str, "file_name": str})
+
+
 def load_set(folder: Path) -> tuple[pd.DataFrame, np.ndarray]:
     """metadata.csv of a set (rows) and its images (N, H, W) uint8, in the order of the rows."""
-    table = pd.read_csv(folder / "metadata.csv", keep_default_na=False, dtype={"label": str, "file_name": str})
-    return table, load_images(folder, table["file_name"])
+    rows = load_rows(folder)
+    return rows, load_images(folder, rows["file_name"])
 
 
 def load_images(folder: Path, names: Iterable[str]) -> np.ndarray:

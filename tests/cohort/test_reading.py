@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sonosynth import seeding
 from sonosynth.cohort import crossing, load_table, read, read_images, to_table, twins_table
 from sonosynth.errors import UserError
 
@@ -90,8 +89,7 @@ def test_no_cohort_there(tmp_path):
 
 
 def table(path, with_twins=True, with_conflicts=False):
-    rng = seeding.numpy_generator(0, "split")
-    return to_table(read(path), rng, holdout=0.2, with_twins=with_twins, with_conflicts=with_conflicts)
+    return to_table(read(path), 0, holdout=0.2, with_twins=with_twins, with_conflicts=with_conflicts)
 
 
 def test_table_lists_every_image_with_its_hash(cohort_folder):

@@ -14,7 +14,7 @@ from PIL import Image
 from sonosynth import progress
 from sonosynth.cohort.decoding import Unusable, read_grey, read_mask, to_square
 from sonosynth.cohort.sources import Source, list_sources
-from sonosynth.cohort.splitting import TRAIN, VALIDATION, split
+from sonosynth.cohort.splitting import TRAIN, VALIDATION, folds, split
 from sonosynth.cohort.twins import Twins, View, components, find, view
 from sonosynth.errors import UserError
 
@@ -138,14 +138,16 @@ def read(path: Path) -> Cohort:
 
 
 def to_table(
-    cohort: Cohort, rng: np.random.Generator, *, holdout: float, with_twins: bool, with_conflicts: bool
-) -> pd.DataFrame:
+    cohort: Cohort, seed: int, *, holdout: float, with_twins: bool, with_conflicts: bool,
+    fold: tuple[int, int] | None = None,
+) -> pd.DataFrame:  # fmt: skip
     """The rows of cohort.csv (see `COLUMNS`), ordered by id; paths are relative to the cohort.
 
     Args:
-        rng: draws the split. holdout: share of each class that is held out.
+        seed: of the split. holdout: share of each class that is held out.
         with_twins: whether twins stay on one side; images of one named group and exact copies always do.
         with_conflicts: whether twins with several labels stay in; else they are excluded, and the reason given.
+        fold: (k, i) holds out the i-th of k folds instead.
 
     Raises:
         UserError: if a file can't be used, or there are too few classes or images for a study.
@@ -180,16 +182,20 @@ def to_table(
         for row in rows if named or len(rows) > 1 else []:
             groups[row] = " + ".join(named) or f"twins of {cohort.sources[rows[0]].id}"
     sides = [""] * len(cohort.sources)
+    labels, hashes = [cohort.labels[row] for row in kept], [cohort.pixels[row] for row in kept]
     try:
-        drawn = split(
-            [cohort.labels[row] for row in kept], [cohort.pixels[row] for row in kept],
-            [part for rows in units if (part := [place[row] for row in rows if row in place])], holdout, rng,
-        )  # fmt: skip
+        if fold:
+            found = folds(labels, hashes, [groups[row] for row in kept], fold[0], seed)
+            drawn = [VALIDATION if number == fold[1] else TRAIN for number in found]
+        else:
+            parts = [part for rows in units if (part := [place[row] for row in rows if row in place])]
+            drawn = split(labels, hashes, parts, holdout, np.random.default_rng(seed))
     except ValueError as error:
+        how = f"{fold[0]} folds leave" if fold else f"a split with split.holdout={holdout} leaves"
         raise UserError(
-            f"cohort {cohort.root}: a split with split.holdout={holdout} leaves {error}",
+            f"cohort {cohort.root}: {how} {error}",
             "images of every class on both sides",
-            "add images or groups of that class, or change split.holdout or split.groups",
+            "add images or groups of that class, or change split.holdout, split.groups or repeats.folds",
         ) from None
     for row, side in zip(kept, drawn, strict=True):
         sides[row] = side

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import numpy as np
+from sklearn.model_selection import StratifiedGroupKFold
 
 TRAIN, VALIDATION = "train", "validation"
 
@@ -49,3 +50,27 @@ def split(
         if empty:
             raise ValueError(f"no {side} image of {', '.join(sorted(empty))}")
     return sides
+
+
+def folds(labels: Sequence[str], hashes: Sequence[str], groups: Sequence[str], k: int, seed: int) -> list[int]:
+    """The fold, 0 to k - 1, of each of N images: stratified by label, groups whole, whatever their order.
+
+    Args:
+        labels, hashes: of each image. groups: name of its group, or "" for an image that stands alone.
+
+    Raises:
+        ValueError: if there are less than k groups of a class.
+    """
+    names = [group or f"image {content}" for group, content in zip(groups, hashes, strict=True)]
+    for label in sorted(set(labels)):
+        count = len({name for name, other in zip(names, labels, strict=True) if other == label})
+        if count < k:
+            raise ValueError(f"{count} group(s) of {label} for {k} folds")
+    order = np.argsort(np.array(hashes), kind="stable")
+    splitter = StratifiedGroupKFold(k, shuffle=True, random_state=seed)
+    parts = splitter.split(order, np.array(labels)[order], np.array(names)[order])
+    found = [0] * len(labels)
+    for fold, (_, rows) in enumerate(parts):
+        for row in order[rows]:
+            found[row] = fold
+    return found

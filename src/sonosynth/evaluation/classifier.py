@@ -1,6 +1,7 @@
 """The classifier of the ablation, trained on one arm with one seed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from transformers import AutoConfig, AutoModelForImageClassification, ResNetConf
 
 from sonosynth import seeding
 from sonosynth.errors import UserError, first_line
+from sonosynth.evaluation.remedies import class_weights, classical, mixed, oversampled
 
 IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -59,61 +61,109 @@ def identity(name: str) -> str:
     return f"{name}:{sorted((p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in folder.iterdir())}"
 
 
+@dataclass(frozen=True)
+class Recipe:
+    """How a classifier is trained, the same for all arms: see `config.Classifier`; `steps` are the optimiser's."""
+
+    model: str
+    classes: int
+    steps: int
+    batch: int
+    learning_rate: float
+    precision: str
+
+
+@dataclass(frozen=True)
+class Remedy:
+    """What one arm does about few, imbalanced images: see `config.Arm`."""
+
+    balance: str = "none"
+    augmentation: str = "flip"
+    mixup: float = 0.0
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Images (N, H, W) uint8 and their labels (N,), scored every `every` steps: the best step's weights are used."""
+
+    images: np.ndarray
+    labels: np.ndarray
+    every: int
+
+
 def predict(
     train_images: np.ndarray,
     train_labels: np.ndarray,
     images: np.ndarray,
     *,
-    model: str,
-    classes: int,
-    steps: int,
-    batch: int,
-    learning_rate: float,
+    recipe: Recipe,
     seed: int,
-    precision: str,
-    advance: Callable[[int], None],
+    remedy: Remedy | None = None,
+    select: Selection | None = None,
+    advance: Callable[[int], None] = lambda _: None,
 ) -> np.ndarray:
     """Train on `train_images` (N, H, W) uint8 with `train_labels` (N,) and predict `images` (M, H, W).
 
     Cross-entropy, Adam, horizontal flips, normalisation (ImageNet's for pretrained models, else the training
-    images' own), `steps` optimiser steps whatever N is, the last one scored. Returns probabilities (M, classes).
-    `precision` is of the training, "fp32" or "bf16"; `advance` is told of every step.
+    images' own), as many optimiser steps whatever N is. The last step is scored, or, with `select`, the first of
+    those that are most often right on its images. Returns probabilities (M, classes). `advance` is told of every step.
     """
+    remedy = remedy or Remedy()
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    network = make_model(model, classes, seeding.derive(seed, "classifier"))
+    network = make_model(recipe.model, recipe.classes, seeding.derive(seed, "classifier"))
     network = network.train().to(device)
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = torch.optim.Adam(network.parameters(), lr=learning_rate, fused=True)
-    if model == "resnet-18":
+    optimizer = torch.optim.Adam(network.parameters(), lr=recipe.learning_rate, fused=True)
+    if recipe.model == "resnet-18":
         mean, deviation = (train_images.mean() / 255,) * 3, (max(train_images.std() / 255, 1e-3),) * 3
     else:
         mean, deviation = IMAGENET_MEAN, IMAGENET_DEVIATION
     shift = torch.tensor(mean, device=device, dtype=torch.float32).view(3, 1, 1)
     scale = torch.tensor(deviation, device=device, dtype=torch.float32).view(3, 1, 1)
 
-    def prepared(pixels: Tensor) -> Tensor:
-        grey = pixels.to(device, torch.float32)[:, None] / 255
-        return ((grey - shift) / scale).contiguous(memory_format=torch.channels_last)
+    def prepared(grey: Tensor) -> Tensor:
+        return ((grey.to(device) - shift) / scale).contiguous(memory_format=torch.channels_last)
 
-    pixels, targets = torch.from_numpy(train_images), torch.from_numpy(train_labels)
+    def to_float(pixels: Tensor) -> Tensor:
+        return pixels[:, None].float() / 255
+
+    @torch.no_grad()
+    def chances(wanted: np.ndarray) -> np.ndarray:
+        network.eval()
+        parts = [network(prepared(to_float(x))).logits.float().softmax(1).cpu() for x in _batches(wanted)]
+        network.train()
+        return torch.cat(parts).double().numpy()
+
+    rows = oversampled(train_labels) if remedy.balance == "oversample" else np.arange(len(train_labels))
+    pixels, labels = torch.tensor(train_images[rows]), torch.tensor(train_labels[rows])
+    weights = class_weights(train_labels, recipe.classes).to(device) if remedy.balance == "weights" else None
     generator = seeding.torch_generator(seed, "classifier", "batches")
     order = torch.empty(0, dtype=torch.long)
-    for _ in range(steps):
-        while len(order) < batch:
+    best, result = -1.0, np.empty(0)
+    for step in range(1, recipe.steps + 1):
+        while len(order) < recipe.batch:
             order = torch.cat([order, torch.randperm(len(pixels), generator=generator)])
-        chosen, order = order[:batch], order[batch:]
-        flipped = torch.rand(batch, generator=generator) < 0.5
-        inputs = pixels[chosen]
+        chosen, order = order[: recipe.batch], order[recipe.batch :]
+        flipped = torch.rand(recipe.batch, generator=generator) < 0.5
+        inputs, targets = to_float(pixels[chosen]), F.one_hot(labels[chosen], recipe.classes).float()
         inputs[flipped] = inputs[flipped].flip(-1)
-        with torch.autocast(device, torch.bfloat16, enabled=precision == "bf16"):
+        if remedy.augmentation == "classical":
+            inputs = classical(inputs, generator)
+        if remedy.mixup:
+            inputs, targets = mixed(inputs, targets, remedy.mixup, generator)
+        with torch.autocast(device, torch.bfloat16, enabled=recipe.precision == "bf16"):
             logits = network(prepared(inputs)).logits
-        loss = F.cross_entropy(logits.float(), targets[chosen].to(device))
+        loss = F.cross_entropy(logits.float(), targets.to(device), weight=weights)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         advance(1)
+        if select and (step % select.every == 0 or step == recipe.steps):
+            right = float((chances(select.images).argmax(axis=1) == select.labels).mean())
+            if right > best:
+                best, result = right, chances(images)
+    return result if select else chances(images)
 
-    network.eval()
-    with torch.no_grad():
-        parts = [network(prepared(part)).logits.float().softmax(1).cpu() for part in torch.from_numpy(images).split(64)]
-    return torch.cat(parts).double().numpy()
+
+def _batches(images: np.ndarray) -> Iterable[Tensor]:
+    return torch.tensor(images).split(64)

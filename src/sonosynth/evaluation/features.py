@@ -5,16 +5,18 @@ from importlib import resources
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from accelerate import Accelerator
 from torch import Tensor
 from torch.nn import functional as F
-from transformers import ResNetConfig, ResNetForImageClassification
+from transformers import AutoConfig, AutoModel, CLIPVisionModel, ResNetConfig, ResNetForImageClassification
+from transformers.image_processing_base import ImageProcessingMixin
 
 from sonosynth import store
-from sonosynth.errors import UserError
+from sonosynth.errors import UserError, first_line
 
 EMBEDDED = Path(str(resources.files("sonosynth.evaluation").joinpath("embedded")))
 EMBEDDED_SIDE = 128
@@ -24,10 +26,10 @@ Extractor = Callable[[np.ndarray], np.ndarray]
 
 
 def choose(setting: str) -> str:
-    """ "inception" or "embedded"; "auto" is inception where torch-fidelity is installed.
+    """The name of the network for a setting: "auto" is inception where torch-fidelity is installed, else embedded.
 
     Raises:
-        UserError: if inception is asked for without torch-fidelity.
+        UserError: if inception is asked for without torch-fidelity, or a model of transformers can't be loaded.
     """
     installed = find_spec("torch_fidelity") is not None and find_spec("torchvision") is not None
     if setting == "auto":
@@ -38,17 +40,36 @@ def choose(setting: str) -> str:
             "fidelity.features=embedded, or torch-fidelity",
             "python -m pip install 'sonosynth[inception]'",
         )
+    if setting not in ("inception", "embedded"):
+        _preprocessing(setting)
     return setting
 
 
 def identity(name: str) -> str:
     """What the key of a stage has to hold so that other weights of the network `name` are noticed."""
-    return store.digest(EMBEDDED) if name == "embedded" else f"torch-fidelity {version('torch-fidelity')}"
+    if name == "inception":
+        return f"torch-fidelity {version('torch-fidelity')}"
+    folder = EMBEDDED if name == "embedded" else Path(name)
+    return store.digest(folder) if folder.is_dir() else name
+
+
+def describe(name: str) -> str:
+    """The Fréchet distance on the features of `name`, in words: only inception's is an FID."""
+    if name == "inception":
+        return "Fréchet distance on Inception features (FID)"
+    whose = "the embedded network's features" if name == "embedded" else f"the features of {name}"
+    return f"Fréchet distance on {whose}; not an FID, not comparable with published ones"
 
 
 def extractor(name: str) -> Extractor:
-    """The feature network called `name`."""
-    return EXTRACTORS[name]()
+    """The feature network called `name`: embedded, inception, or a vision model of transformers by id or folder.
+
+    Raises:
+        UserError: if it can't be loaded.
+    """
+    if name == "embedded":
+        return _embedded()
+    return _inception() if name == "inception" else _transformers(name)
 
 
 def _embedded() -> Extractor:
@@ -86,15 +107,64 @@ def _inception() -> Extractor:
     return features
 
 
-EXTRACTORS: dict[str, Callable[[], Extractor]] = {"embedded": _embedded, "inception": _inception}
+def _preprocessing(name: str) -> dict[str, Any]:
+    """The side, mean and deviation of a vision model's input, from its preprocessor_config.json.
+
+    Read as data: the processors of transformers need torchvision.
+    """
+    try:
+        given, _ = ImageProcessingMixin.get_image_processor_dict(name)
+        size = given.get("crop_size") or given["size"]
+        side = size if isinstance(size, int) else size.get("height") or size["shortest_edge"]
+        return {"side": int(side), "mean": given["image_mean"], "deviation": given["image_std"]}
+    except Exception as error:
+        # The hub's client and the loaders raise many kinds of errors; all mean that there is no such model.
+        raise UserError(
+            f"fidelity.features: {name} can't be loaded ({first_line(error)})",
+            "auto, embedded, inception, or a vision model of transformers with a preprocessor_config.json",
+            "give the folder of a download, or fidelity.features=embedded",
+        ) from None
+
+
+def _transformers(name: str) -> Extractor:
+    """A vision model's pooled output, or the mean of its last hidden state; whole images, no crop."""
+    wanted = _preprocessing(name)
+    try:
+        config = AutoConfig.from_pretrained(name)
+        loader = CLIPVisionModel if config.model_type == "clip" else AutoModel
+        network = loader.from_pretrained(name, use_safetensors=True, dtype=torch.float32).eval()
+    except Exception as error:  # as above
+        raise UserError(
+            f"fidelity.features: {name} can't be loaded ({first_line(error)})",
+            "a vision model of transformers with safetensors",
+        ) from None
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    network.to(device)
+    mean, deviation = (torch.tensor(wanted[key]).view(-1, 1, 1) for key in ("mean", "deviation"))
+
+    @torch.no_grad()
+    def features(images: np.ndarray) -> np.ndarray:
+        parts = []
+        for some in torch.from_numpy(images).split(32):
+            inputs = (_resized(some.float()[:, None], wanted["side"]) / 255 - mean) / deviation
+            outputs = network(pixel_values=inputs.to(device))
+            pooled = getattr(outputs, "pooler_output", None)
+            parts.append((outputs.last_hidden_state.mean(dim=1) if pooled is None else pooled.flatten(1)).cpu())
+        return torch.cat(parts).double().numpy()
+
+    return features
 
 
 def _prepared(images: np.ndarray) -> Tensor:
     """(N, 1, 128, 128) float of (N, H, W) uint8."""
-    pixels = torch.from_numpy(images).float()[:, None]
-    if pixels.shape[-2:] != (EMBEDDED_SIDE, EMBEDDED_SIDE):
-        pixels = F.interpolate(pixels, (EMBEDDED_SIDE, EMBEDDED_SIDE), mode="bicubic", antialias=True).clamp(0, 255)
-    return pixels / 127.5 - 1
+    return _resized(torch.from_numpy(images).float()[:, None], EMBEDDED_SIDE) / 127.5 - 1
+
+
+def _resized(pixels: Tensor, side: int) -> Tensor:
+    """(N, 1, side, side) of (N, 1, H, W), 0 to 255."""
+    if pixels.shape[-2:] == (side, side):
+        return pixels
+    return F.interpolate(pixels, (side, side), mode="bicubic", antialias=True).clamp(0, 255)
 
 
 def embedded_network(outputs: int) -> ResNetForImageClassification:

@@ -1,7 +1,8 @@
-"""What a run shows: the grid, the page, and the table in the terminal."""
+"""What a run shows: the figures, the page, and the table in the terminal."""
 
-from sonosynth.report.figures import grid
+from sonosynth.report.figures import grid, pairs
 from sonosynth.report.page import page
+from sonosynth.report.results import Results
 from sonosynth.report.terminal import show
 
-__all__ = ["grid", "page", "show"]
+__all__ = ["Results", "grid", "page", "pairs", "show"]

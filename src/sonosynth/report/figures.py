@@ -47,6 +47,28 @@ def grid(
     plt.close(figure)
 
 
+def pairs(found: Sequence[tuple[str, np.ndarray, np.ndarray]], path: Path) -> None:
+    """Synthetic images above the training images nearest to them, in the given order; written to `path` as PNG.
+
+    Args:
+        found: title, synthetic image (H, W) uint8, training image (H, W) uint8 of each pair.
+    """
+    figure, axes = plt.subplots(2, max(len(found), 1), figsize=(1.6 * max(len(found), 3), 3.9), squeeze=False, dpi=150)
+    for axis in axes.flat:
+        axis.set_xticks([])
+        axis.set_yticks([])
+    for column, (title, synthetic, real) in zip(axes.T, found, strict=False):
+        column[0].set_title(title, fontsize=7)
+        for axis, image in zip(column, (synthetic, real), strict=True):
+            axis.imshow(image, cmap="gray", vmin=0, vmax=255)
+    axes[0, 0].set_ylabel("synthetic", fontsize=8)
+    axes[1, 0].set_ylabel("nearest training image", fontsize=8)
+    figure.tight_layout(pad=0.4)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path)
+    plt.close(figure)
+
+
 def _mosaic(images: np.ndarray) -> np.ndarray:
     """Up to four images (N, H, W) as one, two by two with white gaps, or a single one alone."""
     if len(images) == 1:

@@ -3,27 +3,24 @@
 from collections.abc import Mapping
 from typing import Any
 
-import pandas as pd
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from sonosynth.report.page import COLUMNS, distances, verdict
+from sonosynth.report.results import COLUMNS, Results
 
 
-def show(table: pd.DataFrame, fidelity: pd.DataFrame, facts: Mapping[str, str]) -> None:
-    """Print the ablation table, what it was measured on, and one sentence that reads it."""
+def show(results: Results) -> None:
+    """Print the ablation table, what it was measured on, and the sentences that read it."""
     console = _console()
     shown = Table(*COLUMNS.values(), title="Ablation")
-    beside = distances(fidelity)
-    for row in table.to_dict("records"):
-        cells = [str(row["arm"]), str(row["n_train"])]
-        cells += [f"{row[name]:.3f}" for name in list(COLUMNS)[2:-1]]
-        shown.add_row(*(escape(cell) for cell in cells), beside.get(str(row["arm"]), "–"))
+    for row in results.rows():
+        shown.add_row(*(escape(row[name]) for name in COLUMNS))
     console.print(shown)
-    for name, value in facts.items():
+    for name, value in results.facts.items():
         console.print(f"{name}: {escape(value)}", highlight=False, soft_wrap=True)
-    console.print(escape(verdict(table)), highlight=False, soft_wrap=True)
+    for sentence in (results.floor(), *results.sentences(), results.headline()):
+        console.print(escape(sentence), highlight=False, soft_wrap=True)
 
 
 def show_cohort(description: Mapping[str, Any]) -> None:

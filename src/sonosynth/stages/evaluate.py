@@ -1,0 +1,297 @@
+"""The fourth stage: copies, predictions of every arm and seed, the fidelity of the sets, and the tables of it all."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from sonosynth import cohort, progress, seeding, store
+from sonosynth.cohort.splitting import TRAIN, VALIDATION, folds
+from sonosynth.config import REFERENCE, SETS, Arm
+from sonosynth.errors import UserError
+from sonosynth.stages.repeat import Repeat
+
+EVALUATION = "evaluation"
+MEMORISATION = f"{EVALUATION}/memorisation.csv"
+PREDICTIONS = f"{EVALUATION}/predictions.csv"
+FIDELITY = f"{EVALUATION}/fidelity.csv"
+TABLES = [f"{EVALUATION}/{name}.csv" for name in ("table", "differences", "verdicts")]
+
+
+def memorise(repeat: Repeat) -> None:
+    """memorisation.csv: the nearest training image of every synthetic one, and whether that is a copy.
+
+    The rows of the set "real validation" are those that the thresholds were set on.
+    """
+    from sonosynth.evaluation import features, memorisation
+
+    # A generator that has seen all images can copy all of them, so there are no others to set thresholds on.
+    train, held_out = repeat.rows(TRAIN), repeat.rows(VALIDATION)
+    inputs = {
+        "train": list(train["sha256"]),
+        "validation": list(held_out["sha256"]),
+        "sets": repeat.set_digests(),
+        "resolution": repeat.settings.resolution,
+        "features": features.identity(repeat.features),
+    }
+
+    def make(work: Path) -> None:
+        extract = features.extractor(repeat.features)
+        real = repeat.images(TRAIN, repeat.settings.resolution)
+        with progress.task("looking for copies", 1 + len(SETS)) as bar:
+            known = memorisation.nearest(repeat.images(VALIDATION, repeat.settings.resolution), real, extract)
+            limits = memorisation.thresholds(known)
+            bar.advance()
+            tables = [_nearest_rows("real validation", list(held_out["id"]), known, limits, train)]
+            for name in SETS:
+                rows, images = repeat.set(name)
+                if len(images):
+                    found = memorisation.nearest(images, real, extract)
+                    tables.append(_nearest_rows(name, list(rows["file_name"]), found, limits, train))
+                bar.advance()
+        store.write_text(work / MEMORISATION, pd.concat(tables).to_csv(index=False))
+
+    repeat.run.stage("memorisation", inputs, [MEMORISATION], make)
+
+
+def _nearest_rows(name: str, files: Sequence[str], found: Any, limits: Any, train: pd.DataFrame) -> pd.DataFrame:
+    from sonosynth.evaluation import memorisation
+
+    ids = train["id"].to_numpy()
+    return pd.DataFrame(
+        {
+            "set": name,
+            "file_name": files,
+            "nearest": ids[found.by_correlation],
+            "correlation": found.correlation.round(4),
+            "nearest_by_features": ids[found.by_cosine],
+            "cosine": found.cosine.round(4),
+            "copy": memorisation.flagged(found, limits),
+        }
+    )
+
+
+def copies(repeat: Repeat) -> pd.DataFrame:
+    """The rows of memorisation.csv."""
+    file = repeat.run.root / MEMORISATION
+    repeat.needs(file, "evaluate")
+    return pd.read_csv(file, dtype={"file_name": str, "nearest": str, "nearest_by_features": str})
+
+
+def _kept(repeat: Repeat, name: str) -> np.ndarray:
+    """Which rows (N,) of a synthetic set are trained on: copies are left out where the settings ask for that."""
+    files = repeat.set_rows(name)["file_name"]
+    if not repeat.settings.memorisation.drop:
+        return np.ones(len(files), bool)
+    found = copies(repeat)
+    return ~files.isin(found[found["copy"] & (found["set"] == name)]["file_name"]).to_numpy()
+
+
+def classify(repeat: Repeat) -> list[Path]:
+    """Predictions of every arm and seed of one repeat; returns their files."""
+    from sonosynth.evaluation import classifier
+
+    s = repeat.settings.classifier
+    train, validation = repeat.rows(TRAIN), repeat.rows(VALIDATION)
+    classes = repeat.classes
+    ablation = repeat.settings.ablation
+    added = {"none": (np.empty((0, s.resolution, s.resolution), np.uint8), np.empty(0, int))}
+    for used in sorted({arm.synthetic for arm in ablation.values()} - {"none"}):
+        (rows, made), kept = repeat.set(used), _kept(repeat, used)
+        added[used] = cohort.resize(made[kept], s.resolution), rows["label"][kept].map(classes.index).to_numpy(int)
+    inner = _inner(repeat) if s.selection == "inner" else np.zeros(len(train), bool)
+    largest = (~inner).sum() + max(len(added[arm.synthetic][1]) for arm in ablation.values())
+    epoch = math.ceil(largest / s.batch)
+    recipe = classifier.Recipe(
+        model=s.model, classes=len(classes), steps=s.epochs * epoch, batch=s.batch, learning_rate=s.learning_rate,
+        # fp16 has no range for plain training; bf16 has
+        precision="bf16" if repeat.precision == "bf16" else "fp32",
+    )  # fmt: skip
+    common = {
+        "train": sorted(zip(train["sha256"], train["label"], strict=True)),
+        "validation": sorted(zip(validation["sha256"], validation["label"], strict=True)),
+        "classifier": s.model_dump(exclude={"seeds"}),
+        "model": classifier.identity(s.model),
+        "resolution": repeat.settings.resolution,
+        "precision": recipe.precision,
+        "steps": recipe.steps,
+        "drop": repeat.settings.memorisation.drop,
+        "number": repeat.draw.number,
+    }
+    digests = repeat.set_digests() | {"none": ""}
+    real, labels = repeat.images(TRAIN, s.resolution), train["label"].map(classes.index).to_numpy()
+    scored, truth = repeat.images(VALIDATION, s.resolution), validation["label"].map(classes.index).to_numpy()
+    select = None
+    if s.selection != "last":
+        looked_at, known = (scored, truth) if s.selection == "validation" else (real[inner], labels[inner])
+        select = classifier.Selection(looked_at, known, every=epoch)
+    jobs = [(name, arm, seed) for name, arm in ablation.items() for seed in s.seeds]
+    files = []
+    with progress.task(f"classifier, {len(jobs)} trainings", len(jobs) * recipe.steps) as bar:
+        for name, arm, seed in jobs:
+            part = f".parts/predictions/{name}/{seed}.csv"
+            inputs = {**common, "arm": arm.model_dump(), "set": digests[arm.synthetic], "seed": [repeat.seed, seed]}
+
+            def make(work: Path, name: str = name, arm: Arm = arm, seed: int = seed, part: str = part) -> None:
+                images, codes = added[arm.synthetic]
+                chances = classifier.predict(
+                    np.concatenate([real[~inner], images]), np.append(labels[~inner], codes), scored,
+                    recipe=recipe, seed=seeding.derive(repeat.seed, "classifier", seed),
+                    remedy=classifier.Remedy(arm.balance, arm.augmentation, arm.mixup), select=select,
+                    advance=bar.advance,
+                )  # fmt: skip
+                told = pd.DataFrame(
+                    {
+                        "arm": name, "repeat": repeat.draw.number, "seed": seed, "id": validation["id"],
+                        "label": validation["label"],
+                    }
+                )  # fmt: skip
+                for k, label in enumerate(classes):
+                    told[f"p_{label}"] = chances[:, k]
+                store.write_text(work / part, told.to_csv(index=False))
+
+            if not repeat.run.stage(f"classify-{name}-{seed}", inputs, [part], make, quiet=True):
+                bar.advance(recipe.steps)
+            files.append(repeat.run.root / part)
+    return files
+
+
+def _inner(repeat: Repeat) -> np.ndarray:
+    """Which training images (N,) are held back to choose the epoch: a fifth of each class, groups whole."""
+    train = repeat.rows(TRAIN)
+    labels, hashes, groups = (list(train[name]) for name in ("label", "sha256", "group"))
+    try:
+        numbers = folds(labels, hashes, groups, 5, seeding.derive(repeat.draw.split_seed, "inner"))
+    except ValueError as error:
+        raise UserError(
+            f"classifier.selection=inner: a fifth of the training images can't be held back, {error}",
+            "five training images or groups of every class",
+            "classifier.selection=last",
+        ) from None
+    return np.array(numbers) == 0
+
+
+def gather(first: Repeat, files: Sequence[Path]) -> None:
+    """predictions.csv of the study: those of all arms, repeats and seeds."""
+
+    def make(work: Path) -> None:
+        # As text, so that no digit of a probability changes on the way.
+        tables = [pd.read_csv(file, dtype=str, keep_default_na=False) for file in files]
+        store.write_text(work / PREDICTIONS, pd.concat(tables).to_csv(index=False))
+
+    names = [file.relative_to(first.run.root).as_posix() for file in files]
+    first.run.stage("predictions", {"parts": [store.digest(f) for f in files], "order": names}, [PREDICTIONS], make)
+
+
+def fidelity(repeat: Repeat) -> None:
+    """fidelity.csv: every set, in all and class by class, by features and by what ultrasound looks like."""
+    from sonosynth.evaluation import comparison, features, ultrasound
+
+    side = repeat.settings.resolution
+    inputs = {
+        "train": list(repeat.rows(TRAIN)["sha256"]),
+        "validation": list(repeat.rows(VALIDATION)["sha256"]),
+        "sets": repeat.set_digests(),
+        "resolution": side,
+        "features": features.identity(repeat.features),
+    }
+
+    def make(work: Path) -> None:
+        extract = features.extractor(repeat.features)
+        sets = {name: repeat.set(name) for name in SETS}
+        everything = ("", *repeat.classes)
+        rows: list[dict[str, Any]] = []
+
+        def described(images: np.ndarray) -> dict[str, np.ndarray]:
+            return ultrasound.measures(images) | {"features": extract(images)} if len(images) else {}
+
+        real, held_out = (described(repeat.images(x, side)) for x in (TRAIN, VALIDATION))
+        real_labels, held_out_labels = (repeat.rows(x)["label"].to_numpy() for x in (TRAIN, VALIDATION))
+        with progress.task("measuring fidelity", len(SETS) * len(everything)) as bar:
+            for name, (table, images) in sets.items():
+                made = described(images) or {key: values[:0] for key, values in real.items()}
+                labels = table["label"].to_numpy(str)
+                for label in everything:
+                    a, b, c = (
+                        {key: values[(of == label) | (label == "")] for key, values in known.items()}
+                        for known, of in ((real, real_labels), (made, labels), (held_out, held_out_labels))
+                    )
+                    for space, measure in (
+                        (repeat.features, comparison.by_features),
+                        ("ultrasound", comparison.by_ultrasound),
+                    ):
+                        rng = seeding.numpy_generator(0, "fidelity", name, label, space)
+                        about = {"set": name, "class": label or "all", "features": space, "protocol": "training images"}
+                        rows += [about | row for row in comparison.compare(measure, a, b, c, rng)]
+                    bar.advance()
+                # The original scripts compare all real images with a mix of the same and the synthetic ones.
+                both = {"features": np.concatenate([real["features"], held_out["features"]])}
+                mix = {"features": np.concatenate([both["features"], made["features"]])}
+                value = comparison.by_features(both, mix)["frechet"]
+                rows.append(
+                    {
+                        "set": name, "class": "all", "features": repeat.features, "protocol": "scripts' mix",
+                        "metric": "frechet", "value": value, "n_real": len(both["features"]),
+                        "n_synthetic": len(mix["features"]),
+                    }
+                )  # fmt: skip
+        store.write_text(work / FIDELITY, pd.DataFrame(rows).to_csv(index=False))
+
+    repeat.run.stage("fidelity", inputs, [FIDELITY], make)
+
+
+def tables(first: Repeat, repeats: Sequence[Repeat]) -> None:
+    """table.csv, differences.csv and verdicts.csv, from predictions.csv alone."""
+    from sonosynth.evaluation import contrasts, scores
+
+    file = first.run.root / PREDICTIONS
+    first.needs(file, "evaluate")
+    ablation = first.settings.ablation
+    used = {name: [int(_kept(r, name).sum()) for r in repeats] for name in SETS} | {"none": [0]}
+    n_real = float(np.mean([len(r.rows(TRAIN)) for r in repeats]))
+    n_train = {name: round(n_real + float(np.mean(used[arm.synthetic]))) for name, arm in ablation.items()}
+    refused = {name: reason for name, arm in ablation.items() if (reason := _refusal(repeats, arm.synthetic))}
+    groups = {str(i): str(g) for r in repeats for i, g in zip(r.table["id"], r.table["group"], strict=True) if g}
+    folded = first.settings.repeats.folds is not None
+    share = len(first.rows(VALIDATION)) / len(first.rows(TRAIN)) if folded else None
+
+    def make(work: Path) -> None:
+        predictions = pd.read_csv(file, dtype={"id": str, "label": str, "arm": str}, keep_default_na=False)
+        present = set(predictions["arm"])
+        scored = {
+            arm: scores.score_arm(predictions[predictions["arm"] == arm], groups) if arm in present else None
+            for arm in ablation
+        }
+        table = scores.table(scored, n_train, predictions["id"].nunique())
+        differences = contrasts.differences(predictions, scored, REFERENCE, share)
+        verdicts = contrasts.verdicts(differences, scored, REFERENCE, refused)
+        for name, rows in zip(TABLES, (table, differences, pd.DataFrame(verdicts)), strict=True):
+            store.write_text(work / name, rows.to_csv(index=False))
+
+    inputs = {
+        "predictions": store.digest(file),
+        "n_train": n_train,
+        "refused": refused,
+        "groups": groups,
+        "share": share,
+    }
+    first.run.stage("table", inputs, TABLES, make, quiet=True)
+
+
+def _refusal(repeats: Sequence[Repeat], name: str) -> str:
+    """Why a set's scores must not be believed, or ""."""
+    from sonosynth.evaluation.memorisation import CHANCE
+    from sonosynth.evaluation.significance import wilson
+
+    if name == "none":
+        return ""
+    if repeats[0].leaks:
+        return "its generator has seen the validation images (adapt.on=all)"
+    found = pd.concat([copies(r) for r in repeats])
+    flags = found[found["set"] == name]["copy"]
+    if len(flags) and wilson(int(flags.sum()), len(flags))[0] > 2 * CHANCE:
+        return f"{flags.mean():.0%} of its images copy a training image ({CHANCE:.0%} of other real images would)"
+    return ""
