@@ -94,7 +94,7 @@ class Cohort:
             },
             "groups": len({source.group for source in self.sources if source.group}),
             "exact_copies": self._ids(self.copies()),
-            "twins": [self._ids([[t.first, t.second]])[0] for t in self.twins],
+            "twins": self._ids([[t.first, t.second] for t in self.twins]),
             "label_conflicts": self._ids(self.conflicts()),
             "unusable": self.problems,
             "ignored": self.ignored,

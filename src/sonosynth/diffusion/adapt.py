@@ -101,8 +101,9 @@ def learn_lora(
     def loss_of(indices: Tensor, generator: torch.Generator) -> Tensor:
         return error(indices, embeddings[rows[indices].to(embeddings.device)], generator)
 
+    # One name with and without the token, so that both see the same images, noises and times.
     losses = train(
-        "LoRA sd+ti" if token_file else "LoRA sd", parameters, loss_of, len(prompts), schedule,
+        "LoRA", parameters, loss_of, len(prompts), schedule,
         accelerator=accelerator, seed=seed, checkpoint=work / "lora.safetensors",
     )  # fmt: skip
     low_rank.save(pipeline, out)

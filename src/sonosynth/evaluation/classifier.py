@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from transformers import AutoConfig, AutoModelForImageClassification, ResNetConfig, ResNetForImageClassification
 
 from sonosynth import seeding
-from sonosynth.errors import UserError, first_line
+from sonosynth.errors import loading
 from sonosynth.evaluation.remedies import class_weights, classical, mixed, oversampled
 
 IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -30,17 +30,14 @@ def make_model(name: str, classes: int, seed: int) -> torch.nn.Module:
                 hidden_sizes=[64, 128, 256, 512], depths=[2, 2, 2, 2], layer_type="basic", num_labels=classes
             )
             return ResNetForImageClassification(config)
-        try:
+        with loading(
+            f"classifier.model: {name}",
+            "resnet-18, or an image classifier of transformers with safetensors, by hub id or folder",
+            "give the folder of a download, or classifier.model=resnet-18 to train one from random weights",
+        ):
             return AutoModelForImageClassification.from_pretrained(
                 name, num_labels=classes, ignore_mismatched_sizes=True, use_safetensors=True
             )
-        except Exception as error:
-            # The hub's client and the loaders raise many kinds of errors; all mean that there is no such model.
-            raise UserError(
-                f"classifier.model: {name} can't be loaded ({first_line(error)})",
-                "resnet-18, or an image classifier of transformers with safetensors, by hub id or folder",
-                "give the folder of a download, or classifier.model=resnet-18 to train one from random weights",
-            ) from None
 
 
 def check_model(name: str) -> None:

@@ -16,7 +16,7 @@ from transformers import AutoConfig, AutoModel, CLIPVisionModel, ResNetConfig, R
 from transformers.image_processing_base import ImageProcessingMixin
 
 from sonosynth import store
-from sonosynth.errors import UserError, first_line
+from sonosynth.errors import UserError, loading
 
 EMBEDDED = Path(str(resources.files("sonosynth.evaluation").joinpath("embedded")))
 EMBEDDED_SIDE = 128
@@ -112,32 +112,24 @@ def _preprocessing(name: str) -> dict[str, Any]:
 
     Read as data: the processors of transformers need torchvision.
     """
-    try:
+    with loading(
+        f"fidelity.features: {name}",
+        "auto, embedded, inception, or a vision model of transformers with a preprocessor_config.json",
+        "give the folder of a download, or fidelity.features=embedded",
+    ):
         given, _ = ImageProcessingMixin.get_image_processor_dict(name)
         size = given.get("crop_size") or given["size"]
         side = size if isinstance(size, int) else size.get("height") or size["shortest_edge"]
         return {"side": int(side), "mean": given["image_mean"], "deviation": given["image_std"]}
-    except Exception as error:
-        # The hub's client and the loaders raise many kinds of errors; all mean that there is no such model.
-        raise UserError(
-            f"fidelity.features: {name} can't be loaded ({first_line(error)})",
-            "auto, embedded, inception, or a vision model of transformers with a preprocessor_config.json",
-            "give the folder of a download, or fidelity.features=embedded",
-        ) from None
 
 
 def _transformers(name: str) -> Extractor:
     """A vision model's pooled output, or the mean of its last hidden state; whole images, no crop."""
     wanted = _preprocessing(name)
-    try:
+    with loading(f"fidelity.features: {name}", "a vision model of transformers with safetensors"):
         config = AutoConfig.from_pretrained(name)
         loader = CLIPVisionModel if config.model_type == "clip" else AutoModel
         network = loader.from_pretrained(name, use_safetensors=True, dtype=torch.float32).eval()
-    except Exception as error:  # as above
-        raise UserError(
-            f"fidelity.features: {name} can't be loaded ({first_line(error)})",
-            "a vision model of transformers with safetensors",
-        ) from None
     device = "cuda" if torch.cuda.is_available() else "cpu"
     network.to(device)
     mean, deviation = (torch.tensor(wanted[key]).view(-1, 1, 1) for key in ("mean", "deviation"))

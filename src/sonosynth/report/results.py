@@ -23,7 +23,8 @@ SCORES = ("accuracy", "f1", "auc", "ppv", "recall")
 class Results:
     """What a run found: its tables (see `stages.evaluate`), and in `facts` what they were measured on.
 
-    smallest: fewest images by which an arm's accuracy can differ significantly.
+    sets: arm to the synthetic set that it adds, for arms that add one. smallest: fewest images by which an arm's
+    accuracy can differ significantly.
     """
 
     table: pd.DataFrame
@@ -32,6 +33,7 @@ class Results:
     fidelity: pd.DataFrame
     memorisation: pd.DataFrame
     facts: Mapping[str, str]
+    sets: Mapping[str, str]
     smallest: int
 
     def rows(self) -> list[dict[str, str]]:
@@ -42,11 +44,15 @@ class Results:
             & (self.fidelity["class"] == "all")
             & (self.fidelity["protocol"] == "training images")
         ].dropna(subset=["value"])
-        distances = {f"real+{name}": f"{v:.3g}" for name, v in zip(overall["set"], overall["value"], strict=True)}
+        distances = {name: f"{v:.3g}" for name, v in zip(overall["set"], overall["value"], strict=True)}
         rows = []
         for row in self.table.to_dict("records"):
             arm = str(row["arm"])
-            shown = {"arm": arm, "distance": distances.get(arm, "–"), "finding": findings.get(arm, "–")}
+            shown = {
+                "arm": arm,
+                "distance": distances.get(self.sets.get(arm, ""), "–"),
+                "finding": findings.get(arm, "–"),
+            }
             if row["status"] != "run":
                 rows.append(shown | dict.fromkeys(("n_train", *SCORES), "not run"))
                 continue
@@ -76,7 +82,7 @@ class Results:
 
     def headline(self) -> str:
         """The one sentence to remember."""
-        synthetic = self.verdicts[self.verdicts["arm"].str.startswith("real+sd")]
+        synthetic = self.verdicts[self.verdicts["arm"].isin(list(self.sets))]
         count = {finding: int((synthetic["finding"] == finding).sum()) for finding in set(synthetic["finding"])}
         if count.get("improves"):
             arms = ", ".join(synthetic[synthetic["finding"] == "improves"]["arm"])

@@ -28,7 +28,6 @@ def memorise(repeat: Repeat) -> None:
     """
     from sonosynth.evaluation import features, memorisation
 
-    # A generator that has seen all images can copy all of them, so there are no others to set thresholds on.
     train, held_out = repeat.rows(TRAIN), repeat.rows(VALIDATION)
     inputs = {
         "train": list(train["sha256"]),
@@ -188,7 +187,7 @@ def gather(first: Repeat, files: Sequence[Path]) -> None:
 
 def fidelity(repeat: Repeat) -> None:
     """fidelity.csv: every set, in all and class by class, by features and by what ultrasound looks like."""
-    from sonosynth.evaluation import comparison, features, ultrasound
+    from sonosynth.evaluation import comparison, features, frechet_distance, ultrasound
 
     side = repeat.settings.resolution
     inputs = {
@@ -209,6 +208,7 @@ def fidelity(repeat: Repeat) -> None:
             return ultrasound.measures(images) | {"features": extract(images)} if len(images) else {}
 
         real, held_out = (described(repeat.images(x, side)) for x in (TRAIN, VALIDATION))
+        both = np.concatenate([real["features"], held_out["features"]])
         real_labels, held_out_labels = (repeat.rows(x)["label"].to_numpy() for x in (TRAIN, VALIDATION))
         with progress.task("measuring fidelity", len(SETS) * len(everything)) as bar:
             for name, (table, images) in sets.items():
@@ -228,14 +228,12 @@ def fidelity(repeat: Repeat) -> None:
                         rows += [about | row for row in comparison.compare(measure, a, b, c, rng)]
                     bar.advance()
                 # The original scripts compare all real images with a mix of the same and the synthetic ones.
-                both = {"features": np.concatenate([real["features"], held_out["features"]])}
-                mix = {"features": np.concatenate([both["features"], made["features"]])}
-                value = comparison.by_features(both, mix)["frechet"]
+                mix = np.concatenate([both, made["features"]])
                 rows.append(
                     {
                         "set": name, "class": "all", "features": repeat.features, "protocol": "scripts' mix",
-                        "metric": "frechet", "value": value, "n_real": len(both["features"]),
-                        "n_synthetic": len(mix["features"]),
+                        "metric": "frechet", "value": frechet_distance(both, mix),
+                        "n_real": len(both), "n_synthetic": len(mix),
                     }
                 )  # fmt: skip
         store.write_text(work / FIDELITY, pd.DataFrame(rows).to_csv(index=False))

@@ -25,7 +25,8 @@ def draw(repeat: Repeat) -> None:
     facts = _facts(repeat)
     found = {name: pd.read_csv(file, dtype={"file_name": str, "nearest": str}) for name, file in files.items()}
     smallest = smallest_visible(int(found["table"]["n_validation"].max()), len(found["verdicts"]))
-    results = report.Results(**found, facts=facts, smallest=smallest)
+    used = {name: arm.synthetic for name, arm in repeat.settings.ablation.items() if arm.synthetic != "none"}
+    results = report.Results(**found, facts=facts, sets=used, smallest=smallest)
 
     def make(work: Path) -> None:
         train, side = repeat.rows(TRAIN), repeat.settings.resolution
@@ -38,7 +39,7 @@ def draw(repeat: Repeat) -> None:
             images = np.concatenate([part for part in (images, more) if len(part)])
             pictures[name] = ([*rows["label"], *more_rows["label"]], images)
         grid, closest = (work / name for name in FIGURES)
-        report.grid(pictures, sorted(set(train["label"])), samples, grid)
+        report.grid(pictures, repeat.classes, samples, grid)
         report.pairs(_closest(repeat, found["memorisation"], real), closest)
         settings = (repeat.run.root / "study.yaml").read_text(encoding="utf-8")
         store.write_text(work / "report.html", report.page(results, settings=settings, grid=grid, closest=closest))
