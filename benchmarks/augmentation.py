@@ -24,8 +24,8 @@ from sonosynth import cohort, config, demo, progress, seeding
 from sonosynth.config import SETS
 from sonosynth.evaluation import classifier
 from sonosynth.evaluation.remedies import oversampled
+from sonosynth.parallel import in_parallel
 from sonosynth.phantom import KINDS, simulate, write_cohort
-from sonosynth.phantom.corpus import in_parallel
 from sonosynth.phantom.simulate import DEMO_PROBE
 from sonosynth.study import Study
 
@@ -41,7 +41,7 @@ def tested(place: tuple[str, int]) -> np.ndarray:
 def test_set(each: int, cache: Path) -> np.ndarray:
     """(3 x `each`, 128, 128) uint8, kind by kind."""
     if not cache.exists():
-        np.save(cache, np.stack(list(in_parallel(tested, product(KINDS, range(each))))))
+        np.save(cache, np.stack(list(in_parallel(tested, product(KINDS, range(each)), chunk=32))))
     return np.load(cache)
 
 

@@ -23,8 +23,8 @@ from sonosynth.diffusion.adapt import with_token
 from sonosynth.diffusion.latents import to_grey, to_tensor
 from sonosynth.diffusion.sampling import Sampler
 from sonosynth.evaluation import classifier, features, frechet_distance, speckle
+from sonosynth.parallel import in_parallel
 from sonosynth.phantom import simulate
-from sonosynth.phantom.corpus import in_parallel
 from sonosynth.phantom.simulate import DEMO_PROBE
 from sonosynth.study import Study
 
@@ -56,7 +56,7 @@ def phantom(place: tuple[str, int]) -> np.ndarray:
 
 def simulated(labels: list[str]) -> tuple[np.ndarray, np.ndarray]:
     """600 phantoms a class, of the demo's probe: images (N, 128, 128) uint8 and labels (N,)."""
-    images = np.stack(list(in_parallel(phantom, product(labels, range(600)))))
+    images = np.stack(list(in_parallel(phantom, product(labels, range(600)), chunk=32)))
     return images, np.repeat(np.arange(len(labels)), 600)
 
 

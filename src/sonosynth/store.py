@@ -69,12 +69,11 @@ class Run:
                 goes on. What it writes elsewhere in that folder is dropped.
             quiet: don't say that the stage was finished before.
         """
-        key = hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
-        record = self.root / ".stages" / f"{name}.json"
-        if self._finished(record, key, outputs):
+        if self.finished(name, inputs, outputs):
             if not quiet:
                 progress.say(f"{name}: done before, kept")
             return False
+        key, record = _key(inputs), self._record(name)
         working = self.root / ".work"
         work = working / f"{name}-{key[:12]}"
         work.mkdir(parents=True, exist_ok=True)
@@ -96,7 +95,16 @@ class Run:
             working.rmdir()
         return True
 
-    def _finished(self, record: Path, key: str, outputs: Sequence[str]) -> bool:
+    def finished(self, name: str, inputs: dict[str, Any], outputs: Sequence[str]) -> bool:
+        """Whether a stage is finished for these inputs, and its outputs are there."""
+        record = self._record(name)
         if not record.exists() or not all((self.root / output).exists() for output in outputs):
             return False
-        return bool(json.loads(record.read_text(encoding="utf-8"))["key"] == key)
+        return bool(json.loads(record.read_text(encoding="utf-8"))["key"] == _key(inputs))
+
+    def _record(self, name: str) -> Path:
+        return self.root / ".stages" / f"{name}.json"
+
+
+def _key(inputs: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()

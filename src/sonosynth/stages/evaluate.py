@@ -1,7 +1,8 @@
 """The fourth stage: copies, predictions of every arm and seed, the fidelity of the sets, and the tables of it all."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -128,34 +129,40 @@ def classify(repeat: Repeat) -> list[Path]:
         looked_at, known = (scored, truth) if s.selection == "validation" else (real[inner], labels[inner])
         select = classifier.Selection(looked_at, known, every=epoch)
     jobs = [(name, arm, seed) for name, arm in ablation.items() for seed in s.seeds]
-    files = []
-    with progress.task(f"classifier, {len(jobs)} trainings", len(jobs) * recipe.steps) as bar:
-        for name, arm, seed in jobs:
-            part = f".parts/predictions/{name}/{seed}.csv"
-            inputs = {**common, "arm": arm.model_dump(), "set": digests[arm.synthetic], "seed": [repeat.seed, seed]}
+    parts = [f".parts/predictions/{name}/{seed}.csv" for name, _, seed in jobs]
+    stages = [f"classify-{name}-{seed}" for name, _, seed in jobs]
+    inputs = [
+        {**common, "arm": arm.model_dump(), "set": digests[arm.synthetic], "seed": [repeat.seed, seed]}
+        for _, arm, seed in jobs
+    ]
+    wanted = [i for i in range(len(jobs)) if not repeat.run.finished(stages[i], inputs[i], [parts[i]])]
 
-            def make(work: Path, name: str = name, arm: Arm = arm, seed: int = seed, part: str = part) -> None:
-                images, codes = added[arm.synthetic]
-                chances = classifier.predict(
-                    np.concatenate([real[~inner], images]), np.append(labels[~inner], codes), scored,
-                    recipe=recipe, seed=seeding.derive(repeat.seed, "classifier", seed),
-                    remedy=classifier.Remedy(arm.balance, arm.augmentation, arm.mixup), select=select,
-                    advance=bar.advance,
-                )  # fmt: skip
-                told = pd.DataFrame(
-                    {
-                        "arm": name, "repeat": repeat.draw.number, "seed": seed, "id": validation["id"],
-                        "label": validation["label"],
-                    }
-                )  # fmt: skip
-                for k, label in enumerate(classes):
-                    told[f"p_{label}"] = chances[:, k]
-                store.write_text(work / part, told.to_csv(index=False))
+    def training(arm: Arm, seed: int) -> Callable[[], np.ndarray]:
+        images, codes = added[arm.synthetic]
+        return partial(
+            classifier.predict, np.concatenate([real[~inner], images]), np.append(labels[~inner], codes), scored,
+            recipe=recipe, seed=seeding.derive(repeat.seed, "classifier", seed),
+            remedy=classifier.Remedy(arm.balance, arm.augmentation, arm.mixup), select=select,
+        )  # fmt: skip
 
-            if not repeat.run.stage(f"classify-{name}-{seed}", inputs, [part], make, quiet=True):
-                bar.advance(recipe.steps)
-            files.append(repeat.run.root / part)
-    return files
+    def write(chances: np.ndarray, name: str, seed: int, part: str, work: Path) -> None:
+        told = pd.DataFrame(
+            {
+                "arm": name, "repeat": repeat.draw.number, "seed": seed, "id": validation["id"],
+                "label": validation["label"],
+            }
+        )  # fmt: skip
+        for k, label in enumerate(classes):
+            told[f"p_{label}"] = chances[:, k]
+        store.write_text(work / part, told.to_csv(index=False))
+
+    with progress.task("training classifiers", len(jobs), len(jobs) - len(wanted)) as bar:
+        found = classifier.predict_all(training(*jobs[i][1:]) for i in wanted)
+        for i, chances in zip(wanted, found, strict=True):
+            name, _, seed = jobs[i]
+            repeat.run.stage(stages[i], inputs[i], [parts[i]], partial(write, chances, name, seed, parts[i]))
+            bar.advance()
+    return [repeat.run.root / part for part in parts]
 
 
 def _inner(repeat: Repeat) -> np.ndarray:
