@@ -1,5 +1,6 @@
 """The command line: one command per stage, no logic."""
 
+import errno
 import json
 import os
 import signal
@@ -37,13 +38,14 @@ def run(
     preset: Annotated[str, typer.Option(help="paper or quick.")] = "quick",
     config: Annotated[Path | None, typer.Option(metavar="FILE", help="YAML file of settings.")] = None,
     base: Annotated[str | None, typer.Option(metavar="embedded|DIR|HUB_ID", help="The model to adapt.")] = None,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Go on without files that can't be used.")] = False,
     change: Changes = [],  # noqa: B006 (typer copies it)
 ) -> None:
     """The whole study. The same command again resumes an interrupted one."""
     from sonosynth import config as settings
     from sonosynth.study import Study
 
-    changes = (*([f"base={json.dumps(base)}"] if base is not None else []), *change)
+    changes = (*([f"base={json.dumps(base)}"] if base is not None else []), *["skip_bad=true"] * skip_bad, *change)
     Study(cohort, out, settings.load(preset, config, changes)).everything()
 
 
@@ -121,6 +123,38 @@ def pretrain(
     pretrain(out, work)
 
 
+REFUSALS = {
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.ENOTDIR,
+    errno.ENAMETOOLONG,
+}
+
+
+def _of_the_machine(error: BaseException) -> UserError | None:
+    """What to tell a user whose disk or memory is at its end, or None for any other error."""
+    if isinstance(error, OSError) and error.errno in REFUSALS:
+        return UserError(
+            f"{error.filename or 'a file'}: {error.strerror}",
+            "a folder that can be written to, on a disk with room",
+            "make room or give another folder; what is finished is kept, and the same command goes on",
+        )
+    lines = str(error).lower()
+    # Systems short of memory end a worker process without a word.
+    said = "out of memory" in lines or "can't allocate memory" in lines or type(error).__name__ == "BrokenProcessPool"
+    if isinstance(error, MemoryError) or said:
+        return UserError(
+            "the memory does not suffice",
+            fix="lower lora.batch, token.batch and synthesis.batch (raise lora.accumulation as much), then resolution;"
+            " precision: bf16 or fp16 takes half of fp32; what is finished is kept",
+        )
+    return None
+
+
 def main() -> None:
     """Entry point: bad input exits with 2 and one message, an interruption with 130."""
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
@@ -134,6 +168,10 @@ def main() -> None:
     except (KeyboardInterrupt, typer.Abort):
         status = 130
     except Exception as error:
+        told = _of_the_machine(error)
+        if told:
+            print(f"error: {told}", file=sys.stderr)
+            sys.exit(2)
         show = getattr(error, "show", None)  # a mistake in the command line itself, whose class typer hides
         if show is None:
             raise

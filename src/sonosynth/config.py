@@ -236,6 +236,9 @@ class Settings(Section):
         128, description="side of the square images, pixels (scripts: 512)"
     )
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field("auto", description="of adaptation and synthesis")
+    skip_bad: bool = Field(
+        False, description="go on without files of the cohort that can't be used, and list them in cohort.csv"
+    )
     split: Split = Split()
     prompts: Prompts = Prompts()
     token: Token = Token()

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from sonosynth import config, progress
+from sonosynth import config, progress, store
 from sonosynth.phantom import write_cohort
 from sonosynth.study import Study
 
@@ -15,6 +15,7 @@ def run_demo(out: Path) -> None:
     progress.say("A demonstration on simulated images, about 4 minutes on 2 cores.")
     progress.say("Its scores say nothing about patients.")
     progress.say(f"[0/5] simulating a cohort, imbalanced like BUSI, into {cohort}")
-    if not cohort.exists():
-        write_cohort(cohort, COUNTS, seed=1)
-    Study(cohort, out / "run", config.load("demo")).everything()
+    with store.Run(out).alone():
+        if not cohort.exists():
+            write_cohort(cohort, COUNTS, seed=1)
+        Study(cohort, out / "run", config.load("demo")).everything()

@@ -9,11 +9,18 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Sequence
+import socket
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from sonosynth import progress
+from sonosynth.errors import UserError
 
 
 def sha256(path: Path) -> str:
@@ -32,12 +39,24 @@ def digest(*paths: Path) -> str:
     return total.hexdigest()
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a text file whole or not at all."""
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all, whatever happens to the process, the disk or the power."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8", newline="\n")
-    os.replace(partial, path)
+    try:
+        with partial.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file whole or not at all."""
+    write_bytes(path, text.encode("utf-8"))
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -45,11 +64,59 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
 
 
+LOCK, HOLDER = ".lock", ".lock.holder"
+
+
+def is_empty(folder: Path) -> bool:
+    """Whether a folder holds nothing, or just what a process leaves that was stopped before it began."""
+    return {path.name for path in folder.iterdir()} <= {LOCK, HOLDER}
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError:
+        return ""
+
+
 class Run:
     """The folder of a study."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._lock = FileLock(root / LOCK)
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep other processes out of the run. The system frees the lock of a process that is gone.
+
+        Raises:
+            UserError: if another process works on it; it is named.
+        """
+        holder = self.root / HOLDER
+        if self._lock.is_locked:
+            yield
+            return
+        new = not self.root.exists()
+        self.root.mkdir(parents=True, exist_ok=True)
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            raise UserError(
+                f"{self.root}: is being worked on by {_text(holder) or 'another process'}",
+                "one process at a time in a run",
+                "wait for it or stop it, or give another --out",
+            ) from None
+        try:
+            command = " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
+            now = datetime.now().astimezone().isoformat(timespec="seconds")
+            write_text(holder, f"process {os.getpid()} on {socket.gethostname()} since {now} ({command})")
+            yield
+        finally:
+            holder.unlink(missing_ok=True)
+            if new and is_empty(self.root):  # bad input leaves nothing behind
+                shutil.rmtree(self.root)
+            self._lock.release()
 
     def stage(
         self,
@@ -74,7 +141,10 @@ class Run:
                 progress.say(f"{name}: done before, kept")
             return False
         key, record = _key(inputs), self._record(name)
+        for output in outputs:
+            self._check_inside(self.root / output)
         working = self.root / ".work"
+        self._check_inside(working)
         work = working / f"{name}-{key[:12]}"
         work.mkdir(parents=True, exist_ok=True)
         make(work)
@@ -101,6 +171,13 @@ class Run:
         if not record.exists() or not all((self.root / output).exists() for output in outputs):
             return False
         return bool(json.loads(record.read_text(encoding="utf-8"))["key"] == _key(inputs))
+
+    def _check_inside(self, path: Path) -> None:
+        """Refuse to write through a link that leads out of the run."""
+        if not path.parent.resolve().is_relative_to(self.root.resolve()) or path.is_symlink():
+            raise UserError(
+                f"{path}: is or lies behind a symbolic link", "files of the run inside its folder", "remove the link"
+            )
 
     def _record(self, name: str) -> Path:
         return self.root / ".stages" / f"{name}.json"

@@ -4,14 +4,26 @@ The rooms (cohort, diffusion, synthesis, evaluation, report) and the stages don'
 another is handed over here.
 """
 
-from functools import cached_property
+from collections.abc import Callable
+from functools import cached_property, wraps
 from pathlib import Path
 
-from sonosynth import progress
+from sonosynth import progress, store
 from sonosynth.config import Settings, read_yaml, validated
 from sonosynth.errors import UserError
 from sonosynth.stages import adapt, evaluate, prepare, report, synthesize
 from sonosynth.stages.repeat import Repeat, draws
+
+
+def alone(stage: Callable[["Study"], None]) -> Callable[["Study"], None]:
+    """A stage that no other process may enter meanwhile."""
+
+    @wraps(stage)
+    def entered(study: "Study") -> None:
+        with study.first.run.alone():
+            stage(study)
+
+    return entered
 
 
 class Study:
@@ -25,7 +37,7 @@ class Study:
     """
 
     def __init__(self, path: Path, root: Path, settings: Settings) -> None:
-        if root.exists() and (not root.is_dir() or (any(root.iterdir()) and not (root / "study.yaml").exists())):
+        if root.exists() and (not root.is_dir() or (not store.is_empty(root) and not (root / "study.yaml").exists())):
             raise UserError(f"--out {root}: exists and is no run", "a new or empty folder, or the folder of a run")
         self.path, self.root, self.settings = path.resolve(), root, settings
 
@@ -52,6 +64,7 @@ class Study:
         """The repeat whose folder is the run's own."""
         return self.repeats[0]
 
+    @alone
     def everything(self) -> None:
         """The whole study."""
         stages = (
@@ -65,6 +78,7 @@ class Study:
             progress.say(f"[{number}/{len(stages)}] {what}")
             stage()
 
+    @alone
     def prepare(self) -> None:
         """Read and split the cohort: cohort.csv."""
         found = prepare.read(self.first)
@@ -72,18 +86,21 @@ class Study:
             self._announce(repeat)
             prepare.prepare(repeat, found)
 
+    @alone
     def adapt(self) -> None:
         """Token and LoRA: adapters/<model>/."""
         for repeat in self.repeats:
             self._announce(repeat)
             adapt.adapt(repeat)
 
+    @alone
     def synthesize(self) -> None:
         """The synthetic sets: synthetic/<set>/."""
         for repeat in self.repeats:
             self._announce(repeat)
             synthesize.synthesize(repeat)
 
+    @alone
     def evaluate(self) -> None:
         """Predictions of every arm and seed, their scores, copies, and the fidelity of the sets: evaluation/."""
         files = []
@@ -95,6 +112,7 @@ class Study:
         evaluate.fidelity(self.first)
         evaluate.tables(self.first, self.repeats)
 
+    @alone
     def report(self) -> None:
         """The figures, the page, and the table in the terminal; the tables are rebuilt from the predictions."""
         evaluate.tables(self.first, self.repeats)

@@ -3,15 +3,22 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from sonosynth import progress, seeding, store
 from sonosynth.errors import UserError
+
+RETRIES = 3  # further seeds for an image that is useless
+FLAT = 1.0  # grey levels of 255: a smaller standard deviation is no picture
+SAME = 1.0  # grey levels of 255: a smaller mean difference is no other picture
+ABOUT = ("seed", "attempts", "flaw")  # in the PNG itself, so that an interrupted set knows them
 
 
 @dataclass(frozen=True)
@@ -63,30 +70,90 @@ def make_set(
     batch: int,
     columns: Mapping[str, Any],
 ) -> None:
-    """Make the images of `wanted` into `folder`, with metadata.csv; images that are there already are kept.
+    """Make the images of `wanted` into `folder`, with metadata.csv; whole batches that are there are kept.
+
+    An image that shows nothing, or what an earlier one of its class shows, is made again with another seed, `RETRIES`
+    times at most. The column `attempts` counts, and `flaw` says what is still wrong then. Batches are the same ones
+    after an interruption, so that even rounding is.
 
     Args:
         make: requests to images (N, H, W) uint8.
         columns: further columns of metadata.csv, the same in every row.
     """
-    missing = [r for r in wanted if not (folder / r.file_name).exists()]
-    with progress.task(f"making {folder.name}", len(wanted), len(wanted) - len(missing)) as bar:
-        for start in range(0, len(missing), batch):
-            chosen = missing[start : start + batch]
-            for request, image in zip(chosen, make(chosen), strict=True):
-                _write_image(folder / request.file_name, image)
+    rows: list[list[Any]] = []
+    earlier: dict[str, list[np.ndarray]] = {}
+    with progress.task(f"making {folder.name}", len(wanted)) as bar:
+        for start in range(0, len(wanted), batch):
+            chosen = wanted[start : start + batch]
+            kept = [_read_made(folder / request.file_name) for request in chosen]
+            images = np.empty(0) if None not in kept else make(chosen)
+            for i, request in enumerate(chosen):
+                before = earlier.setdefault(request.label, [])
+                made = kept[i] if not len(images) else _with_retries(request, images[i], make, before)
+                assert made is not None
+                if len(images):
+                    _write_image(folder / request.file_name, made)
+                before.append(made.image)
+                rows.append([request.file_name, request.label, request.prompt, made.seed, request.source])
+                rows[-1] += [made.attempts, made.flaw, *columns.values()]
             bar.advance(len(chosen))
-    names = ["file_name", "label", "prompt", "seed", "source"]
-    rows = [[getattr(r, name) for name in names] + list(columns.values()) for r in wanted]
-    table = pd.DataFrame(rows, columns=[*names, *columns])
+    names = ["file_name", "label", "prompt", "seed", "source", "attempts", "flaw", *columns]
+    table = pd.DataFrame(rows, columns=names)
     store.write_text(folder / "metadata.csv", table.to_csv(index=False))
+    if (table["attempts"] > 1).any():
+        again, flawed = int((table["attempts"] > 1).sum()), int((table["flaw"] != "").sum())
+        progress.say(f"{folder.name}: {again} images made again, since they showed nothing new; {flawed} still do")
 
 
-def _write_image(path: Path, image: np.ndarray) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    Image.fromarray(image).save(partial, format="PNG")
-    partial.replace(path)
+@dataclass(frozen=True)
+class _Made:
+    """An image (H, W) uint8, the seed it came from, how many seeds were tried, and what is wrong with it, or ""."""
+
+    image: np.ndarray
+    seed: int
+    attempts: int
+    flaw: str
+
+
+def _with_retries(
+    request: Request, image: np.ndarray, make: Callable[[Sequence[Request]], np.ndarray], earlier: list[np.ndarray]
+) -> _Made:
+    made = _Made(image, request.seed, 1, _flaw(image, earlier))
+    while made.flaw and made.attempts <= RETRIES:
+        seed = seeding.derive(request.seed, "again", made.attempts)
+        image = make([replace(request, seed=seed)])[0]
+        made = _Made(image, seed, made.attempts + 1, _flaw(image, earlier))
+    return made
+
+
+def _flaw(image: np.ndarray, earlier: Sequence[np.ndarray]) -> str:
+    """What makes an image (H, W) uint8 useless, or "": no contrast, or the contents of one of `earlier`."""
+    if image.std() < FLAT:
+        return "constant"
+    values = image.astype(np.int16)
+    if any(np.abs(values - other).mean() < SAME for other in earlier):
+        return "repeats an earlier image"
+    return ""
+
+
+def _write_image(path: Path, made: _Made) -> None:
+    about = PngInfo()
+    for name in ABOUT:
+        about.add_text(name, str(getattr(made, name)))
+    data = BytesIO()
+    Image.fromarray(made.image).save(data, format="PNG", pnginfo=about)
+    store.write_bytes(path, data.getvalue())
+
+
+def _read_made(path: Path) -> _Made | None:
+    """The image that an interrupted process wrote to `path`, None if there is none or it is not whole."""
+    try:
+        with Image.open(path) as image:
+            pixels = np.asarray(image)
+            seed, attempts, flaw = (image.info[name] for name in ABOUT)
+    except (OSError, SyntaxError, KeyError):
+        return None
+    return _Made(pixels, int(seed), int(attempts), flaw)
 
 
 def load_rows(folder: Path) -> pd.DataFrame:
@@ -107,7 +174,10 @@ def load_images(folder: Path, names: Iterable[str]) -> np.ndarray:
         UserError: if one of them is gone, broken, or not of the first one's kind and size.
     """
     images: list[np.ndarray] = []
+    inside = folder.resolve()
     for name in names:
+        if not (folder / name).resolve().is_relative_to(inside):
+            raise UserError(f"{folder / name}: lies outside of the set", "files in the set's own folder")
         try:
             images.append(np.asarray(Image.open(folder / name)))
         except OSError as error:

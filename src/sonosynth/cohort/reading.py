@@ -13,7 +13,7 @@ from PIL import Image
 
 from sonosynth import progress
 from sonosynth.cohort.decoding import Unusable, read_grey, read_mask, to_square
-from sonosynth.cohort.sources import Source, list_sources
+from sonosynth.cohort.sources import Source, inert, list_sources
 from sonosynth.cohort.splitting import TRAIN, VALIDATION, folds, split
 from sonosynth.cohort.twins import Twins, View, components, find, view
 from sonosynth.errors import UserError
@@ -138,7 +138,7 @@ def read(path: Path) -> Cohort:
 
 
 def to_table(
-    cohort: Cohort, seed: int, *, holdout: float, with_twins: bool, with_conflicts: bool,
+    cohort: Cohort, seed: int, *, holdout: float, with_twins: bool, with_conflicts: bool, skip_bad: bool = False,
     fold: tuple[int, int] | None = None,
 ) -> pd.DataFrame:  # fmt: skip
     """The rows of cohort.csv (see `COLUMNS`), ordered by id; paths are relative to the cohort.
@@ -147,19 +147,20 @@ def to_table(
         seed: of the split. holdout: share of each class that is held out.
         with_twins: whether twins stay on one side; images of one named group and exact copies always do.
         with_conflicts: whether twins with several labels stay in; else they are excluded, and the reason given.
+        skip_bad: whether files that can't be used are listed as excluded, with the reason, instead of refused.
         fold: (k, i) holds out the i-th of k folds instead.
 
     Raises:
         UserError: if a file can't be used, or there are too few classes or images for a study.
     """
     bad = cohort.problems
-    if bad:
+    if bad and not skip_bad:
         shown = [f"{name} {why}" for name, why in list(bad.items())[:10]]
         shown += [f"and {len(bad) - 10} more"] * (len(bad) > 10)
         raise UserError(
             f"cohort {cohort.root}: {len(bad)} of its files can't be used\n  " + "\n  ".join(shown),
             "images and masks that can be decoded",
-            "mend or remove these files",
+            "mend or remove these files, or give --skip-bad",
         )
     counts = Counter(cohort.labels)
     if len(counts) < 2:
@@ -199,7 +200,11 @@ def to_table(
         ) from None
     for row, side in zip(kept, drawn, strict=True):
         sides[row] = side
-    return pd.DataFrame(
+    skipped = pd.DataFrame(
+        {"id": list(bad), "file": list(bad), "excluded": [f"can't be used: {reason}" for reason in bad.values()]},
+        columns=COLUMNS,
+    )
+    usable = pd.DataFrame(
         {
             "id": [source.id for source in cohort.sources],
             "file": [_relative(source.file, cohort.root) for source in cohort.sources],
@@ -212,6 +217,7 @@ def to_table(
         },
         columns=COLUMNS,
     )
+    return pd.concat([usable, skipped.fillna("")], ignore_index=True)
 
 
 def twins_table(cohort: Cohort) -> pd.DataFrame:
@@ -252,4 +258,4 @@ def read_images(root: Path, table: pd.DataFrame, side: int) -> np.ndarray:
 
 
 def _relative(path: Path, root: Path) -> str:
-    return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
+    return inert(path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix())

@@ -59,14 +59,31 @@ def list_sources(path: Path) -> Listing:
             f"class folders with images in them ({', '.join(sorted(EXTENSIONS))})",
             "give the folder that holds the class folders, not one of them",
         )
-    for label in sorted({source.label for source in listing.sources}):
-        if not label.strip() or label.startswith(".") or re.search(r'[/\\:*?"<>|\x00-\x1f]', label) or len(label) > 100:
+    labels = sorted({source.label for source in listing.sources})
+    for label in labels:
+        unfit = re.search(r'[/\\:*?"<>|\x00-\x1f]|^[.=+@-]', label)
+        if not label.strip() or unfit or len(label) > 100:
             raise UserError(
-                f"cohort {path}: the label {label!r} can't name a folder",
-                'at most 100 characters, none of / \\ : * ? " < > | and no leading dot',
+                f"cohort {path}: the label {label!r} can't name a folder and the rows of a table",
+                'at most 100 characters, none of / \\ : * ? " < > | and none of . = + - @ at its start',
                 "rename the class",
             )
+    alike = [name for name, count in Counter(label.casefold() for label in labels).items() if count > 1]
+    if alike:
+        found = ", ".join(repr(label) for label in labels if label.casefold() in alike)
+        raise UserError(
+            f"cohort {path}: the labels {found} differ in their case alone", "one spelling of each class", "rename one"
+        )
     return listing
+
+
+def _leads_out(file: Path, root: Path) -> bool:
+    return not file.resolve().is_relative_to(root.resolve())
+
+
+def inert(name: str, prefix: str = "./") -> str:
+    """A name that no spreadsheet takes for a formula."""
+    return prefix + name if name.startswith(("=", "+", "-", "@")) else name
 
 
 def _class_folders(root: Path) -> Listing:
@@ -78,8 +95,11 @@ def _class_folders(root: Path) -> Listing:
     for folder in (p for p in visible if p.is_dir()):
         entries = sorted(p for p in folder.iterdir() if not p.name.startswith("."))
         files = [p for p in entries if p.is_file() and p.suffix.lower() in EXTENSIONS]
+        links = [p for p in files if _leads_out(p, root)]
+        listing.problems.update({f"{folder.name}/{p.name}": "is a link that leads out of the cohort" for p in links})
+        files = [p for p in files if p not in links]
         for entry in entries:
-            if entry not in files:
+            if entry not in files and entry not in links:
                 reason = "is a folder inside a class folder" if entry.is_dir() else "is not an image by its extension"
                 listing.ignored[f"{folder.name}/{entry.name}"] = reason
         images = [p for p in files if not MASK.match(p.stem)]
@@ -123,13 +143,16 @@ def _csv(path: Path) -> Listing:
             continue
         masks = [m.strip() for m in (row.get("mask") or "").split(";") if m.strip()]
         absent = [n for n in (name, *masks) if not (root / n).is_file()]
-        if absent:
+        outside = [n for n in (name, *masks) if _leads_out(root / n, root)]
+        if outside:
+            mistakes.append(f"line {line}: {', '.join(outside)} lies outside of {root}")
+        elif absent:
             mistakes.append(f"line {line}: there is no file {', '.join(absent)} in {root}")
         elif name in seen:
             mistakes.append(f"line {line}: {name} is listed twice")
         seen.add(name)
-        group = (row.get("group") or "").strip()
-        sources.append(Source(name, root / name, label, tuple(root / m for m in masks), group))
+        group = inert((row.get("group") or "").strip(), "'")
+        sources.append(Source(inert(name), root / name, label, tuple(root / m for m in masks), group))
     if mistakes:
         shown = mistakes[:10] + [f"and {len(mistakes) - 10} more"] * (len(mistakes) > 10)
         raise UserError(f"{path}:\n  " + "\n  ".join(shown), "files that exist, paths relative to the CSV, each once")

@@ -4,13 +4,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import safetensors.torch
 import torch
 from diffusers import AutoencoderKL
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from sonosynth import progress
+from sonosynth import progress, store
 from sonosynth.errors import UserError
 
 
@@ -23,12 +23,12 @@ class Latents:
 
     def save(self, path: Path) -> None:
         """Write them to a safetensors file."""
-        save_file({"mean": self.mean, "deviation": self.deviation}, path)
+        store.write_bytes(path, safetensors.torch.save({"mean": self.mean, "deviation": self.deviation}))
 
     @classmethod
     def load(cls, path: Path) -> "Latents":
         """The latents that `save` wrote."""
-        return cls(**load_file(path))
+        return cls(**safetensors.torch.load_file(path))
 
     def sample(self, indices: Tensor, generator: torch.Generator) -> Tensor:
         """A draw from the posterior of the images `indices` (B,), half of them mirrored at random."""
@@ -44,8 +44,14 @@ def to_tensor(images: np.ndarray) -> Tensor:
 
 
 def to_grey(decoded: Tensor) -> np.ndarray:
-    """(N, 3, H, W) in [-1, 1] to (N, H, W) uint8, rounded to RGB and weighted as Pillow's `convert("L")`."""
-    levels = ((decoded.float().cpu() / 2 + 0.5).clamp(0, 1) * 255).round().to(torch.int64)
+    """(N, 3, H, W) in [-1, 1] to (N, H, W) uint8, rounded to RGB and weighted as Pillow's `convert("L")`.
+
+    An image with a value that is not finite becomes black as a whole, so that it can't pass for one.
+    """
+    decoded = decoded.float().cpu()
+    finite = decoded.isfinite().flatten(1).all(1)
+    decoded = torch.where(finite[:, None, None, None], decoded, -1.0)
+    levels = ((decoded / 2 + 0.5).clamp(0, 1) * 255).round().to(torch.int64)
     red, green, blue = levels.unbind(1)
     return ((red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16).to(torch.uint8).numpy()
 

@@ -2,16 +2,18 @@
 
 from pathlib import Path
 
+import safetensors.torch
 import torch
 from diffusers import StableDiffusionPipeline
 from peft import LoraConfig
 from peft.utils import get_peft_model_state_dict
 from safetensors import safe_open
 
-from sonosynth import seeding
+from sonosynth import seeding, store
 from sonosynth.errors import UserError, first_line
 
 FILE = "pytorch_lora_weights.safetensors"
+FORMAT = {"format": "pt"}
 ATTENTION = ["to_q", "to_k", "to_v", "to_out.0"]
 TARGETS = {"attention": ATTENTION, "all": [*ATTENTION, "conv1", "conv2"]}
 """What `lora.layers` adapts: attention projections, or the residual blocks' convolutions, too."""
@@ -34,7 +36,10 @@ def save(pipeline: StableDiffusionPipeline, folder: Path) -> None:
     # peft's own names: diffusers' older ones exist for attention alone, and a loader drops one kind of a mixture.
     layers = get_peft_model_state_dict(pipeline.unet)
     layers = {name: value.detach().float().cpu().contiguous() for name, value in layers.items()}
-    StableDiffusionPipeline.save_lora_weights(folder, unet_lora_layers=layers, weight_name=FILE)
+    StableDiffusionPipeline.save_lora_weights(
+        folder, unet_lora_layers=layers, weight_name=FILE,
+        save_function=lambda tensors, path: store.write_bytes(Path(path), safetensors.torch.save(tensors, FORMAT)),
+    )  # fmt: skip
 
 
 def load(pipeline: StableDiffusionPipeline, folder: Path) -> None:

@@ -5,11 +5,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import safetensors.torch
 import torch
 from diffusers import StableDiffusionPipeline
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from sonosynth import store
 from sonosynth.errors import UserError
 
 
@@ -62,7 +63,8 @@ def trained_in_place_of_its_row(pipeline: StableDiffusionPipeline, token: NewTok
 
 def save(token: NewToken, path: Path) -> None:
     """Write learned_embeds.safetensors, which diffusers' `load_textual_inversion` reads."""
-    save_file({token.text: token.vector.detach().cpu().clone()[None]}, path, metadata={"format": "pt"})
+    vector = token.vector.detach().cpu().clone()[None]
+    store.write_bytes(path, safetensors.torch.save({token.text: vector}, {"format": "pt"}))
 
 
 def load(pipeline: StableDiffusionPipeline, text: str, path: Path) -> None:
@@ -71,7 +73,7 @@ def load(pipeline: StableDiffusionPipeline, text: str, path: Path) -> None:
     Raises:
         UserError: if the file holds another token, or one for another text encoder.
     """
-    stored = load_file(path)
+    stored = safetensors.torch.load_file(path)
     width = pipeline.text_encoder.get_input_embeddings().weight.shape[1]
     if list(stored) != [text] or stored[text].shape != (1, width):
         found = ", ".join(f"{name} {tuple(value.shape)}" for name, value in stored.items())

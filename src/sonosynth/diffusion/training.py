@@ -4,24 +4,27 @@ Every random draw of a step comes from a generator named after that step, so a r
 resumed from its checkpoint draws what an uninterrupted one draws.
 """
 
-from collections.abc import Callable, Sequence
+import hashlib
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import safetensors.torch
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from sonosynth import progress, seeding
-from sonosynth.errors import UserError
+from sonosynth import interruption, progress, seeding, store
+from sonosynth.errors import UserError, first_line
 
 Loss = Callable[[Tensor, torch.Generator], Tensor]
 """From the indices (B,) of the samples and the step's generator to the mean loss of that batch."""
 
 CHECK_EVERY = 25  # steps between looks at the loss, so that a GPU is not made to wait at every step
+CHECKPOINT_SECONDS = 120  # between checkpoints, at most, where steps are slow
 
 
 @dataclass(frozen=True)
@@ -72,10 +75,13 @@ def train(
         name: names the random streams and the progress bar.
         loss_of: the loss of a batch; called under the accelerator's autocast.
         samples: how many samples `loss_of` can index. Each is seen once before any is seen again.
-        checkpoint: a safetensors file; written now and then, continued from where it exists.
+        checkpoint: a safetensors file; written now and then, and on SIGINT or SIGTERM; continued from where it
+            exists. The one before stays beside it.
 
     Raises:
-        UserError: if a loss is not finite; the step is named, and the checkpoint before it stays.
+        UserError: if a loss is not finite; the step is named, and the checkpoint before it stays. If no checkpoint
+            of those that are there is whole.
+        KeyboardInterrupt: on SIGINT or SIGTERM, once the step is finished and saved.
     """
     optimizer = torch.optim.AdamW(parameters, lr=schedule.learning_rate, weight_decay=schedule.weight_decay, fused=True)
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, schedule.rate)
@@ -84,7 +90,12 @@ def train(
     holder = torch.nn.ParameterList(parameters)
     recent: list[Tensor] = []
 
-    with progress.task(f"training {name}", schedule.steps, len(losses)) as bar:
+    saved = time.monotonic()
+
+    with (
+        progress.task(f"training {name}", schedule.steps, len(losses)) as bar,
+        interruption.held_back() as interrupted,
+    ):
         for step in range(len(losses), schedule.steps):
             generator = seeding.torch_generator(seed, name, step)
             total = torch.zeros((), device=accelerator.device)
@@ -103,8 +114,9 @@ def train(
             scheduler.step()
             recent.append(total)
 
-            last = step + 1 == schedule.steps
-            if last or (step + 1) % CHECK_EVERY == 0:
+            must_save = interrupted() or step + 1 == schedule.steps or (step + 1) % schedule.checkpoint_every == 0
+            must_save |= time.monotonic() - saved > CHECKPOINT_SECONDS
+            if must_save or (step + 1) % CHECK_EVERY == 0:
                 values = torch.stack(recent).tolist()
                 for offset, value in enumerate(values):
                     if not torch.isfinite(torch.tensor(value)):
@@ -116,8 +128,11 @@ def train(
                 losses += values
                 recent.clear()
                 bar.advance(len(values), f"loss {sum(values) / len(values):.4f}")
-                if last or len(losses) % schedule.checkpoint_every == 0:
-                    _save(checkpoint, parameters, optimizer, losses)
+            if must_save:
+                _save(checkpoint, parameters, optimizer, losses)
+                saved = time.monotonic()
+            if interrupted():
+                raise KeyboardInterrupt
     return losses
 
 
@@ -133,15 +148,37 @@ def _epoch_order(seed: int, name: str, samples: int, position: int, batch: int) 
     return torch.cat(chosen)
 
 
+def _before(path: Path) -> Path:
+    """Where the checkpoint before the one at `path` is."""
+    return path.with_name(f"{path.stem}.before{path.suffix}")
+
+
 def _save(path: Path, parameters: Sequence[Tensor], optimizer: torch.optim.Optimizer, losses: list[float]) -> None:
     tensors = {f"parameter.{i}": p.detach().cpu().contiguous() for i, p in enumerate(parameters)}
     for i, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{i}.{key}": value.cpu().contiguous() for key, value in state.items()}
     tensors["losses"] = torch.tensor(losses, dtype=torch.float64)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    save_file(tensors, partial)
-    partial.replace(path)
+    data = safetensors.torch.save(tensors, {"sha256": _digest(tensors)})
+    if path.exists():
+        path.replace(_before(path))
+    store.write_bytes(path, data)
+
+
+def _digest(tensors: Mapping[str, Tensor]) -> str:
+    total = hashlib.sha256()
+    for name in sorted(tensors):
+        total.update(f"{name} {tuple(tensors[name].shape)}\n".encode())
+        total.update(tensors[name].flatten().view(torch.uint8).numpy().data)
+    return total.hexdigest()
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    """The tensors of a checkpoint; raises ValueError or SafetensorError if it is not what was written."""
+    with safe_open(path, "pt") as file:
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
+        if _digest(tensors) != (file.metadata() or {}).get("sha256"):
+            raise ValueError("its content is not what was written")
+    return tensors
 
 
 def _resume(
@@ -150,17 +187,31 @@ def _resume(
     optimizer: torch.optim.Optimizer,
     scheduler: torch.optim.lr_scheduler.LambdaLR,
 ) -> list[float]:
-    if not path.exists():
+    """Take up the last whole checkpoint; returns its losses. Nothing happens where there never was one."""
+    there = [file for file in (path, _before(path)) if file.exists()]
+    tensors: dict[str, Tensor] = {}
+    for file in there:
+        try:
+            tensors = _read(file)
+            break
+        except (SafetensorError, ValueError) as error:
+            progress.say(f"{file}: is torn or was altered ({first_line(error)})")
+    if there and not tensors:
+        raise UserError(
+            f"{path}: no checkpoint of this training is whole",
+            "the files as they were written",
+            f"remove {path.parent} to start this training anew",
+        )
+    if not tensors:
         return []
     state: dict[int, dict[str, Tensor]] = {}
-    with safe_open(path, "pt") as file:
-        for i, parameter in enumerate(parameters):
-            parameter.data.copy_(file.get_tensor(f"parameter.{i}"))
-        for key in file.keys():  # noqa: SIM118 (not a dict)
-            if key.startswith("optimizer."):
-                _, i, name = key.split(".")
-                state.setdefault(int(i), {})[name] = file.get_tensor(key)
-        losses: list[float] = file.get_tensor("losses").tolist()
+    for i, parameter in enumerate(parameters):
+        parameter.data.copy_(tensors[f"parameter.{i}"])
+    for key, value in tensors.items():
+        if key.startswith("optimizer."):
+            _, number, name = key.split(".")
+            state.setdefault(int(number), {})[name] = value
+    losses: list[float] = tensors["losses"].tolist()
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": state, "param_groups": groups})
     scheduler.last_epoch = len(losses)

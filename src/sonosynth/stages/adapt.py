@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from sonosynth import cohort, progress, seeding, store
@@ -71,9 +70,10 @@ def _adapt(repeat: Repeat, model: str) -> None:
         if has_token:
             token_file = out / "learned_embeds.safetensors"
             cached = run.root / ".parts" / "token"
-            losses += [("token", i, x) for i, x in enumerate(np.load(cached / "losses.npy").tolist(), 1)]
-            token_file.write_bytes((cached / token_file.name).read_bytes())
-            about["token"] = {"text": s.prompts.token, **read_yaml(cached / "movement.json")}
+            learned = read_yaml(cached / "training.json")
+            losses += [("token", i, x) for i, x in enumerate(learned["losses"], 1)]
+            store.write_bytes(token_file, (cached / token_file.name).read_bytes())
+            about["token"] = {"text": s.prompts.token, **learned["movement"]}
         schedule = Schedule(s.lora.steps, s.lora.batch, s.lora.learning_rate, s.lora.accumulation)
         values = adapt.learn_lora(
             repeat.base_folder, examples(), token_file, s.prompts.token, s.lora.rank, s.lora.layers, schedule,
@@ -92,8 +92,7 @@ def _adapt(repeat: Repeat, model: str) -> None:
             repeat.base_folder, examples(), s.prompts.token, s.token.init, schedule, repeat.precision,
             seeding.derive(seed, "token"), work, out / "learned_embeds.safetensors",
         )  # fmt: skip
-        np.save(out / "losses.npy", np.array(losses))
-        store.write_json(out / "movement.json", movement)
+        store.write_json(out / "training.json", {"losses": losses, "movement": movement})
         progress.say(
             f"token {s.prompts.token}: moved {movement['moved']:.3f} from a norm of {movement['norm_before']:.3f}"
             f" (cosine {movement['cosine']:.3f})"

@@ -82,12 +82,13 @@ def copies(repeat: Repeat) -> pd.DataFrame:
 
 
 def _kept(repeat: Repeat, name: str) -> np.ndarray:
-    """Which rows (N,) of a synthetic set are trained on: copies are left out where the settings ask for that."""
-    files = repeat.set_rows(name)["file_name"]
-    if not repeat.settings.memorisation.drop:
-        return np.ones(len(files), bool)
-    found = copies(repeat)
-    return ~files.isin(found[found["copy"] & (found["set"] == name)]["file_name"]).to_numpy()
+    """Which rows (N,) of a synthetic set are trained on: no flawed ones, nor copies where the settings ask for that."""
+    rows = repeat.set_rows(name)
+    kept = (rows["flaw"] == "").to_numpy()
+    if repeat.settings.memorisation.drop:
+        found = copies(repeat)
+        kept &= ~rows["file_name"].isin(found[found["copy"] & (found["set"] == name)]["file_name"]).to_numpy()
+    return kept
 
 
 def classify(repeat: Repeat) -> list[Path]:

@@ -41,10 +41,11 @@ def prepare(repeat: Repeat, found: cohort.Cohort) -> None:
         "split": s.split.model_dump(),
         "seed": draw.split_seed,
         "fold": draw.fold,
+        "skipped": found.problems,
     }
     table = cohort.to_table(
         found, draw.split_seed, holdout=s.split.holdout, with_twins=s.split.groups == "twins",
-        with_conflicts=s.split.conflicts == "keep", fold=draw.fold,
+        with_conflicts=s.split.conflicts == "keep", skip_bad=s.skip_bad, fold=draw.fold,
     )  # fmt: skip
     twins = cohort.twins_table(found)
 
@@ -61,8 +62,13 @@ def prepare(repeat: Repeat, found: cohort.Cohort) -> None:
         progress.say(
             f"ignored: {len(found.ignored)} file(s) or folder(s); `sonosynth inspect {repeat.path}` lists them"
         )
+    if found.problems and not draw.number:
+        progress.say(f"skipped: {len(found.problems)} file(s) that can't be used; cohort.csv lists them")
     if len(twins):
-        left_out, crossing = int((table["excluded"] != "").sum()), cohort.crossing(table, twins)
+        left_out, crossing = (
+            int(table["excluded"].str.startswith("label conflict").sum()),
+            cohort.crossing(table, twins),
+        )
         progress.say(
             f"near-duplicates: {len(twins)} pairs, {crossing} of them across the split; {left_out} images left out"
             " because their twins have another label"

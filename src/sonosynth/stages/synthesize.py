@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.torch import load_file, save_file
+import safetensors.torch
 
 from sonosynth import progress, store, synthesis
 from sonosynth.cohort.splitting import TRAIN
@@ -84,8 +84,7 @@ def _text_to_image(repeat: Repeat, model: str, needed: dict[str, int]) -> None:
             )
             for request, latent in zip(chosen, latents, strict=True):
                 file = (work / latents_folder / request.file_name).with_suffix(".safetensors")
-                file.parent.mkdir(parents=True, exist_ok=True)
-                save_file({"latent": latent.cpu().contiguous()}, file)
+                store.write_bytes(file, safetensors.torch.save({"latent": latent.cpu().contiguous()}))
             return images
 
         (work / latents_folder).mkdir(parents=True, exist_ok=True)
@@ -117,7 +116,9 @@ def _image_to_image(repeat: Repeat, model: str, needed: dict[str, int]) -> None:
             if s.refine.source == "pixels":
                 return synthesis.load_images(root / place, [r.source for r in chosen])
             files = [root / ".parts/latents" / r.source for r in chosen]
-            return sampler.stack([load_file(file.with_suffix(".safetensors"))["latent"] for file in files])
+            return sampler.stack(
+                [safetensors.torch.load_file(file.with_suffix(".safetensors"))["latent"] for file in files]
+            )
 
         def refine(place: str, chosen: Sequence[synthesis.Request]) -> np.ndarray:
             return sampler.refine(
