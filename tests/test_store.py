@@ -1,6 +1,11 @@
+import os
+import subprocess
+import sys
+
 import pytest
 
-from sonosynth.store import Run, digest, write_text
+from sonosynth.errors import UserError
+from sonosynth.store import Run, digest, write_bytes, write_text
 
 
 def writer(text):
@@ -52,3 +57,50 @@ def test_digest_sees_names_and_contents(tmp_path):
     second = digest(tmp_path / "d")
     write_text(tmp_path / "d" / "b", "2")
     assert len({first, second, digest(tmp_path / "d")}) == 3
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    write_text(tmp_path / "a", "old")
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_bytes(tmp_path / "a", b"new and longer")
+    assert [file.name for file in tmp_path.iterdir()] == ["a"]
+    assert (tmp_path / "a").read_text() == "old"
+
+
+HOLDS = """
+import sys, time
+from pathlib import Path
+from sonosynth.store import Run
+with Run(Path(sys.argv[1])).alone():
+    print("in", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_run_is_one_processs_until_that_is_gone(tmp_path):
+    other = subprocess.Popen([sys.executable, "-c", HOLDS, tmp_path / "run"], stdout=subprocess.PIPE, text=True)
+    assert other.stdout.readline() == "in\n"
+    run = Run(tmp_path / "run")
+    with pytest.raises(UserError, match=rf"is being worked on by process {other.pid} on "), run.alone():
+        pass
+    other.kill()
+    other.wait()
+    with run.alone(), run.alone():
+        assert f"process {os.getpid()} " in (tmp_path / "run" / ".lock.holder").read_text()
+    assert not (tmp_path / "run" / ".lock.holder").exists()
+
+
+def test_links_lead_no_writing_out_of_a_run(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    root = tmp_path / "run"
+    root.mkdir()
+    (root / "folder").symlink_to(tmp_path / "elsewhere")
+    for outputs in (["folder", "b.txt"], ["folder/deeper"]):
+        with pytest.raises(UserError, match="symbolic link"):
+            Run(root).stage("s", {}, outputs, writer("text"))
+    assert not any((tmp_path / "elsewhere").iterdir())

@@ -1,5 +1,6 @@
 """The whole study on a tiny base: its files, resuming, the firewall, and the command line."""
 
+import itertools
 import json
 import os
 import shutil
@@ -364,6 +365,36 @@ def test_an_interrupted_command_exits_with_130_and_goes_on(tmp_path, cohort_fold
     assert not (tmp_path / "run" / "adapters").exists()
     assert command(*arguments, *small).returncode == 0
     assert (tmp_path / "run" / "report.html").is_file()
+
+
+def contents(root):
+    return {str(p.relative_to(root)): store.sha256(p) for p in root.rglob("*") if p.is_file()}
+
+
+def test_a_run_that_is_killed_again_and_again_ends_with_the_same_files(tmp_path, phantoms, tiny_base, tiny_classifier):
+    changes = (*SMALL, f"classifier.model={tiny_classifier}", "lora.steps=80", "token.steps=80", "synthesis.batch=4")
+    arguments = ["run", phantoms, "--base", tiny_base, *(part for change in changes for part in ("--set", change))]
+
+    def process(out):
+        line = [sys.executable, "-c", "from sonosynth.cli import main; main()", *map(str, [*arguments, "--out", out])]
+        environment = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+        return subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment)
+
+    whole, killed = process(tmp_path / "whole"), tmp_path / "killed"
+    assert whole.wait() == 0, whole.stderr.read()
+    moments = ["training token", "training LoRA", "making sd", "making sd+ti", "training classifiers", "measuring"]
+    for number, moment in zip(itertools.cycle((signal.SIGKILL, signal.SIGTERM)), moments, strict=False):
+        other = process(killed)
+        for line in other.stderr:
+            if line.startswith(moment):
+                break
+        time.sleep(0.3)
+        other.send_signal(number)
+        other.stderr.read()
+        assert other.wait() in (-signal.SIGKILL, 130)
+    last = process(killed)
+    assert last.wait() == 0, last.stderr.read()
+    assert contents(killed) == contents(tmp_path / "whole")
 
 
 def test_help_imports_nothing_heavy():

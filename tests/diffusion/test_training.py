@@ -1,3 +1,6 @@
+import os
+import signal
+
 import pytest
 import torch
 from torch.optim import AdamW
@@ -87,3 +90,67 @@ def test_nan_stops_with_the_step_and_keeps_the_checkpoint(tmp_path):
         run(weight, breaks, Schedule(60, 4, 0.05, checkpoint_every=25), tmp_path / "c.safetensors")
     weight, loss_of, _ = problem()
     assert len(run(weight, loss_of, Schedule(60, 4, 0.05, checkpoint_every=25), tmp_path / "c.safetensors")) == 60
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_finishes_the_step_and_saves_it(tmp_path, number):
+    schedule = Schedule(60, 4, 0.05, warmup=5, decay=True, checkpoint_every=25)
+    whole, loss_of, _ = problem()
+    losses = run(whole, loss_of, schedule, tmp_path / "whole.safetensors")
+    before = signal.getsignal(number)
+    for stops in (7, 31):  # twice
+        weight, loss_of, seen = problem()
+
+        def interrupted(indices, generator, seen=seen, loss_of=loss_of, stops=stops):
+            if len(seen) == stops:
+                os.kill(os.getpid(), number)
+            return loss_of(indices, generator)
+
+        with pytest.raises(KeyboardInterrupt):
+            run(weight, interrupted, schedule, tmp_path / "c.safetensors")
+        assert len(seen) == stops + 1
+        assert signal.getsignal(number) == before
+    resumed, loss_of, seen = problem()
+    assert run(resumed, loss_of, schedule, tmp_path / "c.safetensors") == losses
+    assert len(seen) == 60 - 8 - 32
+    assert torch.equal(resumed, whole)
+
+
+def altered(path):
+    """One bit of a number in the file is another one."""
+    data = bytearray(path.read_bytes())
+    data[-3] ^= 1
+    path.write_bytes(data)
+
+
+def torn(path):
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+@pytest.mark.parametrize(
+    ("harm", "named"),
+    [(altered, True), (torn, True), (lambda path: path.write_bytes(b""), True), (lambda path: path.unlink(), False)],
+    ids=["altered", "torn", "empty", "gone"],
+)
+def test_a_broken_checkpoint_is_named_and_the_one_before_is_used(tmp_path, harm, named, capsys):
+    schedule, path = Schedule(60, 4, 0.05, checkpoint_every=10), tmp_path / "c.safetensors"
+    whole, loss_of, _ = problem()
+    losses = run(whole, loss_of, schedule, path)
+    harm(path)
+    resumed, loss_of, seen = problem()
+    assert run(resumed, loss_of, schedule, path) == losses
+    assert len(seen) == 10  # from step 50
+    assert torch.equal(resumed, whole)
+    assert ("is torn or was altered" in capsys.readouterr().err) == named
+
+
+def test_without_a_whole_checkpoint_nothing_starts_anew_silently(tmp_path):
+    schedule, path = Schedule(60, 4, 0.05, checkpoint_every=10), tmp_path / "c.safetensors"
+    weight, loss_of, _ = problem()
+    run(weight, loss_of, schedule, path)
+    for file in tmp_path.glob("*.safetensors"):
+        altered(file)
+    weight, loss_of, seen = problem()
+    with pytest.raises(UserError, match="no checkpoint of this training is whole"):
+        run(weight, loss_of, schedule, path)
+    assert not seen

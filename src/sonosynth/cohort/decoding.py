@@ -5,6 +5,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from sonosynth.errors import first_line
+
 EXTENSIONS = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif"}
 MAX_PIXELS = 100_000_000
 
@@ -36,8 +38,8 @@ def read_grey(path: Path) -> np.ndarray:
     except UnidentifiedImageError:
         reason = "is empty" if path.stat().st_size == 0 else "is not an image that Pillow can read"
         raise Unusable(reason) from None
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise Unusable(f"can't be decoded ({error})") from None
+    except Exception as error:  # on broken files, Pillow's decoders raise errors of any kind
+        raise Unusable(f"can't be decoded ({first_line(error)})") from None
 
 
 def _to_grey(image: Image.Image) -> np.ndarray:

@@ -19,6 +19,7 @@ from sonosynth.cohort.twins import Twins, View, components, find, view
 from sonosynth.errors import UserError
 
 COLUMNS = ["id", "file", "sha256", "label", "mask", "group", "split", "excluded"]
+SMALLEST = 8  # pixels
 TWIN_COLUMNS = ["id", "twin", "hash_distance", "correlation", "mirrored"]
 
 
@@ -118,6 +119,10 @@ def read(path: Path) -> Cohort:
             try:
                 data = source.file.read_bytes()
                 grey = read_grey(source.file)
+                if min(grey.shape) < SMALLEST:
+                    raise Unusable(
+                        f"is {grey.shape[1]} x {grey.shape[0]} pixels; a picture has {SMALLEST} a side or more"
+                    )
                 covered = float(read_mask(list(source.masks), grey.shape).mean()) if source.masks else float("nan")
                 with Image.open(source.file) as image:
                     mode = image.mode

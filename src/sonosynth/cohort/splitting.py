@@ -17,7 +17,8 @@ def split(
     """The side ("train" or "validation") of each of N images; whole units stay on one side.
 
     A class of n images gets floor((1 - holdout) n) training images, as in the paper, unless its units do not
-    add up to that. The result depends on the images' contents, not on their order or names.
+    add up to that; with two units or more it has one on each side. The result depends on the images' contents, not on
+    their order or names.
 
     Args:
         labels: class of each image.
@@ -45,9 +46,17 @@ def split(
         room[side].subtract(need)
         for row in rows:
             sides[row] = side
+
+    def missing(side: str) -> set[str]:
+        return totals.keys() - {label for label, other in zip(labels, sides, strict=True) if other == side}
+
     for side in (TRAIN, VALIDATION):
-        empty = totals.keys() - {labels[row] for row in range(len(labels)) if sides[row] == side}
-        if empty:
+        for label in sorted(missing(side)):
+            smallest = min((rows for rows in drawn if label in {labels[row] for row in rows}), key=len)
+            for row in smallest:
+                sides[row] = side
+    for side in (TRAIN, VALIDATION):
+        if empty := missing(side):
             raise ValueError(f"no {side} image of {', '.join(sorted(empty))}")
     return sides
 

@@ -3,15 +3,17 @@
 import json
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import StableDiffusionPipeline
 from diffusers.utils import logging as diffusers_logging
 from transformers.utils import logging as transformers_logging
 
-from sonosynth.errors import UserError, first_line
+from sonosynth.errors import UserError, first_line, loading
 
 PARTS = ("vae", "unet", "text_encoder", "tokenizer", "scheduler")
+LIBRARIES = ("diffusers", "transformers")  # a model_index.json may name any module, and it would be imported
 
 diffusers_logging.disable_progress_bar()
 transformers_logging.disable_progress_bar()
@@ -64,10 +66,17 @@ def load(folder: Path, dtype: torch.dtype, device: torch.device | str) -> Stable
     Raises:
         UserError: if it is no Stable Diffusion 1.x model.
     """
-    kind = json.loads((folder / "model_index.json").read_text(encoding="utf-8")).get("_class_name")
+    index = _read_json(folder / "model_index.json")
+    kind = index.get("_class_name")
     if kind != "StableDiffusionPipeline":
         raise UserError(f"base {folder}: is a {kind}", "a StableDiffusionPipeline (Stable Diffusion 1.x)")
-    try:
+    for part in PARTS:
+        named = index.get(part)
+        if not isinstance(named, list) or len(named) != 2 or named[0] not in LIBRARIES:
+            raise UserError(
+                f"base {folder}: model_index.json has {named} for {part}", "a class of diffusers or transformers"
+            )
+    with loading(f"base {folder}", "the files of a Stable Diffusion 1.x model, as they were published"):
         pipeline = StableDiffusionPipeline.from_pretrained(
             folder,
             dtype=dtype,
@@ -78,8 +87,6 @@ def load(folder: Path, dtype: torch.dtype, device: torch.device | str) -> Stable
             image_encoder=None,
             requires_safety_checker=False,
         )
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise UserError(f"base {folder}: can't be loaded ({first_line(error)})") from None
     for module in (pipeline.unet, pipeline.vae, pipeline.text_encoder):
         module.requires_grad_(False).eval()
     pipeline.to(device)
@@ -87,11 +94,21 @@ def load(folder: Path, dtype: torch.dtype, device: torch.device | str) -> Stable
     return pipeline
 
 
+def _read_json(file: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"base {file}: can't be read ({first_line(error)})", "the base's own JSON file") from None
+    if not isinstance(found, dict):
+        raise UserError(f"base {file}: holds a {type(found).__name__}", "a mapping")
+    return found
+
+
 def check_resolution(folder: Path, resolution: int) -> None:
     """Raise UserError unless the VAE and the U-Net of the base can halve `resolution` as often as they do."""
     halvings = 0
     for part in ("vae", "unet"):
-        config = json.loads((folder / part / "config.json").read_text(encoding="utf-8"))
+        config = _read_json(folder / part / "config.json")
         halvings += len(config["block_out_channels"]) - 1
     multiple = 2**halvings
     if resolution % multiple:
