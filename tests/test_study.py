@@ -20,6 +20,7 @@ from sonosynth import config, store
 from sonosynth.config import SETS
 from sonosynth.errors import UserError
 from sonosynth.phantom import write_cohort
+from sonosynth.stages import evaluate
 from sonosynth.study import Study
 
 SMALL = (
@@ -240,6 +241,16 @@ def test_copies_can_be_left_out(copy, settings, phantoms):
     assert flagged >= 3
     table = pd.read_csv(copy / "evaluation" / "table.csv").set_index("arm")
     assert table.loc["real+sd", "n_train"] == 24 - flagged
+
+
+def test_flawed_images_are_not_trained_on(copy):
+    file = copy / "synthetic" / "sd" / "metadata.csv"
+    rows = pd.read_csv(file, keep_default_na=False)
+    rows.loc[:2, "flaw"] = "constant"
+    rows.to_csv(file, index=False)
+    evaluate.tables(Study.reopen(copy).first, [Study.reopen(copy).first])
+    table = pd.read_csv(copy / "evaluation" / "table.csv").set_index("arm")
+    assert table.loc["real+sd", "n_train"] == table.loc["real+sd+ti", "n_train"] - 3
 
 
 def test_an_arm_without_predictions_is_not_run(copy):

@@ -64,6 +64,7 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
 
 
+FORMAT = 2  # of the artefacts; those of an older one are made again
 LOCK, HOLDER = ".lock", ".lock.holder"
 
 
@@ -184,4 +185,4 @@ class Run:
 
 
 def _key(inputs: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([FORMAT, inputs], sort_keys=True).encode()).hexdigest()

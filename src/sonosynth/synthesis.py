@@ -12,7 +12,7 @@ import pandas as pd
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from sonosynth import progress, seeding, store
+from sonosynth import interruption, progress, seeding, store
 from sonosynth.errors import UserError
 
 RETRIES = 3  # further seeds for an image that is useless
@@ -79,10 +79,13 @@ def make_set(
     Args:
         make: requests to images (N, H, W) uint8.
         columns: further columns of metadata.csv, the same in every row.
+
+    Raises:
+        KeyboardInterrupt: on SIGINT or SIGTERM, once the batch is written.
     """
     rows: list[list[Any]] = []
     earlier: dict[str, list[np.ndarray]] = {}
-    with progress.task(f"making {folder.name}", len(wanted)) as bar:
+    with progress.task(f"making {folder.name}", len(wanted)) as bar, interruption.held_back() as interrupted:
         for start in range(0, len(wanted), batch):
             chosen = wanted[start : start + batch]
             kept = [_read_made(folder / request.file_name) for request in chosen]
@@ -97,6 +100,8 @@ def make_set(
                 rows.append([request.file_name, request.label, request.prompt, made.seed, request.source])
                 rows[-1] += [made.attempts, made.flaw, *columns.values()]
             bar.advance(len(chosen))
+            if interrupted():
+                raise KeyboardInterrupt
     names = ["file_name", "label", "prompt", "seed", "source", "attempts", "flaw", *columns]
     table = pd.DataFrame(rows, columns=names)
     store.write_text(folder / "metadata.csv", table.to_csv(index=False))

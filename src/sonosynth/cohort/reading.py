@@ -13,7 +13,7 @@ from PIL import Image
 
 from sonosynth import progress
 from sonosynth.cohort.decoding import Unusable, read_grey, read_mask, to_square
-from sonosynth.cohort.sources import Source, inert, list_sources
+from sonosynth.cohort.sources import Source, inert, leads_out, list_sources
 from sonosynth.cohort.splitting import TRAIN, VALIDATION, folds, split
 from sonosynth.cohort.twins import Twins, View, components, find, view
 from sonosynth.errors import UserError
@@ -255,6 +255,8 @@ def read_images(root: Path, table: pd.DataFrame, side: int) -> np.ndarray:
     images = np.empty((len(table), side, side), np.uint8)
     for i, (name, expected) in enumerate(zip(table["file"], table["sha256"], strict=True)):
         file = root / name
+        if leads_out(file, root):
+            raise UserError(f"{file}: lies outside of {root}", "files of the cohort")
         if not file.is_file() or hashlib.sha256(file.read_bytes()).hexdigest() != expected:
             state = "has changed since" if file.is_file() else "is gone since"
             raise UserError(f"{file}: {state} the cohort was read", fix="run `sonosynth run` again")

@@ -77,7 +77,8 @@ def list_sources(path: Path) -> Listing:
     return listing
 
 
-def _leads_out(file: Path, root: Path) -> bool:
+def leads_out(file: Path, root: Path) -> bool:
+    """Whether a path, links followed, ends outside of the folder `root`."""
     return not file.resolve().is_relative_to(root.resolve())
 
 
@@ -95,7 +96,7 @@ def _class_folders(root: Path) -> Listing:
     for folder in (p for p in visible if p.is_dir()):
         entries = sorted(p for p in folder.iterdir() if not p.name.startswith("."))
         files = [p for p in entries if p.is_file() and p.suffix.lower() in EXTENSIONS]
-        links = [p for p in files if _leads_out(p, root)]
+        links = [p for p in files if leads_out(p, root)]
         listing.problems.update({f"{folder.name}/{p.name}": "is a link that leads out of the cohort" for p in links})
         files = [p for p in files if p not in links]
         for entry in entries:
@@ -143,7 +144,7 @@ def _csv(path: Path) -> Listing:
             continue
         masks = [m.strip() for m in (row.get("mask") or "").split(";") if m.strip()]
         absent = [n for n in (name, *masks) if not (root / n).is_file()]
-        outside = [n for n in (name, *masks) if _leads_out(root / n, root)]
+        outside = [n for n in (name, *masks) if leads_out(root / n, root)]
         if outside:
             mistakes.append(f"line {line}: {', '.join(outside)} lies outside of {root}")
         elif absent:

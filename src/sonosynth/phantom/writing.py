@@ -27,15 +27,20 @@ def write_cohort(out: Path, counts: Mapping[str, int], seed: int, size: int = 12
         raise UserError(f"--out {out}: exists and is not empty", "a new folder")
     final, out = out, out.with_name(out.name + ".partial")
     shutil.rmtree(out, ignore_errors=True)
-    with progress.task("simulating phantoms", sum(counts.values())) as bar:
-        for kind, count in counts.items():
-            (out / kind).mkdir(parents=True, exist_ok=True)
-            for n in range(1, count + 1):
-                phantom = simulate(kind, seeding.numpy_generator(seed, "phantom", kind, n), DEMO_PROBE, size)
-                Image.fromarray(phantom.image).save(out / kind / f"{kind} ({n}).png")
-                Image.fromarray(phantom.mask.astype(np.uint8) * 255).save(out / kind / f"{kind} ({n})_mask.png")
-                bar.advance()
-    (out / MARKER).write_text(
-        f"Simulated B-mode images made by sonosynth phantoms, seed {seed}. No patient was imaged.\n", encoding="utf-8"
-    )
+    try:
+        with progress.task("simulating phantoms", sum(counts.values())) as bar:
+            for kind, count in counts.items():
+                (out / kind).mkdir(parents=True, exist_ok=True)
+                for n in range(1, count + 1):
+                    phantom = simulate(kind, seeding.numpy_generator(seed, "phantom", kind, n), DEMO_PROBE, size)
+                    Image.fromarray(phantom.image).save(out / kind / f"{kind} ({n}).png")
+                    Image.fromarray(phantom.mask.astype(np.uint8) * 255).save(out / kind / f"{kind} ({n})_mask.png")
+                    bar.advance()
+        (out / MARKER).write_text(
+            f"Simulated B-mode images made by sonosynth phantoms, seed {seed}. No patient was imaged.\n",
+            encoding="utf-8",
+        )
+    except BaseException:
+        shutil.rmtree(out, ignore_errors=True)
+        raise
     out.replace(final)

@@ -87,7 +87,7 @@ def _kept(repeat: Repeat, name: str) -> np.ndarray:
     kept = (rows["flaw"] == "").to_numpy()
     if repeat.settings.memorisation.drop:
         found = copies(repeat)
-        kept &= ~rows["file_name"].isin(found[found["copy"] & (found["set"] == name)]["file_name"]).to_numpy()
+        kept = kept & ~rows["file_name"].isin(found[found["copy"] & (found["set"] == name)]["file_name"]).to_numpy()
     return kept
 
 

@@ -176,10 +176,16 @@ class Repeat:
             )
 
     def check_adapter(self, model: str) -> None:
-        """Refuse a model that a validation image has reached, by its adapter.json."""
+        """Refuse a model that a validation image has reached, or of another base, by its adapter.json."""
         folder = self.run.root / "adapters" / model
         self.needs(folder / "adapter.json", "adapt")
-        self.firewall(read_yaml(folder / "adapter.json")["images"], str(folder))
+        about = read_yaml(folder / "adapter.json")
+        self.firewall(about["images"], str(folder))
+        if about["base_digest"] != self.base_digest:
+            raise UserError(
+                f"{folder}: was made for another base than {self.settings.base} as it is now",
+                fix=f"run `sonosynth adapt {self.root}`",
+            )
 
     def set_rows(self, name: str) -> pd.DataFrame:
         """The rows of a synthetic set, after the firewall: it must come from the adapter that is there."""
