@@ -60,3 +60,10 @@ def test_repeated_seeds_and_unknown_presets_are_refused():
         load("quick", None, ("classifier.seeds=[1, 1]",))
     with pytest.raises(UserError, match="paper or quick"):
         load("fast")
+
+
+def test_the_settings_of_a_run_make_another(tmp_path):
+    settings = load("demo")
+    told = {"cohort": "somewhere", **settings.model_dump(mode="json", by_alias=True), "resolved": {"precision": "fp32"}}
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(told))
+    assert load("paper", tmp_path / "study.yaml") == settings

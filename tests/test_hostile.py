@@ -22,6 +22,7 @@ from sonosynth.diffusion import base
 from sonosynth.errors import UserError
 from sonosynth.evaluation import features
 from sonosynth.evaluation.classifier import make_model
+from sonosynth.report.page import ALT
 from sonosynth.stages import prepare
 from sonosynth.study import Study
 
@@ -246,10 +247,13 @@ def test_hostile_text_is_inert_in_the_report_which_opens_no_connection(tmp_path)
     columns = ["set", "class", "protocol", "metric", "value", "matched", "floor", "n_matched"]
     results = report.Results(
         table=table, differences=pd.DataFrame(), verdicts=verdicts, fidelity=pd.DataFrame(columns=columns),
-        memorisation=pd.DataFrame(columns=["set", "copy"]), facts={"near-duplicates": evil}, sets={}, smallest=6,
+        memorisation=pd.DataFrame([{"set": evil, "copy": True}]), predictions=pd.DataFrame(), sets={}, smallest=6,
+        facts={name: evil for name in ("cohort", "near-duplicates", "repeats", "base", "classifier", "fidelity")},
     )  # fmt: skip
-    Image.new("L", (2, 2)).save(tmp_path / "p.png")
-    page = report.page(results, settings=evil, grid=tmp_path / "p.png", closest=tmp_path / "p.png")
+    settings = config.load("quick").model_dump(mode="json") | {"resolved": {"versions": {"sonosynth": evil}}}
+    for name in ALT:
+        Image.new("L", (2, 2)).save(tmp_path / f"{name}.png")
+    page = report.page(results, report.Provenance(evil, evil, settings, {evil: evil}, []), tmp_path)
     assert evil not in page
     assert "&lt;img src=http://evil.example/x onerror=alert(1)&gt;" in page
     assert "<script" not in page

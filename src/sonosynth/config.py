@@ -278,6 +278,8 @@ class Settings(Section):
 def load(preset: str = "quick", file: Path | None = None, changes: tuple[str, ...] = ()) -> Settings:
     """Settings of a preset, changed by a YAML file, changed by `section.key=value` texts.
 
+    The study.yaml of a run will do as the file: what else it tells is left aside.
+
     Raises:
         UserError: one message that lists every mistake.
     """
@@ -286,7 +288,8 @@ def load(preset: str = "quick", file: Path | None = None, changes: tuple[str, ..
     text = resources.files("sonosynth").joinpath("presets", f"{preset}.yaml").read_text(encoding="utf-8")
     values: dict[str, Any] = yaml.safe_load(text) or {}
     if file:
-        values = _merged(values, read_yaml(file))
+        given = read_yaml(file)
+        values = _merged(values, {key: given[key] for key in given if key not in ("cohort", "resolved")})
     for change in changes:
         values = _merged(values, _parse(change))
     return validated(values, str(file) if file else "settings")

@@ -8,9 +8,11 @@ done so far survives an interruption, and its outputs are moved into place when 
 import hashlib
 import json
 import os
+import resource
 import shutil
 import socket
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -148,7 +150,9 @@ class Run:
         self._check_inside(working)
         work = working / f"{name}-{key[:12]}"
         work.mkdir(parents=True, exist_ok=True)
+        started = time.monotonic()
         make(work)
+        seconds = time.monotonic() - started
 
         record.unlink(missing_ok=True)
         for output in outputs:
@@ -159,7 +163,8 @@ class Run:
                 final.rename(old)
             os.replace(work / output, final)
             shutil.rmtree(old, ignore_errors=True)
-        write_json(record, {"key": key, "inputs": inputs, "outputs": list(outputs)})
+        about = {"key": key, "inputs": inputs, "outputs": list(outputs)}
+        write_json(record, {**about, "seconds": round(seconds, 2), "peak_mb": round(_peak_mb())})
         for stale in working.glob(f"{name}-????????????"):
             shutil.rmtree(stale)
         if not any(working.iterdir()):
@@ -173,6 +178,15 @@ class Run:
             return False
         return bool(json.loads(record.read_text(encoding="utf-8"))["key"] == _key(inputs))
 
+    def finished_stages(self) -> list[dict[str, Any]]:
+        """stage, seconds and peak_mb (memory of the process until then) of every finished stage, in their order."""
+        files = sorted((self.root / ".stages").glob("*.json"), key=lambda file: file.stat().st_mtime_ns)
+        records = [json.loads(file.read_text(encoding="utf-8")) for file in files]
+        return [
+            {"stage": file.stem, "seconds": found.get("seconds"), "peak_mb": found.get("peak_mb")}
+            for file, found in zip(files, records, strict=True)
+        ]
+
     def _check_inside(self, path: Path) -> None:
         """Refuse to write through a link that leads out of the run."""
         if not path.parent.resolve().is_relative_to(self.root.resolve()) or path.is_symlink():
@@ -182,6 +196,12 @@ class Run:
 
     def _record(self, name: str) -> Path:
         return self.root / ".stages" / f"{name}.json"
+
+
+def _peak_mb() -> float:
+    """The largest memory that this process ever had, MB."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
 
 
 def _key(inputs: dict[str, Any]) -> str:

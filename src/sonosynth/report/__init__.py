@@ -1,8 +1,10 @@
 """What a run shows: the figures, the page, and the table in the terminal."""
 
-from sonosynth.report.figures import grid, pairs
-from sonosynth.report.page import page
+from matplotlib.figure import Figure
+
+from sonosynth.report.figures import grid, save
+from sonosynth.report.page import Provenance, page
 from sonosynth.report.results import Results
 from sonosynth.report.terminal import show
 
-__all__ = ["Results", "grid", "page", "pairs", "show"]
+__all__ = ["Figure", "Provenance", "Results", "grid", "page", "save", "show"]

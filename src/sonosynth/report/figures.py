@@ -1,4 +1,4 @@
-"""Figures of a run."""
+"""The grid of pictures, and how figures are kept."""
 
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -8,14 +8,24 @@ import numpy as np
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
 
 PER_CELL = 4
 
 
+def save(figures: Mapping[str, Figure], folder: Path) -> None:
+    """Write every figure as `<name>.png` and `<name>.pdf` into `folder`, and close it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, figure in figures.items():
+        figure.savefig(folder / f"{name}.png", dpi=200)
+        figure.savefig(folder / f"{name}.pdf", metadata={"CreationDate": None})
+        plt.close(figure)
+
+
 def grid(
-    sets: Mapping[str, tuple[Sequence[str], np.ndarray]], classes: Sequence[str], samples: Collection[str], path: Path
-) -> None:
-    """Classes by sets, four images a cell, as the paper's Figure 2; written to `path` as PNG.
+    sets: Mapping[str, tuple[Sequence[str], np.ndarray]], classes: Sequence[str], samples: Collection[str]
+) -> Figure:
+    """Classes by sets, four images a cell, as the paper's Figure 2.
 
     The images are spread evenly over each set, not chosen. Refined sets show the refined images of the ones
     beside them.
@@ -42,31 +52,7 @@ def grid(
                 axis.set_ylabel(label, fontsize=10)
                 axis.text(-0.16, 0.5, note.strip(), rotation=90, fontsize=6, va="center", transform=axis.transAxes)
     figure.tight_layout(pad=0.6)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
-    plt.close(figure)
-
-
-def pairs(found: Sequence[tuple[str, np.ndarray, np.ndarray]], path: Path) -> None:
-    """Synthetic images above the training images nearest to them, in the given order; written to `path` as PNG.
-
-    Args:
-        found: title, synthetic image (H, W) uint8, training image (H, W) uint8 of each pair.
-    """
-    figure, axes = plt.subplots(2, max(len(found), 1), figsize=(1.6 * max(len(found), 3), 3.9), squeeze=False, dpi=150)
-    for axis in axes.flat:
-        axis.set_xticks([])
-        axis.set_yticks([])
-    for column, (title, synthetic, real) in zip(axes.T, found, strict=False):
-        column[0].set_title(title, fontsize=7)
-        for axis, image in zip(column, (synthetic, real), strict=True):
-            axis.imshow(image, cmap="gray", vmin=0, vmax=255)
-    axes[0, 0].set_ylabel("synthetic", fontsize=8)
-    axes[1, 0].set_ylabel("nearest training image", fontsize=8)
-    figure.tight_layout(pad=0.4)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
-    plt.close(figure)
+    return figure
 
 
 def _mosaic(images: np.ndarray) -> np.ndarray:

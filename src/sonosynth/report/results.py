@@ -16,6 +16,7 @@ COLUMNS = {
     "distance": "Fréchet",
     "finding": "against real",
 }
+TOO_SMALL = 0.05  # share of the validation images
 SCORES = ("accuracy", "f1", "auc", "ppv", "recall")
 
 
@@ -32,6 +33,7 @@ class Results:
     verdicts: pd.DataFrame
     fidelity: pd.DataFrame
     memorisation: pd.DataFrame
+    predictions: pd.DataFrame
     facts: Mapping[str, str]
     sets: Mapping[str, str]
     smallest: int
@@ -69,11 +71,44 @@ class Results:
         known = known.dropna(subset=["floor"])
         parts = [f"{r['set']} {r['matched']:.3g} against {r['floor']:.3g}" for r in known.to_dict("records")]
         count = f"{int(known['n_matched'].min())}" if len(known) else "0"
-        return f"Fréchet distance at equal counts ({count} images), the set against real ones: " + "; ".join(parts)
+        told = f"Fréchet distance at equal counts ({count} images), the set against real ones: " + "; ".join(parts)
+        return told + " (a set that holds other shares of the classes is further away for that alone)"
+
+    def n_validation(self) -> int:
+        """How many validation images were scored."""
+        return int(self.table["n_validation"].max())
+
+    def copies(self) -> list[dict[str, str]]:
+        """How many images of each set are nearer to a training image than real ones are, as text."""
+        found = self.memorisation.groupby("set", sort=False)["copy"].agg(["sum", "size"])
+        return [
+            {"set": str(name), "images": str(n), "flagged": str(int(flagged)), "share": f"{flagged / n:.0%}"}
+            for name, (flagged, n) in zip(found.index, found.to_numpy(), strict=True)
+        ]
+
+    def warnings(self) -> list[str]:
+        """What a reader must know before the scores."""
+        found = []
+        if "LEAK" in self.facts:
+            found.append(f"Leak: {self.facts['LEAK']}.")
+        if "not independent" in self.facts["near-duplicates"]:
+            found.append(f"Near-duplicates: {self.facts['near-duplicates']}.")
+        if "ON THE VALIDATION" in self.facts["classifier"]:
+            found.append("The epoch was chosen on the validation images: all scores are optimistic.")
+        if "simulated" in self.facts["cohort"]:
+            found.append("The cohort is simulated: its scores say nothing about patients.")
+        if "embedded" in self.facts["base"]:
+            found.append("The base is the embedded small model: these are not Stable Diffusion's images.")
+        if self.smallest / self.n_validation() > TOO_SMALL:
+            found.append(
+                f"The validation set is small: a difference in accuracy below {self.smallest} of {self.n_validation()}"
+                " images can't be significant here."
+            )
+        return found
 
     def sentences(self) -> list[str]:
         """One sentence an arm, then what the validation set could not have shown at all."""
-        n = int(self.table["n_validation"].max())
+        n = self.n_validation()
         return [
             *self.verdicts["sentence"],
             f"With {n} validation images and {len(self.verdicts)} comparisons, no difference in accuracy below"

@@ -18,7 +18,7 @@ from sonosynth.stages.repeat import Repeat
 EVALUATION = "evaluation"
 MEMORISATION = f"{EVALUATION}/memorisation.csv"
 PREDICTIONS = f"{EVALUATION}/predictions.csv"
-FIDELITY = f"{EVALUATION}/fidelity.csv"
+FIDELITY, ULTRASOUND = f"{EVALUATION}/fidelity.csv", f"{EVALUATION}/ultrasound.csv"
 TABLES = [f"{EVALUATION}/{name}.csv" for name in ("table", "differences", "verdicts")]
 
 
@@ -194,7 +194,10 @@ def gather(first: Repeat, files: Sequence[Path]) -> None:
 
 
 def fidelity(repeat: Repeat) -> None:
-    """fidelity.csv: every set, in all and class by class, by features and by what ultrasound looks like."""
+    """fidelity.csv: every set, in all and class by class, by features and by what ultrasound looks like.
+
+    ultrasound.csv has the latter of every image, real ones first.
+    """
     from sonosynth.evaluation import comparison, features, frechet_distance, ultrasound
 
     side = repeat.settings.resolution
@@ -217,11 +220,15 @@ def fidelity(repeat: Repeat) -> None:
 
         real, held_out = (described(repeat.images(x, side)) for x in (TRAIN, VALIDATION))
         both = np.concatenate([real["features"], held_out["features"]])
-        real_labels, held_out_labels = (repeat.rows(x)["label"].to_numpy() for x in (TRAIN, VALIDATION))
+        real_rows, held_out_rows = (repeat.rows(x) for x in (TRAIN, VALIDATION))
+        real_labels, held_out_labels = (table["label"].to_numpy() for table in (real_rows, held_out_rows))
+        single = [_single("real training", real_rows["id"], real_labels, real)]
+        single.append(_single("real validation", held_out_rows["id"], held_out_labels, held_out))
         with progress.task("measuring fidelity", len(SETS) * len(everything)) as bar:
             for name, (table, images) in sets.items():
                 made = described(images) or {key: values[:0] for key, values in real.items()}
                 labels = table["label"].to_numpy(str)
+                single.append(_single(name, table["file_name"], labels, made))
                 for label in everything:
                     a, b, c = (
                         {key: values[(of == label) | (label == "")] for key, values in known.items()}
@@ -245,8 +252,15 @@ def fidelity(repeat: Repeat) -> None:
                     }
                 )  # fmt: skip
         store.write_text(work / FIDELITY, pd.DataFrame(rows).to_csv(index=False))
+        store.write_text(work / ULTRASOUND, pd.concat(single).to_csv(index=False))
 
-    repeat.run.stage("fidelity", inputs, [FIDELITY], make)
+    repeat.run.stage("fidelity", inputs, [FIDELITY, ULTRASOUND], make)
+
+
+def _single(name: str, images: pd.Series, labels: np.ndarray, found: dict[str, np.ndarray]) -> pd.DataFrame:
+    """Rows of ultrasound.csv: the measures that are one number an image."""
+    numbers = {key: values.round(4) for key, values in found.items() if values.ndim == 1}
+    return pd.DataFrame({"set": name, "image": images.to_numpy(), "label": labels, **numbers})
 
 
 def tables(first: Repeat, repeats: Sequence[Repeat]) -> None:
