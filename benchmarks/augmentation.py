@@ -41,7 +41,7 @@ def tested(place: tuple[str, int]) -> np.ndarray:
 def test_set(each: int, cache: Path) -> np.ndarray:
     """(3 x `each`, 128, 128) uint8, kind by kind."""
     if not cache.exists():
-        np.save(cache, np.stack(list(in_parallel(tested, product(KINDS, range(each)), chunk=32))))
+        np.save(cache, np.stack(list(in_parallel(tested, product(KINDS, range(each))))))
     return np.load(cache)
 
 

@@ -56,7 +56,7 @@ def phantom(place: tuple[str, int]) -> np.ndarray:
 
 def simulated(labels: list[str]) -> tuple[np.ndarray, np.ndarray]:
     """600 phantoms a class, of the demo's probe: images (N, 128, 128) uint8 and labels (N,)."""
-    images = np.stack(list(in_parallel(phantom, product(labels, range(600)), chunk=32)))
+    images = np.stack(list(in_parallel(phantom, product(labels, range(600)))))
     return images, np.repeat(np.arange(len(labels)), 600)
 
 

@@ -95,6 +95,32 @@ def test_a_study_goes_on_without_bad_files(cohort_folder, tmp_path, tiny_base):
     assert len(Study.reopen(tmp_path / "run").first.table) == 23
 
 
+def test_names_that_are_not_utf8_and_links_to_nowhere_are_named(tmp_path):
+    for label in "ab":
+        for n in range(3):
+            picture(tmp_path / label / f"{n}.png", seed=n + ord(label))
+    (tmp_path / "a" / "gone.png").symlink_to(tmp_path / "a" / "nothing.png")
+    (tmp_path / "a" / "circle.png").symlink_to(tmp_path / "a" / "circle.png")
+    picture(tmp_path / "b" / "b\udce9nin.png")
+    problems = read(tmp_path).problems
+    assert "leads nowhere" in problems["a/gone.png"]
+    assert "can't be opened" in problems["a/circle.png"] or "leads nowhere" in problems["a/circle.png"]
+    assert problems["b/b\\udce9nin.png"] == "has a name that is not UTF-8"
+
+
+@pytest.mark.parametrize("name", ["a\0b.png", "x" * 300 + ".png"])
+def test_names_that_no_file_can_have_are_mistakes_of_their_line(tmp_path, name):
+    (tmp_path / "c.csv").write_text(f"file,label\n{name},x\n")
+    with pytest.raises(UserError, match=r"line 2: |can't be read as CSV"):
+        read(tmp_path / "c.csv")
+
+
+def test_a_broken_mask_is_named(cohort_folder):
+    mask = next((cohort_folder / "benign").glob("*_mask.png"))
+    mask.write_bytes(b"hello")
+    assert f"mask {mask.name} is not an image" in next(iter(read(cohort_folder).problems.values()))
+
+
 def test_names_in_another_case_with_spaces_and_in_any_script_are_images_of_their_own(tmp_path):
     names = ["a.png", "A.png", "läsion 1.png", "腫瘍.png", " lead.png"]
     for n, name in enumerate(names):
@@ -143,7 +169,7 @@ def test_a_csv_reads_nothing_outside_of_its_folder(tmp_path, name):
     name = str(tmp_path / "secret.png") if name == "SECRET" else name
     for columns, row in (("file,label", f"{name},x"), ("file,label,mask", f"a.png,x,{name}")):
         (inside / "c.csv").write_text(f"{columns}\n{row}\n")
-        with pytest.raises(UserError, match="lies outside of"):
+        with pytest.raises(UserError, match=r"lies outside of|leads out of the cohort"):
             read(inside / "c.csv")
 
 

@@ -1,3 +1,4 @@
+import json
 import os
 import subprocess
 import sys
@@ -5,7 +6,7 @@ import sys
 import pytest
 
 from sonosynth.errors import UserError
-from sonosynth.store import Run, digest, write_bytes, write_text
+from sonosynth.store import Run, digest, is_empty, write_bytes, write_text
 
 
 def writer(text):
@@ -95,12 +96,45 @@ def test_a_run_is_one_processs_until_that_is_gone(tmp_path):
     assert not (tmp_path / "run" / ".lock.holder").exists()
 
 
+def test_a_start_that_was_killed_leaves_an_empty_run(tmp_path):
+    for name in (".lock", ".lock.holder.partial", "study.yaml.partial"):
+        (tmp_path / name).write_text("")
+    assert is_empty(tmp_path)
+    (tmp_path / "thesis.tex").write_text("")
+    assert not is_empty(tmp_path)
+
+
+def test_what_a_kill_at_the_end_of_a_stage_left_is_cleared_away(tmp_path):
+    run, outputs = Run(tmp_path), ["folder", "b.txt"]
+    run.stage("s", {"x": 1}, outputs, writer("one"))
+    key = json.loads((tmp_path / ".stages" / "s.json").read_text())["key"]
+    write_text(tmp_path / ".work" / f"s-{key[:12]}" / "checkpoint", "left")
+    assert run.finished("s", {"x": 1}, outputs)
+    assert not (tmp_path / ".work").exists()
+    (tmp_path / ".stages" / "s.json").write_text("{torn")
+    assert run.stage("s", {"x": 1}, outputs, writer("one"))
+
+
+def test_a_planted_link_is_replaced_not_followed(tmp_path):
+    (tmp_path / "victim").write_text("mine")
+    (tmp_path / "a.partial").symlink_to(tmp_path / "victim")
+    write_text(tmp_path / "a", "new")
+    assert (tmp_path / "victim").read_text() == "mine"
+    assert not (tmp_path / "a").is_symlink()
+
+
 def test_links_lead_no_writing_out_of_a_run(tmp_path):
     (tmp_path / "elsewhere").mkdir()
     root = tmp_path / "run"
     root.mkdir()
     (root / "folder").symlink_to(tmp_path / "elsewhere")
-    for outputs in (["folder", "b.txt"], ["folder/deeper"]):
+    (root / "repeats").mkdir()
+    (root / "repeats" / "1").symlink_to(tmp_path / "elsewhere")
+    inner = Run(root / "repeats" / "1", root)
+    for run, outputs in ((Run(root), ["folder", "b.txt"]), (Run(root), ["folder/deeper"]), (inner, ["b.txt"])):
         with pytest.raises(UserError, match="symbolic link"):
-            Run(root).stage("s", {}, outputs, writer("text"))
+            run.stage("s", {}, outputs, writer("text"))
+    (root / ".stages").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UserError, match="symbolic link"):
+        Run(root).stage("s", {}, ["b.txt"], writer("text"))
     assert not any((tmp_path / "elsewhere").iterdir())

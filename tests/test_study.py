@@ -243,6 +243,19 @@ def test_copies_can_be_left_out(copy, settings, phantoms):
     assert table.loc["real+sd", "n_train"] == 24 - flagged
 
 
+def test_a_csv_and_labels_with_a_dollar_make_a_study_too(tmp_path, settings, phantoms):
+    lines = ["file,label"]
+    for file in sorted(phantoms.rglob("*.png")):
+        if "_mask" not in file.stem:
+            shutil.copy(file, tmp_path / file.name)
+            lines.append(f"{file.name},$_{file.parent.name}$")
+    (tmp_path / "c.csv").write_text("\n".join(lines))
+    arms = ", ".join(f"{name}: null" for name in (*ARMS[2:], "real+classical+sd", "real+weights", "real+mixup"))
+    small = settings(f"arms={{{arms}, real+classical+oversampling: null}}", "classifier.seeds=[0]")
+    Study(tmp_path / "c.csv", tmp_path / "run", small).everything()
+    assert "$_benign$" in (tmp_path / "run" / "report.html").read_text()
+
+
 def test_flawed_images_are_not_trained_on(copy):
     file = copy / "synthetic" / "sd" / "metadata.csv"
     rows = pd.read_csv(file, keep_default_na=False)

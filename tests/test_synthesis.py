@@ -79,7 +79,7 @@ def test_useless_images_are_made_again_and_those_that_stay_so_are_told(tmp_path,
     assert list(rows["flaw"]) == ["", "", "", "", "", "constant"]
     assert np.array_equal(images[1], noise(dataclasses.replace(wanted[1], seed=rows["seed"][1])))
     assert len({image.tobytes() for image in images}) == 6
-    assert "3 images made again, since they showed nothing new; 1 still do" in capsys.readouterr().err
+    assert "3 images made again, since they showed nothing new; 1 stay useless" in capsys.readouterr().err
 
 
 def test_images_are_read_from_their_set_alone(tmp_path):

@@ -124,15 +124,9 @@ def pretrain(
 
 
 REFUSALS = {
-    errno.EACCES,
-    errno.EPERM,
-    errno.EROFS,
-    errno.ENOSPC,
-    errno.EDQUOT,
-    errno.EFBIG,
-    errno.ENOTDIR,
-    errno.ENAMETOOLONG,
-}
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EEXIST, errno.EISDIR,
+    errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG,
+}  # fmt: skip
 
 
 def _of_the_machine(error: BaseException) -> UserError | None:
@@ -140,13 +134,16 @@ def _of_the_machine(error: BaseException) -> UserError | None:
     if isinstance(error, OSError) and error.errno in REFUSALS:
         return UserError(
             f"{error.filename or 'a file'}: {error.strerror}",
-            "a folder that can be written to, on a disk with room",
-            "make room or give another folder; what is finished is kept, and the same command goes on",
+            "files that can be read, and a folder that can be written to, on a disk with room",
+            "mend that or give another folder; what is finished is kept, and the same command goes on",
         )
     lines = str(error).lower()
-    # Systems short of memory end a worker process without a word.
-    said = "out of memory" in lines or "can't allocate memory" in lines or type(error).__name__ == "BrokenProcessPool"
-    if isinstance(error, MemoryError) or said:
+    if type(error).__name__ == "BrokenProcessPool":
+        return UserError(
+            "a process that trained a classifier was ended from outside; systems do that when memory runs out",
+            fix="lower classifier.batch or classifier.resolution; the same command goes on",
+        )
+    if isinstance(error, MemoryError) or "out of memory" in lines or "can't allocate memory" in lines:
         return UserError(
             "the memory does not suffice",
             fix="lower lora.batch, token.batch and synthesis.batch (raise lora.accumulation as much), then resolution;"

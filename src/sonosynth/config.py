@@ -6,6 +6,7 @@ published ones, where the paper is silent. The defaults suit the embedded base; 
 
 import re
 from importlib import resources
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -258,9 +259,13 @@ class Settings(Section):
     def _has_a_reference(cls, arms: dict[str, Arm | None]) -> dict[str, Arm | None]:
         if arms.get(REFERENCE) != Arm():
             raise ValueError(f"{REFERENCE} is the arm that the others are compared with, and takes no settings")
-        unfit = [name for name in arms if not re.fullmatch(r"[\w+. -]+", name)]
+        unfit = [name for name in arms if not re.fullmatch(r"\w[\w+. -]{,99}", name)]
+        ordered = sorted(arms, key=str.casefold)
+        unfit += [name for name, other in pairwise(ordered) if name.casefold() == other.casefold()]
         if unfit:
-            raise ValueError(f"{', '.join(unfit)}: a name of letters, digits, + - . _ and spaces is expected")
+            raise ValueError(
+                f"{', '.join(unfit)}: names of letters, digits, + - . _ and spaces that differ in more than case"
+            )
         return arms
 
     @model_validator(mode="before")

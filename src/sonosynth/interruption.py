@@ -15,6 +15,9 @@ def held_back() -> Iterator[Callable[[], bool]]:
     """Hold both signals back; yields a function that tells whether one has come. A second one interrupts at once.
 
     Only a process's main thread gets signals; in another one this does nothing.
+
+    Raises:
+        KeyboardInterrupt: at the end, if one has come.
     """
     if threading.current_thread() is not threading.main_thread():
         yield lambda: False
@@ -32,3 +35,5 @@ def held_back() -> Iterator[Callable[[], bool]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+    if came.is_set():
+        raise KeyboardInterrupt

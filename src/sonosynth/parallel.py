@@ -5,8 +5,9 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections import deque
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import Future, ProcessPoolExecutor
 from multiprocessing.process import BaseProcess
 from typing import TypeVar
 
@@ -17,26 +18,30 @@ Made = TypeVar("Made")
 
 
 def in_parallel(
-    make: Callable[[Item], Made], items: Iterable[Item], *, at_most: int | None = None, chunk: int = 1
-) -> Iterator[Made]:
-    """`make` of every item, in their order.
+    make: Callable[[Item], Made], items: Iterable[Item], *, at_most: int | None = None
+) -> Generator[Made, None, None]:
+    """`make` of every item, in their order; items are taken as they are needed.
 
     Results depend on the machine's number of cores, through rounding, but not on how many items there are.
 
     Args:
         make: a function of a module, so that other processes find it.
         at_most: how many processes; they share the cores. None: one a core.
-        chunk: items handed over at a time.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     workers = min(cores, at_most or cores)
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, _start, (cores // workers,)) as pool:
+    others = set(multiprocessing.active_children())
+    waiting: deque[Future[Made]] = deque()
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _start, (cores // workers,)) as pool:
         try:
-            yield from pool.map(make, items, chunksize=chunk)
+            for item in items:
+                waiting.append(pool.submit(make, item))
+                if len(waiting) > 2 * workers:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
         except BaseException:  # an interruption must not wait for work that nobody will see
-            pool.shutdown(wait=False, cancel_futures=True)
-            for child in multiprocessing.active_children():
+            for child in set(multiprocessing.active_children()) - others:
                 child.terminate()
             raise
 

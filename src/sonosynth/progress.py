@@ -40,11 +40,11 @@ def task(description: str, total: int, done: int = 0) -> Iterator[Task]:
     if not console.is_terminal:
         yield Task(description, total, done, None)
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, TextColumn("left"), TimeRemainingColumn(), console=console) as bar:
         yield Task(description, total, done, bar)
 
 
 def say(line: str) -> None:
     """One plain line about what is happening."""
-    console.print(line, highlight=False, soft_wrap=True)
+    console.print(line, highlight=False, markup=False, soft_wrap=True)

@@ -45,8 +45,9 @@ def write_bytes(path: Path, data: bytes) -> None:
     """Write a file whole or not at all, whatever happens to the process, the disk or the power."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
+    partial.unlink(missing_ok=True)  # a stopped process's, or a link that would be followed
     try:
-        with partial.open("wb") as file:
+        with partial.open("xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
@@ -66,13 +67,14 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
 
 
+WORK = ".work"
 FORMAT = 2  # of the artefacts; those of an older one are made again
 LOCK, HOLDER = ".lock", ".lock.holder"
 
 
 def is_empty(folder: Path) -> bool:
     """Whether a folder holds nothing, or just what a process leaves that was stopped before it began."""
-    return {path.name for path in folder.iterdir()} <= {LOCK, HOLDER}
+    return all(path.name in (LOCK, HOLDER) or path.suffix == ".partial" for path in folder.iterdir())
 
 
 def _text(path: Path) -> str:
@@ -83,10 +85,14 @@ def _text(path: Path) -> str:
 
 
 class Run:
-    """The folder of a study."""
+    """The folder of a study.
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    Args:
+        boundary: a folder that holds `root`; no link leads reading or writing out of it.
+    """
+
+    def __init__(self, root: Path, boundary: Path | None = None) -> None:
+        self.root, self.boundary = root, boundary or root
         self._lock = FileLock(root / LOCK)
 
     @contextmanager
@@ -117,8 +123,10 @@ class Run:
             yield
         finally:
             holder.unlink(missing_ok=True)
-            if new and is_empty(self.root):  # bad input leaves nothing behind
-                shutil.rmtree(self.root)
+            if is_empty(self.root):  # bad input leaves nothing behind
+                (self.root / LOCK).unlink(missing_ok=True)
+                if new:
+                    shutil.rmtree(self.root, ignore_errors=True)
             self._lock.release()
 
     def stage(
@@ -143,11 +151,7 @@ class Run:
             if not quiet:
                 progress.say(f"{name}: done before, kept")
             return False
-        key, record = _key(inputs), self._record(name)
-        for output in outputs:
-            self._check_inside(self.root / output)
-        working = self.root / ".work"
-        self._check_inside(working)
+        key, record, working = _key(inputs), self._record(name), self.root / WORK
         work = working / f"{name}-{key[:12]}"
         work.mkdir(parents=True, exist_ok=True)
         started = time.monotonic()
@@ -165,18 +169,37 @@ class Run:
             shutil.rmtree(old, ignore_errors=True)
         about = {"key": key, "inputs": inputs, "outputs": list(outputs)}
         write_json(record, {**about, "seconds": round(seconds, 2), "peak_mb": round(_peak_mb())})
-        for stale in working.glob(f"{name}-????????????"):
-            shutil.rmtree(stale)
-        if not any(working.iterdir()):
-            working.rmdir()
+        self._clear(name)
         return True
 
     def finished(self, name: str, inputs: dict[str, Any], outputs: Sequence[str]) -> bool:
-        """Whether a stage is finished for these inputs, and its outputs are there."""
+        """Whether a stage is finished for these inputs, and its outputs are there.
+
+        If so, what a process left in `.work` that was stopped just before its end is cleared away.
+
+        Raises:
+            UserError: if a link leads out of the run.
+        """
         record = self._record(name)
-        if not record.exists() or not all((self.root / output).exists() for output in outputs):
+        work = self.root / WORK / f"{name}-{_key(inputs)[:12]}"
+        for path in (record, work, *(self.root / output for output in outputs)):
+            self.check_inside(path)
+        if not all((self.root / output).exists() for output in outputs):
             return False
-        return bool(json.loads(record.read_text(encoding="utf-8"))["key"] == _key(inputs))
+        try:
+            done = bool(json.loads(_text(record))["key"] == _key(inputs))
+        except (ValueError, KeyError, TypeError):  # none, or a damaged one: the stage is run again
+            return False
+        if done:
+            self._clear(name)
+        return done
+
+    def _clear(self, name: str) -> None:
+        working = self.root / WORK
+        for stale in working.glob(f"{name}-????????????"):
+            shutil.rmtree(stale)
+        if working.exists() and not any(working.iterdir()):
+            working.rmdir()
 
     def finished_stages(self) -> list[dict[str, Any]]:
         """stage, seconds and peak_mb (memory of the process until then) of every finished stage, in their order."""
@@ -187,9 +210,9 @@ class Run:
             for file, found in zip(files, records, strict=True)
         ]
 
-    def _check_inside(self, path: Path) -> None:
-        """Refuse to write through a link that leads out of the run."""
-        if not path.parent.resolve().is_relative_to(self.root.resolve()) or path.is_symlink():
+    def check_inside(self, path: Path) -> None:
+        """Raise UserError if `path` is a link, or lies behind one that leads out of the run."""
+        if path.is_symlink() or not path.parent.resolve().is_relative_to(self.boundary.resolve()):
             raise UserError(
                 f"{path}: is or lies behind a symbolic link", "files of the run inside its folder", "remove the link"
             )

@@ -39,6 +39,9 @@ class Study:
     def __init__(self, path: Path, root: Path, settings: Settings) -> None:
         if root.exists() and (not root.is_dir() or (not store.is_empty(root) and not (root / "study.yaml").exists())):
             raise UserError(f"--out {root}: exists and is no run", "a new or empty folder, or the folder of a run")
+        for place in (path, root):
+            if not str(place).isprintable():
+                raise UserError(f"{str(place)!r}: has characters that can't be printed", "a path in UTF-8 text")
         self.path, self.root, self.settings = path.resolve(), root, settings
 
     @classmethod
@@ -50,9 +53,11 @@ class Study:
                 f"{root}: is no run (it has no study.yaml)", fix="start one: sonosynth run COHORT --out RUN"
             )
         values = read_yaml(file)
-        path = Path(values.pop("cohort"))
-        values.pop("resolved")
-        return cls(path, root, validated(values, str(file)))
+        path = values.pop("cohort", None)
+        if not isinstance(path, str):
+            raise UserError(f"{file}: does not name its cohort", fix="sonosynth run COHORT --out RUN")
+        values.pop("resolved", None)
+        return cls(Path(path), root, validated(values, str(file)))
 
     @cached_property
     def repeats(self) -> list[Repeat]:

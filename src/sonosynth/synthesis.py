@@ -96,18 +96,18 @@ def make_set(
                 assert made is not None
                 if len(images):
                     _write_image(folder / request.file_name, made)
-                before.append(made.image)
+                before.append(_small(made.image))
                 rows.append([request.file_name, request.label, request.prompt, made.seed, request.source])
                 rows[-1] += [made.attempts, made.flaw, *columns.values()]
             bar.advance(len(chosen))
             if interrupted():
-                raise KeyboardInterrupt
+                break
     names = ["file_name", "label", "prompt", "seed", "source", "attempts", "flaw", *columns]
     table = pd.DataFrame(rows, columns=names)
     store.write_text(folder / "metadata.csv", table.to_csv(index=False))
     if (table["attempts"] > 1).any():
         again, flawed = int((table["attempts"] > 1).sum()), int((table["flaw"] != "").sum())
-        progress.say(f"{folder.name}: {again} images made again, since they showed nothing new; {flawed} still do")
+        progress.say(f"{folder.name}: {again} images made again, since they showed nothing new; {flawed} stay useless")
 
 
 @dataclass(frozen=True)
@@ -132,13 +132,18 @@ def _with_retries(
 
 
 def _flaw(image: np.ndarray, earlier: Sequence[np.ndarray]) -> str:
-    """What makes an image (H, W) uint8 useless, or "": no contrast, or the contents of one of `earlier`."""
+    """What makes an image (H, W) uint8 useless, or "": no contrast, or the contents of one of `earlier` (`_small`)."""
     if image.std() < FLAT:
         return "constant"
-    values = image.astype(np.int16)
-    if any(np.abs(values - other).mean() < SAME for other in earlier):
+    if earlier and (np.abs(np.stack(earlier) - _small(image)).mean(axis=1) < SAME).any():
         return "repeats an earlier image"
     return ""
+
+
+def _small(image: np.ndarray) -> np.ndarray:
+    """(1024,) float32: what is compared to find repeated images, so that thousands stay quick and small."""
+    reduced = Image.fromarray(image).resize((32, 32), Image.Resampling.BOX)
+    return np.asarray(reduced, np.float32).ravel()
 
 
 def _write_image(path: Path, made: _Made) -> None:
@@ -156,9 +161,9 @@ def _read_made(path: Path) -> _Made | None:
         with Image.open(path) as image:
             pixels = np.asarray(image)
             seed, attempts, flaw = (image.info[name] for name in ABOUT)
-    except (OSError, SyntaxError, KeyError):
+        return _Made(pixels, int(seed), int(attempts), flaw)
+    except (OSError, SyntaxError, KeyError, ValueError):
         return None
-    return _Made(pixels, int(seed), int(attempts), flaw)
 
 
 def load_rows(folder: Path) -> pd.DataFrame:
@@ -185,7 +190,7 @@ def load_images(folder: Path, names: Iterable[str]) -> np.ndarray:
             raise UserError(f"{folder / name}: lies outside of the set", "files in the set's own folder")
         try:
             images.append(np.asarray(Image.open(folder / name)))
-        except OSError as error:
+        except (OSError, SyntaxError, ValueError) as error:
             raise UserError(f"{folder / name}: can't be read ({error})", fix=f"remove {folder} and run again") from None
         if images[-1].ndim != 2 or images[-1].shape != images[0].shape:
             raise UserError(f"{folder / name}: is {images[-1].shape}", f"{images[0].shape[:2]}, as the set's first")

@@ -67,7 +67,7 @@ def test_csv_with_groups(tmp_path):
     ("text", "message"),
     [
         ("path,label\na,b\n", "file missing"),
-        ("file,label\nnone.png,x\n", "line 2: there is no file none.png"),
+        ("file,label\nnone.png,x\n", "line 2: none.png is no file"),
         ("file,label\na.png,\n", "line 2: file or label is empty"),
         ("file,label\na.png,x\na.png,x\n", "line 3: a.png is listed twice"),
         ("file,label\na.png,x/y\n", "the label 'x/y' can't name a folder"),

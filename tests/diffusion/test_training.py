@@ -2,6 +2,7 @@ import os
 import signal
 
 import pytest
+import safetensors.torch
 import torch
 from torch.optim import AdamW
 
@@ -142,6 +143,7 @@ def test_a_broken_checkpoint_is_named_and_the_one_before_is_used(tmp_path, harm,
     assert len(seen) == 10  # from step 50
     assert torch.equal(resumed, whole)
     assert ("is torn or was altered" in capsys.readouterr().err) == named
+    assert all(safetensors.torch.load_file(file) for file in tmp_path.glob("*.safetensors"))  # no broken one stays
 
 
 def test_without_a_whole_checkpoint_nothing_starts_anew_silently(tmp_path):

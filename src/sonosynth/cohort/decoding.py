@@ -67,7 +67,10 @@ def read_mask(paths: list[Path], shape: tuple[int, int]) -> np.ndarray:
     """
     union = np.zeros(shape, bool)
     for path in paths:
-        mask = read_grey(path) > 127
+        try:
+            mask = read_grey(path) > 127
+        except Unusable as reason:
+            raise Unusable(f"mask {path.name} {reason}") from None
         if mask.shape != shape:
             raise Unusable(f"mask {path.name} is {mask.shape[1]} x {mask.shape[0]}, its image {shape[1]} x {shape[0]}")
         union |= mask

@@ -2,12 +2,13 @@
 
 import csv
 import re
+import unicodedata
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from sonosynth.cohort.decoding import EXTENSIONS
-from sonosynth.errors import UserError
+from sonosynth.errors import UserError, first_line
 
 MASK = re.compile(r"^(?P<image>.+)_mask(_\d+)?$")
 
@@ -62,15 +63,16 @@ def list_sources(path: Path) -> Listing:
     labels = sorted({source.label for source in listing.sources})
     for label in labels:
         unfit = re.search(r'[/\\:*?"<>|\x00-\x1f]|^[.=+@-]', label)
-        if not label.strip() or unfit or len(label) > 100:
+        if not label.strip() or unfit or printable(label) != label or len(label.encode()) > 100:
             raise UserError(
                 f"cohort {path}: the label {label!r} can't name a folder and the rows of a table",
-                'at most 100 characters, none of / \\ : * ? " < > | and none of . = + - @ at its start',
+                'at most 100 bytes of UTF-8, none of / \\ : * ? " < > | and none of . = + - @ at its start',
                 "rename the class",
             )
-    alike = [name for name, count in Counter(label.casefold() for label in labels).items() if count > 1]
+    spelled = {label: unicodedata.normalize("NFC", label).casefold() for label in labels}
+    alike = [name for name, count in Counter(spelled.values()).items() if count > 1]
     if alike:
-        found = ", ".join(repr(label) for label in labels if label.casefold() in alike)
+        found = ", ".join(repr(label) for label in labels if spelled[label] in alike)
         raise UserError(
             f"cohort {path}: the labels {found} differ in their case alone", "one spelling of each class", "rename one"
         )
@@ -80,6 +82,24 @@ def list_sources(path: Path) -> Listing:
 def leads_out(file: Path, root: Path) -> bool:
     """Whether a path, links followed, ends outside of the folder `root`."""
     return not file.resolve().is_relative_to(root.resolve())
+
+
+def _unfit(file: Path, root: Path) -> str:
+    """Why a named file can't be one of the cohort at `root`, or ""."""
+    try:
+        file.name.encode()
+        if leads_out(file, root):
+            return "is a link that leads out of the cohort" if file.is_symlink() else f"lies outside of {root}"
+        return "" if file.is_file() else "is a link that leads nowhere" if file.is_symlink() else "is no file"
+    except UnicodeEncodeError:
+        return "has a name that is not UTF-8"
+    except (OSError, ValueError, RuntimeError) as error:  # a NUL, a name too long, links in a circle
+        return f"can't be opened ({first_line(error)})"
+
+
+def printable(name: str) -> str:
+    """A name with what is not UTF-8 in it escaped."""
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def inert(name: str, prefix: str = "./") -> str:
@@ -95,12 +115,12 @@ def _class_folders(root: Path) -> Listing:
             listing.ignored[file.name] = "lies beside the class folders, so it has no label"
     for folder in (p for p in visible if p.is_dir()):
         entries = sorted(p for p in folder.iterdir() if not p.name.startswith("."))
-        files = [p for p in entries if p.is_file() and p.suffix.lower() in EXTENSIONS]
-        links = [p for p in files if leads_out(p, root)]
-        listing.problems.update({f"{folder.name}/{p.name}": "is a link that leads out of the cohort" for p in links})
-        files = [p for p in files if p not in links]
+        candidates = [p for p in entries if not p.is_dir() and p.suffix.lower() in EXTENSIONS]
+        unfit = {p: reason for p in candidates if (reason := _unfit(p, root))}
+        listing.problems.update({printable(f"{folder.name}/{p.name}"): reason for p, reason in unfit.items()})
+        files = [p for p in candidates if p not in unfit]
         for entry in entries:
-            if entry not in files and entry not in links:
+            if entry not in candidates:
                 reason = "is a folder inside a class folder" if entry.is_dir() else "is not an image by its extension"
                 listing.ignored[f"{folder.name}/{entry.name}"] = reason
         images = [p for p in files if not MASK.match(p.stem)]
@@ -143,12 +163,9 @@ def _csv(path: Path) -> Listing:
             mistakes.append(f"line {line}: file or label is empty")
             continue
         masks = [m.strip() for m in (row.get("mask") or "").split(";") if m.strip()]
-        absent = [n for n in (name, *masks) if not (root / n).is_file()]
-        outside = [n for n in (name, *masks) if leads_out(root / n, root)]
-        if outside:
-            mistakes.append(f"line {line}: {', '.join(outside)} lies outside of {root}")
-        elif absent:
-            mistakes.append(f"line {line}: there is no file {', '.join(absent)} in {root}")
+        unfit = [f"{n} {reason}" for n in (name, *masks) if (reason := _unfit(root / n, root))]
+        if unfit:
+            mistakes.append(f"line {line}: {'; '.join(unfit)}")
         elif name in seen:
             mistakes.append(f"line {line}: {name} is listed twice")
         seen.add(name)

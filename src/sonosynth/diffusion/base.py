@@ -13,7 +13,11 @@ from transformers.utils import logging as transformers_logging
 from sonosynth.errors import UserError, first_line, loading
 
 PARTS = ("vae", "unet", "text_encoder", "tokenizer", "scheduler")
-LIBRARIES = ("diffusers", "transformers")  # a model_index.json may name any module, and it would be imported
+CLASSES = {
+    "vae": ("AutoencoderKL",), "unet": ("UNet2DConditionModel",), "text_encoder": ("CLIPTextModel",),
+    "tokenizer": ("CLIPTokenizer", "CLIPTokenizerFast"),
+}  # fmt: skip
+"""What Stable Diffusion 1.x is made of. A model_index.json may name any module, and it would be imported."""
 
 diffusers_logging.disable_progress_bar()
 transformers_logging.disable_progress_bar()
@@ -72,10 +76,11 @@ def load(folder: Path, dtype: torch.dtype, device: torch.device | str) -> Stable
         raise UserError(f"base {folder}: is a {kind}", "a StableDiffusionPipeline (Stable Diffusion 1.x)")
     for part in PARTS:
         named = index.get(part)
-        if not isinstance(named, list) or len(named) != 2 or named[0] not in LIBRARIES:
-            raise UserError(
-                f"base {folder}: model_index.json has {named} for {part}", "a class of diffusers or transformers"
-            )
+        library, kind = named if isinstance(named, list) and len(named) == 2 else (None, None)
+        known = kind in CLASSES[part] if part in CLASSES else library == "diffusers" and str(kind).endswith("Scheduler")
+        if library not in ("diffusers", "transformers") or not known:
+            wanted = " or ".join(CLASSES.get(part, ("a scheduler of diffusers",)))
+            raise UserError(f"base {folder}: model_index.json has {named} for {part}", wanted)
     with loading(f"base {folder}", "the files of a Stable Diffusion 1.x model, as they were published"):
         pipeline = StableDiffusionPipeline.from_pretrained(
             folder,

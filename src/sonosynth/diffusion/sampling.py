@@ -88,9 +88,10 @@ class Sampler:
         if new:
             if self.token:
                 inversion.check_present(self.pipeline, self.token, [prompt for prompt in new if prompt])
-            with torch.no_grad():
-                values = encode_prompts(self.pipeline.text_encoder, tokenize(self.pipeline.tokenizer, new))
-            self._embeddings |= dict(zip(new, values, strict=True))
+            for prompt in new:  # one by one: others beside it could change its rounding
+                with torch.no_grad():
+                    tokens = tokenize(self.pipeline.tokenizer, [prompt])
+                    self._embeddings[prompt] = encode_prompts(self.pipeline.text_encoder, tokens)[0]
         return {
             "prompt_embeds": torch.stack([self._embeddings[prompt] for prompt in prompts]),
             "negative_prompt_embeds": torch.stack([self._embeddings[""]] * len(prompts)),

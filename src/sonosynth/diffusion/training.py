@@ -114,7 +114,8 @@ def train(
             scheduler.step()
             recent.append(total)
 
-            must_save = interrupted() or step + 1 == schedule.steps or (step + 1) % schedule.checkpoint_every == 0
+            stop = interrupted()
+            must_save = stop or step + 1 == schedule.steps or (step + 1) % schedule.checkpoint_every == 0
             must_save |= time.monotonic() - saved > CHECKPOINT_SECONDS
             if must_save or (step + 1) % CHECK_EVERY == 0:
                 values = torch.stack(recent).tolist()
@@ -131,8 +132,8 @@ def train(
             if must_save:
                 _save(checkpoint, parameters, optimizer, losses)
                 saved = time.monotonic()
-            if interrupted():
-                raise KeyboardInterrupt
+            if stop:
+                break
     return losses
 
 
@@ -190,12 +191,14 @@ def _resume(
     """Take up the last whole checkpoint; returns its losses. Nothing happens where there never was one."""
     there = [file for file in (path, _before(path)) if file.exists()]
     tensors: dict[str, Tensor] = {}
+    broken = []
     for file in there:
         try:
             tensors = _read(file)
             break
         except (SafetensorError, ValueError) as error:
             progress.say(f"{file}: is torn or was altered ({first_line(error)})")
+            broken.append(file)
     if there and not tensors:
         raise UserError(
             f"{path}: no checkpoint of this training is whole",
@@ -204,6 +207,8 @@ def _resume(
         )
     if not tensors:
         return []
+    for file in broken:  # it must not become the one before the next
+        file.unlink()
     state: dict[int, dict[str, Tensor]] = {}
     for i, parameter in enumerate(parameters):
         parameter.data.copy_(tensors[f"parameter.{i}"])

@@ -1,6 +1,6 @@
 """The classifier of the ablation, trained on one arm with one seed."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,7 +38,7 @@ def make_model(name: str, classes: int, seed: int) -> torch.nn.Module:
             "give the folder of a download, or classifier.model=resnet-18 to train one from random weights",
         ):
             return AutoModelForImageClassification.from_pretrained(
-                name, num_labels=classes, ignore_mismatched_sizes=True, use_safetensors=True
+                name, num_labels=classes, ignore_mismatched_sizes=True, use_safetensors=True, trust_remote_code=False
             )
 
 
@@ -47,7 +47,7 @@ def check_model(name: str) -> None:
     if name == "resnet-18":
         return
     try:
-        AutoConfig.from_pretrained(name)
+        AutoConfig.from_pretrained(name, trust_remote_code=False)
     except Exception:
         make_model(name, 2, 0)  # raises, with the reason
 
@@ -162,7 +162,7 @@ def predict(
     return result if select else chances(images)
 
 
-def predict_all(trainings: Iterable[Callable[[], np.ndarray]]) -> Iterator[np.ndarray]:
+def predict_all(trainings: Iterable[Callable[[], np.ndarray]]) -> Generator[np.ndarray, None, None]:
     """The results of calls of `predict` (as `functools.partial`), in order; several at a time without a GPU.
 
     A small network trains half as fast again in two processes of one thread as in one of two.

@@ -20,6 +20,7 @@ from sonosynth.errors import UserError, loading
 
 EMBEDDED = Path(str(resources.files("sonosynth.evaluation").joinpath("embedded")))
 EMBEDDED_SIDE = 128
+SAFE: Any = {"use_safetensors": True, "trust_remote_code": False}
 
 Extractor = Callable[[np.ndarray], np.ndarray]
 """From images (N, H, W) uint8 grey to features (N, D) float64."""
@@ -73,7 +74,9 @@ def extractor(name: str) -> Extractor:
 
 
 def _embedded() -> Extractor:
-    network = ResNetForImageClassification.from_pretrained(EMBEDDED, use_safetensors=True, dtype=torch.float32).eval()
+    network = ResNetForImageClassification.from_pretrained(
+        EMBEDDED, use_safetensors=True, trust_remote_code=False, dtype=torch.float32
+    ).eval()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     network.to(device)
 
@@ -127,9 +130,11 @@ def _transformers(name: str) -> Extractor:
     """A vision model's pooled output, or the mean of its last hidden state; whole images, no crop."""
     wanted = _preprocessing(name)
     with loading(f"fidelity.features: {name}", "a vision model of transformers with safetensors"):
-        config = AutoConfig.from_pretrained(name)
+        config = AutoConfig.from_pretrained(name, trust_remote_code=False)
         loader = CLIPVisionModel if config.model_type == "clip" else AutoModel
-        network = loader.from_pretrained(name, use_safetensors=True, dtype=torch.float32).eval()
+        network = loader.from_pretrained(
+            name, use_safetensors=True, trust_remote_code=False, dtype=torch.float32
+        ).eval()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     network.to(device)
     mean, deviation = (torch.tensor(wanted[key]).view(-1, 1, 1) for key in ("mean", "deviation"))

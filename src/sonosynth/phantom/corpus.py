@@ -16,7 +16,7 @@ def corpus(count: int, seed: int) -> Iterator[tuple[Phantom, str]]:
 
     The i-th depends on `seed` and i alone.
     """
-    return in_parallel(partial(_captioned, seed), range(count), chunk=32)
+    return in_parallel(partial(_captioned, seed), range(count))
 
 
 def _captioned(seed: int, i: int) -> tuple[Phantom, str]:

@@ -25,7 +25,8 @@ def write_cohort(out: Path, counts: Mapping[str, int], seed: int, size: int = 12
             raise UserError(f"--count {kind}={count}", f"a count of 1 or more of {', '.join(KINDS)}")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"--out {out}: exists and is not empty", "a new folder")
-    final, out = out, out.with_name(out.name + ".partial")
+    final = out.resolve()
+    out = final.with_name(f".{final.name}.partial")
     shutil.rmtree(out, ignore_errors=True)
     try:
         with progress.task("simulating phantoms", sum(counts.values())) as bar:

@@ -22,6 +22,7 @@ COLUMN, PAGE = 3.5, 7.2
 COLOURS = ("#000000", "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442")
 STYLE: Any = {
     "font.size": 7,
+    "text.parse_math": False,
     "axes.titlesize": 7.5,
     "axes.prop_cycle": cycler(color=COLOURS) + cycler(linestyle=["-", "-", "--", "-.", ":", "-", "--", "-."]),
     "axes.spines.top": False,

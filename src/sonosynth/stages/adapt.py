@@ -32,7 +32,7 @@ def _encode(repeat: Repeat) -> None:
 
     def make(work: Path) -> None:
         (work / LATENTS).parent.mkdir(parents=True, exist_ok=True)
-        images = cohort.read_images(repeat.path, repeat.seen, resolution)
+        images = cohort.read_images(repeat.cohort_root, repeat.seen, resolution)
         adapt.encode(repeat.base_folder, images, repeat.precision, work / LATENTS)
 
     repeat.run.stage("latents", inputs, [LATENTS], make)

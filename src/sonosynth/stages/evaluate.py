@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -157,8 +158,8 @@ def classify(repeat: Repeat) -> list[Path]:
             told[f"p_{label}"] = chances[:, k]
         store.write_text(work / part, told.to_csv(index=False))
 
-    with progress.task("training classifiers", len(jobs), len(jobs) - len(wanted)) as bar:
-        found = classifier.predict_all(training(*jobs[i][1:]) for i in wanted)
+    trainings = classifier.predict_all(training(*jobs[i][1:]) for i in wanted)
+    with progress.task("training classifiers", len(jobs), len(jobs) - len(wanted)) as bar, closing(trainings) as found:
         for i, chances in zip(wanted, found, strict=True):
             name, _, seed = jobs[i]
             repeat.run.stage(stages[i], inputs[i], [parts[i]], partial(write, chances, name, seed, parts[i]))

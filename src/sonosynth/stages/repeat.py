@@ -61,7 +61,7 @@ class Repeat:
 
     def __init__(self, path: Path, root: Path, settings: Settings, draw: Draw) -> None:
         self.path, self.root, self.settings, self.draw = path, root, settings, draw
-        self.run = store.Run(root / "repeats" / str(draw.number) if draw.number else root)
+        self.run = store.Run(root / "repeats" / str(draw.number) if draw.number else root, root)
         self.seed = draw.generator_seed
 
     # What the settings stand for on this machine
@@ -108,6 +108,11 @@ class Repeat:
 
     # The cohort
 
+    @property
+    def cohort_root(self) -> Path:
+        """What the files of cohort.csv are relative to: the cohort's folder, or that of its CSV."""
+        return self.path if self.path.is_dir() else self.path.parent
+
     @cached_property
     def table(self) -> pd.DataFrame:
         """The rows of cohort.csv that are not excluded."""
@@ -129,7 +134,7 @@ class Repeat:
         """Real images of a side. They take the same way as synthetic ones: to the study's resolution first."""
         images = self._decoded.get(side)
         if images is None:
-            images = cohort.read_images(self.path, self.rows(side), self.settings.resolution)
+            images = cohort.read_images(self.cohort_root, self.rows(side), self.settings.resolution)
             self._decoded[side] = images
         return cohort.resize(images, resolution)
 
@@ -179,9 +184,9 @@ class Repeat:
         """Refuse a model that a validation image has reached, or of another base, by its adapter.json."""
         folder = self.run.root / "adapters" / model
         self.needs(folder / "adapter.json", "adapt")
-        about = read_yaml(folder / "adapter.json")
-        self.firewall(about["images"], str(folder))
-        if about["base_digest"] != self.base_digest:
+        self.run.check_inside(folder)
+        self.firewall(_origins(folder / "adapter.json"), str(folder))
+        if read_yaml(folder / "adapter.json").get("base_digest") != self.base_digest:
             raise UserError(
                 f"{folder}: was made for another base than {self.settings.base} as it is now",
                 fix=f"run `sonosynth adapt {self.root}`",
@@ -190,10 +195,11 @@ class Repeat:
     def set_rows(self, name: str) -> pd.DataFrame:
         """The rows of a synthetic set, after the firewall: it must come from the adapter that is there."""
         folder = self.run.root / SETS_FOLDER / name
+        self.run.check_inside(folder)
         self.needs(folder / "provenance.json", "synthesize")
         model = name.removesuffix("+img2img")
         self.check_adapter(model)
-        self.firewall(read_yaml(folder / "provenance.json")["images"], f"{SETS_FOLDER}/{name}")
+        self.firewall(_origins(folder / "provenance.json"), f"{SETS_FOLDER}/{name}")
         rows = synthesis.load_rows(folder)
         adapter = store.digest(self.run.root / "adapters" / model)
         if len(rows) and set(rows["adapter"]) != {adapter}:
@@ -221,6 +227,16 @@ class Repeat:
     def set_digests(self) -> dict[str, str]:
         """Digest of every synthetic set."""
         return {name: store.digest(self.run.root / SETS_FOLDER / name) for name in SETS}
+
+
+def _origins(file: Path) -> list[str]:
+    """The hashes of the images that something came from."""
+    images = read_yaml(file).get("images")
+    if not isinstance(images, list) or not images:
+        raise UserError(
+            f"{file}: does not tell the images that it came from", fix=f"remove {file.parent} and run again"
+        )
+    return images
 
 
 def places(needed: dict[str, int]) -> dict[str, dict[str, int]]:

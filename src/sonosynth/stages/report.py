@@ -118,7 +118,7 @@ def _facts(repeat: Repeat) -> dict[str, str]:
 
     s, train, validation = repeat.settings, repeat.rows(TRAIN), repeat.rows(VALIDATION)
     root = repeat.run.root
-    simulated = (repeat.path / "SIMULATED.txt").exists()
+    simulated = (repeat.cohort_root / "SIMULATED.txt").exists()
     base = "the embedded small model, pretrained on simulated images" if s.base == "embedded" else s.base
     twins = pd.read_csv(root / "twins.csv", dtype={"id": str, "twin": str}, keep_default_na=False)
     crossing = cohort.crossing(cohort.load_table(root / "cohort.csv"), twins)
@@ -139,6 +139,14 @@ def _facts(repeat: Repeat) -> dict[str, str]:
         "classifier": f"{s.classifier.model}, {s.classifier.resolution} x {s.classifier.resolution} pixels, {scored}",
         "fidelity": features.describe(repeat.features),
     }
+    made = {name: repeat.set_rows(name) for name in SETS}
+    again = {name: int((rows["attempts"] > 1).sum()) for name, rows in made.items()}
+    if any(again.values()):
+        useless = {name: int((rows["flaw"] != "").sum()) for name, rows in made.items()}
+        facts["useless images"] = "; ".join(
+            f"{name}: {n} made again since they showed nothing new, {useless[name]} stay so and are not trained on"
+            for name, n in again.items() if n
+        )  # fmt: skip
     if repeat.leaks:
         facts["LEAK"] = "the generator was trained on the validation images, too (adapt.on=all): no score is evidence"
     return facts
