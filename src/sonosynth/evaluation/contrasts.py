@@ -140,6 +140,7 @@ def verdicts(
             sentence = f"{arm}: no evidence of a difference from {reference} ({numbers})."
         else:
             finding = IMPROVES if own["difference"] > 0 else HARMS
-            sentence = f"{arm}: {finding} on {reference} ({numbers})."
+            said = f"improves on {reference}" if finding == IMPROVES else f"harms, it is worse than {reference}"
+            sentence = f"{arm}: {said} ({numbers})."
         found.append(Verdict(arm, finding, sentence))
     return found
