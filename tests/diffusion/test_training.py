@@ -39,6 +39,23 @@ def test_every_sample_is_seen_once_an_epoch(tmp_path):
     assert first != second
 
 
+def test_every_step_draws_anew_and_a_seed_draws_the_same(tmp_path):
+    def draws(seed):
+        weight, found = torch.nn.Parameter(torch.zeros(1)), []
+
+        def loss_of(indices, generator):
+            found.append(float(torch.rand(1, generator=generator)))
+            return weight.square().mean()
+
+        run(
+            weight, loss_of, Schedule(6, 4, 0.1), tmp_path / f"{seed}-{len(list(tmp_path.iterdir()))}.safetensors", seed
+        )
+        return found
+
+    assert len(set(draws(1))) == 6
+    assert draws(1) == draws(1) != draws(2)
+
+
 def test_a_stopped_training_ends_as_an_uninterrupted_one(tmp_path):
     schedule = Schedule(60, 4, 0.05, accumulation=2, warmup=5, decay=True, checkpoint_every=25)
     whole, loss_of, _ = problem()

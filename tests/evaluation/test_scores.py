@@ -103,6 +103,17 @@ def test_differences_are_those_of_the_tests():
     assert refused.finding == "refused" and "half of its images" in refused.sentence
 
 
+@pytest.mark.parametrize(
+    ("difference", "p_holm", "finding"),
+    [(0.1, 0.09, "no evidence of a difference"), (0.1, 0.04, "improves"), (-0.1, 0.04, "harms")],
+)
+def test_a_verdict_goes_by_the_corrected_p(difference, p_holm, finding):
+    row = {"arm": "x", "metric": "f1", "difference": difference, "low": -0.2, "high": 0.2, "p": 0.03, "p_holm": p_holm}
+    scored = score_arm(predictions("x", *drawn(30)), {}, 10)
+    found = verdicts(pd.DataFrame([row]), {"real": scored, "x": scored}, "real", {})
+    assert [verdict.finding for verdict in found] == [finding]
+
+
 def test_chance_rarely_improves():
     found = []
     for seed in range(60):
