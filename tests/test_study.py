@@ -32,6 +32,16 @@ SMALL = (
 ARMS = ("real", *(f"real+{name}" for name in SETS), "real+oversampling", "real+classical+sd+ti")
 
 
+@pytest.fixture(autouse=True, scope="module")
+def one_process():
+    """Trainings of milliseconds one after another: starting other processes for them would take seconds."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            "sonosynth.evaluation.classifier.in_parallel", lambda make, items, at_most: (make(x) for x in items)
+        )
+        yield
+
+
 @pytest.fixture(scope="module")
 def settings(tiny_base, tiny_classifier):
     """The small settings, with changes."""
