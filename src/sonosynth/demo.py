@@ -12,7 +12,7 @@ COUNTS = {"normal": 27, "benign": 87, "malignant": 42}  # a fifth of BUSI's
 def run_demo(out: Path) -> None:
     """Simulate a cohort into `out/cohort` and run the study in `out/run`; the same call resumes."""
     cohort = out / "cohort"
-    progress.say("A demonstration on simulated images, about 4 minutes on 2 cores.")
+    progress.say("A demonstration on simulated images, 4 to 5 minutes on 2 cores.")
     progress.say("Its scores say nothing about patients.")
     progress.say(f"[0/5] simulating a cohort, imbalanced like BUSI, into {cohort}")
     with store.Run(out).alone():
