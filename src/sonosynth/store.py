@@ -24,6 +24,10 @@ from filelock import FileLock, Timeout
 from sonosynth import progress
 from sonosynth.errors import UserError
 
+WORK = ".work"
+FORMAT = 2  # of the artefacts; those of an older one are made again
+LOCK, HOLDER = ".lock", ".lock.holder"
+
 
 def sha256(path: Path) -> str:
     """Hexadecimal SHA-256 of a file's bytes."""
@@ -65,11 +69,6 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write a JSON file whole or not at all."""
     write_text(path, json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
-
-
-WORK = ".work"
-FORMAT = 2  # of the artefacts; those of an older one are made again
-LOCK, HOLDER = ".lock", ".lock.holder"
 
 
 def is_empty(folder: Path) -> bool:
@@ -180,14 +179,14 @@ class Run:
         Raises:
             UserError: if a link leads out of the run.
         """
-        record = self._record(name)
-        work = self.root / WORK / f"{name}-{_key(inputs)[:12]}"
+        key, record = _key(inputs), self._record(name)
+        work = self.root / WORK / f"{name}-{key[:12]}"
         for path in (record, work, *(self.root / output for output in outputs)):
             self.check_inside(path)
         if not all((self.root / output).exists() for output in outputs):
             return False
         try:
-            done = bool(json.loads(_text(record))["key"] == _key(inputs))
+            done = bool(json.loads(_text(record))["key"] == key)
         except (ValueError, KeyError, TypeError):  # none, or a damaged one: the stage is run again
             return False
         if done:

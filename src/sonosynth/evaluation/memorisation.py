@@ -79,12 +79,6 @@ def flagged(found: Nearest, limits: Thresholds) -> np.ndarray:
     return (found.correlation > limits.correlation) | (found.cosine > limits.cosine)
 
 
-def closest(found: Nearest, count: int) -> list[tuple[int, int]]:
-    """The `count` closest pairs (image, training image) by correlation, closest first."""
-    order = np.argsort(-found.correlation, kind="stable")[:count]
-    return [(int(i), int(found.by_correlation[i])) for i in order]
-
-
 def _reduced(images: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
     """(N, 64, 64) float32, without the slow trend of brightness."""
     small = np.stack(

@@ -34,10 +34,9 @@ def grid(
         sets: name of each set to the labels and images (N, H, W) uint8 of it.
         classes: the rows. samples: those whose synthetic images are shown only, not trained on.
     """
-    plt.rcParams["text.parse_math"] = False  # a $ in a label is no formula
-    figure, axes = plt.subplots(
-        len(classes), len(sets), figsize=(2.2 * len(sets) + 0.6, 2.2 * len(classes) + 0.5), squeeze=False, dpi=150
-    )
+    size = (2.2 * len(sets) + 0.6, 2.2 * len(classes) + 0.5)
+    with plt.rc_context({"text.parse_math": False}):  # a $ in a label is no formula
+        figure, axes = plt.subplots(len(classes), len(sets), figsize=size, squeeze=False, dpi=150)
     for column, (name, (labels, images)) in enumerate(sets.items()):
         for row, label in enumerate(classes):
             axis = axes[row, column]

@@ -62,7 +62,6 @@ def page(results: Results, provenance: Provenance, figures: Path) -> str:
         "table": results.table, "differences": results.differences, "verdicts": results.verdicts,
         "fidelity": results.fidelity,
     }  # fmt: skip
-    values = dict(provenance.values)
     return environment.get_template("page.html.j2").render(
         columns=COLUMNS,
         scores=SCORES,
@@ -75,7 +74,7 @@ def page(results: Results, provenance: Provenance, figures: Path) -> str:
         alt=ALT,
         tables={name: table.to_csv(index=False).encode() for name, table in tables.items()},
         latex=latex(results),
-        methods=environment.get_template("methods.txt.j2").render(s=values, facts=results.facts),
+        methods=environment.get_template("methods.txt.j2").render(s=provenance.values, facts=results.facts),
         bibtex=resources.files("sonosynth.report").joinpath("templates", "cite.bib").read_text(encoding="utf-8"),
     )
 

@@ -23,6 +23,19 @@ FIDELITY, ULTRASOUND = f"{EVALUATION}/fidelity.csv", f"{EVALUATION}/ultrasound.c
 TABLES = [f"{EVALUATION}/{name}.csv" for name in ("table", "differences", "verdicts")]
 
 
+def _looked_at(repeat: Repeat) -> dict[str, Any]:
+    """What copies and fidelity depend on: the images on all sides, and how they are seen."""
+    from sonosynth.evaluation import features
+
+    return {
+        "train": list(repeat.rows(TRAIN)["sha256"]),
+        "validation": list(repeat.rows(VALIDATION)["sha256"]),
+        "sets": repeat.set_digests(),
+        "resolution": repeat.settings.resolution,
+        "features": features.identity(repeat.features),
+    }
+
+
 def memorise(repeat: Repeat) -> None:
     """memorisation.csv: the nearest training image of every synthetic one, and whether that is a copy.
 
@@ -31,13 +44,6 @@ def memorise(repeat: Repeat) -> None:
     from sonosynth.evaluation import features, memorisation
 
     train, held_out = repeat.rows(TRAIN), repeat.rows(VALIDATION)
-    inputs = {
-        "train": list(train["sha256"]),
-        "validation": list(held_out["sha256"]),
-        "sets": repeat.set_digests(),
-        "resolution": repeat.settings.resolution,
-        "features": features.identity(repeat.features),
-    }
 
     def make(work: Path) -> None:
         extract = features.extractor(repeat.features)
@@ -55,7 +61,7 @@ def memorise(repeat: Repeat) -> None:
                 bar.advance()
         store.write_text(work / MEMORISATION, pd.concat(tables).to_csv(index=False))
 
-    repeat.run.stage("memorisation", inputs, [MEMORISATION], make)
+    repeat.run.stage("memorisation", _looked_at(repeat), [MEMORISATION], make)
 
 
 def _nearest_rows(name: str, files: Sequence[str], found: Any, limits: Any, train: pd.DataFrame) -> pd.DataFrame:
@@ -202,13 +208,6 @@ def fidelity(repeat: Repeat) -> None:
     from sonosynth.evaluation import comparison, features, frechet_distance, ultrasound
 
     side = repeat.settings.resolution
-    inputs = {
-        "train": list(repeat.rows(TRAIN)["sha256"]),
-        "validation": list(repeat.rows(VALIDATION)["sha256"]),
-        "sets": repeat.set_digests(),
-        "resolution": side,
-        "features": features.identity(repeat.features),
-    }
 
     def make(work: Path) -> None:
         extract = features.extractor(repeat.features)
@@ -255,7 +254,7 @@ def fidelity(repeat: Repeat) -> None:
         store.write_text(work / FIDELITY, pd.DataFrame(rows).to_csv(index=False))
         store.write_text(work / ULTRASOUND, pd.concat(single).to_csv(index=False))
 
-    repeat.run.stage("fidelity", inputs, [FIDELITY, ULTRASOUND], make)
+    repeat.run.stage("fidelity", _looked_at(repeat), [FIDELITY, ULTRASOUND], make)
 
 
 def _single(name: str, images: pd.Series, labels: np.ndarray, found: dict[str, np.ndarray]) -> pd.DataFrame:
