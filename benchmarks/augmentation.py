@@ -12,6 +12,7 @@ same command resumes; scores are kept apart by settings.
 
 import argparse
 import math
+from functools import partial
 from itertools import product
 from pathlib import Path
 
@@ -56,8 +57,9 @@ def f1_of_arms(folder: Path, seed: int, changes: tuple[str, ...], test: np.ndarr
     study.synthesize()
 
     s, repeat = study.settings.classifier, study.first
-    images = repeat.images("train", s.resolution)
-    labels = repeat.rows("train")["label"].map(KINDS.index).to_numpy()
+    train = repeat.rows("train")
+    images = cohort.resize(repeat.images(train), s.resolution)
+    labels = train["label"].map(KINDS.index).to_numpy()
     repeated = oversampled(labels)
     arms = {"real": (images, labels), "real, oversampled": (images[repeated], labels[repeated])}
     for name in SETS:
@@ -68,11 +70,14 @@ def f1_of_arms(folder: Path, seed: int, changes: tuple[str, ...], test: np.ndarr
     steps = s.epochs * math.ceil(max(len(y) for _, y in arms.values()) / s.batch)
     truth = np.repeat(np.arange(len(KINDS)), len(test) // len(KINDS))
     scores = {}
-    with progress.task(f"seed {seed}: classifiers", steps * len(arms)) as bar:
-        for arm, (x, y) in arms.items():
-            recipe = classifier.Recipe(s.model, len(KINDS), steps, s.batch, s.learning_rate, repeat.precision)
-            chances = classifier.predict(x, y, test, recipe=recipe, seed=seed, advance=bar.advance)
-            scores[arm] = f1_score(truth, chances.argmax(axis=1), average="macro")
+    recipe = classifier.Recipe(s.model, len(KINDS), steps, s.batch, s.learning_rate, repeat.precision)
+    found = classifier.predict_all(
+        partial(classifier.predict, x, y, test, recipe=recipe, seed=seed) for x, y in arms.values()
+    )
+    with progress.task(f"seed {seed}: classifiers", len(arms)) as bar:
+        for arm, chances in zip(arms, found, strict=True):
+            scores[arm] = float(f1_score(truth, chances.argmax(axis=1), average="macro"))
+            bar.advance()
     return scores
 
 

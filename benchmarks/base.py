@@ -21,7 +21,7 @@ from sonosynth import cohort, pretraining, seeding
 from sonosynth.diffusion import base as base_model
 from sonosynth.diffusion.adapt import with_token
 from sonosynth.diffusion.latents import to_grey, to_tensor
-from sonosynth.diffusion.sampling import Sampler
+from sonosynth.diffusion.sampling import Recipe, Sampler
 from sonosynth.evaluation import classifier, features, frechet_distance, speckle
 from sonosynth.parallel import in_parallel
 from sonosynth.phantom import simulate
@@ -71,7 +71,7 @@ def main() -> None:
     study = Study.reopen(options.run).first
     s = study.settings
     table, labels = study.table, study.classes
-    real = cohort.read_images(study.path, table, s.resolution)
+    real = study.images(table)
 
     held_out = pretraining.simulate_images(120, 1, options.run / ".parts" / "held_out.npz")[0]
     rows = []
@@ -93,12 +93,11 @@ def main() -> None:
     seeds = [seeding.derive(0, "benchmark", i) for i in range(len(wanted))]
 
     def made(adapter: Path | None, token: str) -> np.ndarray:
-        sampler = Sampler(study.base_folder, adapter, token, study.precision, s.resolution)
+        recipe = Recipe(s.synthesis.steps, s.synthesis.guidance, s.synthesis.guidance_interval, s.synthesis.solver)
+        sampler = Sampler(study.base_folder, adapter, token, study.precision, s.resolution, recipe)
         prompts = [with_token(s.prompts.of(label), token) if token else s.prompts.of(label) for label in wanted]
         batches = [slice(i, i + s.synthesis.batch) for i in range(0, len(wanted), s.synthesis.batch)]
-        return np.concatenate(
-            [sampler.generate(prompts[b], seeds[b], s.synthesis.steps, s.synthesis.guidance)[0] for b in batches]
-        )
+        return np.concatenate([sampler.generate(prompts[b], seeds[b])[0] for b in batches])
 
     adapters = options.run / "adapters"
     sets = {

@@ -180,7 +180,9 @@ def test_a_validation_image_in_a_synthetic_set_fails_the_run(copy):
 
 def test_the_pixels_of_a_validation_image_in_a_synthetic_set_fail_the_run(copy):
     study = Study.reopen(copy)
-    Image.fromarray(study.first.images("validation", 32)[0]).save(copy / "synthetic" / "sd" / "normal" / "00000.png")
+    Image.fromarray(study.first.images(study.first.rows("validation"))[0]).save(
+        copy / "synthetic" / "sd" / "normal" / "00000.png"
+    )
     with pytest.raises(UserError, match=r"normal/00000\.png: is a validation image"):
         study.evaluate()
 

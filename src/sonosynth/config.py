@@ -115,7 +115,20 @@ class Synthesis(Section):
 
     steps: Positive = Field(20, description="sampling steps (scripts: 50)")
     guidance: float = Field(2.0, ge=1, le=50, description="classifier-free guidance scale (scripts: 7.5)")
+    guidance_interval: tuple[float, float] | None = Field(
+        None, description="lowest and highest noise level that is guided, for example [0.3, 5]; null: all (scripts)"
+    )
+    solver: Literal["dpm++", "base"] = Field(
+        "dpm++", description="DPM-Solver++(2M), good from about 12 steps on, or the base's own scheduler (scripts)"
+    )
     batch: Positive = Field(16, description="images made at a time; does not change them (scripts: 1)")
+
+    @field_validator("guidance_interval")
+    @classmethod
+    def _ordered(cls, interval: tuple[float, float] | None) -> tuple[float, float] | None:
+        if interval and not 0 <= interval[0] < interval[1]:
+            raise ValueError("two noise levels, the lower one first, not below 0")
+        return interval
 
 
 class Refine(Section):

@@ -1,4 +1,8 @@
-"""Independent work on all cores, one process each: small models don't get faster by several threads."""
+"""Independent work on all cores.
+
+In processes: small models don't get faster by several threads. In threads: decoding, most of which runs outside of
+Python.
+"""
 
 import multiprocessing
 import os
@@ -7,7 +11,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing.process import BaseProcess
 from typing import TypeVar
 
@@ -28,22 +32,37 @@ def in_parallel(
         make: a function of a module, so that other processes find it.
         at_most: how many processes; they share the cores. None: one a core.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    workers = min(cores, at_most or cores)
+    workers = min(_cores(), at_most or _cores())
     others = set(multiprocessing.active_children())
-    waiting: deque[Future[Made]] = deque()
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _start, (cores // workers,)) as pool:
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _start, (_cores() // workers,)) as pool:
         try:
-            for item in items:
-                waiting.append(pool.submit(make, item))
-                if len(waiting) > 2 * workers:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
+            yield from _in_order(pool, make, items, 2 * workers)
         except BaseException:  # an interruption must not wait for work that nobody will see
             for child in set(multiprocessing.active_children()) - others:
                 child.terminate()
             raise
+
+
+def in_threads(make: Callable[[Item], Made], items: Iterable[Item]) -> Generator[Made, None, None]:
+    """`make` of every item, in their order; items are taken as they are needed."""
+    with ThreadPoolExecutor(_cores()) as pool:
+        yield from _in_order(pool, make, items, 4 * _cores())
+
+
+def _in_order(
+    pool: Executor, make: Callable[[Item], Made], items: Iterable[Item], ahead: int
+) -> Generator[Made, None, None]:
+    waiting: deque[Future[Made]] = deque()
+    for item in items:
+        waiting.append(pool.submit(make, item))
+        if len(waiting) > ahead:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _start(threads: int) -> None:

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from functools import cached_property, wraps
 from pathlib import Path
 
+import numpy as np
+
 from sonosynth import progress, store
 from sonosynth.config import Settings, read_yaml, validated
 from sonosynth.errors import UserError
@@ -62,7 +64,8 @@ class Study:
     @cached_property
     def repeats(self) -> list[Repeat]:
         """The splits and generators of the study."""
-        return [Repeat(self.path, self.root, self.settings, draw) for draw in draws(self.settings)]
+        decoded: dict[str, np.ndarray] = {}
+        return [Repeat(self.path, self.root, self.settings, draw, decoded) for draw in draws(self.settings)]
 
     @property
     def first(self) -> Repeat:

@@ -1,8 +1,9 @@
 """The balance plan, and the synthetic sets made after it."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,15 @@ from PIL.PngImagePlugin import PngInfo
 
 from sonosynth import interruption, progress, seeding, store
 from sonosynth.errors import UserError
+from sonosynth.parallel import in_threads
 
 RETRIES = 3  # further seeds for an image that is useless
 FLAT = 1.0  # grey levels of 255: a smaller standard deviation is no picture
 SAME = 1.0  # grey levels of 255: a smaller mean difference is no other picture
 ABOUT = ("seed", "attempts", "flaw")  # in the PNG itself, so that an interrupted set knows them
+
+Small = tuple[float, np.ndarray]
+"""The mean grey level of an image, and the image at (32, 32), float32."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +89,7 @@ def make_set(
         KeyboardInterrupt: on SIGINT or SIGTERM, once the batch is written.
     """
     rows: list[list[Any]] = []
-    earlier: dict[str, list[np.ndarray]] = {}
+    earlier: dict[str, list[Small]] = {}
     with progress.task(f"making {folder.name}", len(wanted)) as bar, interruption.held_back() as interrupted:
         for start in range(0, len(wanted), batch):
             chosen = wanted[start : start + batch]
@@ -121,7 +126,7 @@ class _Made:
 
 
 def _with_retries(
-    request: Request, image: np.ndarray, make: Callable[[Sequence[Request]], np.ndarray], earlier: list[np.ndarray]
+    request: Request, image: np.ndarray, make: Callable[[Sequence[Request]], np.ndarray], earlier: list[Small]
 ) -> _Made:
     made = _Made(image, request.seed, 1, _flaw(image, earlier))
     while made.flaw and made.attempts <= RETRIES:
@@ -131,19 +136,21 @@ def _with_retries(
     return made
 
 
-def _flaw(image: np.ndarray, earlier: Sequence[np.ndarray]) -> str:
+def _flaw(image: np.ndarray, earlier: Sequence[Small]) -> str:
     """What makes an image (H, W) uint8 useless, or "": no contrast, or the contents of one of `earlier` (`_small`)."""
     if image.std() < FLAT:
         return "constant"
-    if earlier and (np.abs(np.stack(earlier) - _small(image)).mean(axis=1) < SAME).any():
+    level, small = _small(image)
+    # The means of images that are alike are, too: few are compared pixel by pixel, however many there are.
+    if any(np.abs(other - small).mean() < SAME for of_other, other in earlier if abs(of_other - level) < SAME):
         return "repeats an earlier image"
     return ""
 
 
-def _small(image: np.ndarray) -> np.ndarray:
-    """(1024,) float32: what is compared to find repeated images, so that thousands stay quick and small."""
-    reduced = Image.fromarray(image).resize((32, 32), Image.Resampling.BOX)
-    return np.asarray(reduced, np.float32).ravel()
+def _small(image: np.ndarray) -> Small:
+    """What is compared to find repeated images, so that thousands stay quick and small."""
+    reduced = np.asarray(Image.fromarray(image).resize((32, 32), Image.Resampling.BOX), np.float32)
+    return float(reduced.mean()), reduced
 
 
 def _write_image(path: Path, made: _Made) -> None:
@@ -174,10 +181,10 @@ def load_rows(folder: Path) -> pd.DataFrame:
 def load_set(folder: Path) -> tuple[pd.DataFrame, np.ndarray]:
     """metadata.csv of a set (rows) and its images (N, H, W) uint8, in the order of the rows."""
     rows = load_rows(folder)
-    return rows, load_images(folder, rows["file_name"])
+    return rows, load_images(folder, list(rows["file_name"]))
 
 
-def load_images(folder: Path, names: Iterable[str]) -> np.ndarray:
+def load_images(folder: Path, names: Sequence[str]) -> np.ndarray:
     """The images (N, H, W) uint8 of the files `names` in `folder`.
 
     Raises:
@@ -185,13 +192,18 @@ def load_images(folder: Path, names: Iterable[str]) -> np.ndarray:
     """
     images: list[np.ndarray] = []
     inside = folder.resolve()
-    for name in names:
-        if not (folder / name).resolve().is_relative_to(inside):
-            raise UserError(f"{folder / name}: lies outside of the set", "files in the set's own folder")
-        try:
-            images.append(np.asarray(Image.open(folder / name)))
-        except (OSError, SyntaxError, ValueError) as error:
-            raise UserError(f"{folder / name}: can't be read ({error})", fix=f"remove {folder} and run again") from None
-        if images[-1].ndim != 2 or images[-1].shape != images[0].shape:
-            raise UserError(f"{folder / name}: is {images[-1].shape}", f"{images[0].shape[:2]}, as the set's first")
+    for name, image in zip(names, in_threads(partial(_read_inside, folder, inside), names), strict=True):
+        images.append(image)
+        if image.ndim != 2 or image.shape != images[0].shape:
+            raise UserError(f"{folder / name}: is {image.shape}", f"{images[0].shape[:2]}, as the set's first")
     return np.stack(images) if images else np.empty((0, 1, 1), np.uint8)
+
+
+def _read_inside(folder: Path, inside: Path, name: str) -> np.ndarray:
+    if not (folder / name).resolve().is_relative_to(inside):
+        raise UserError(f"{folder / name}: lies outside of the set", "files in the set's own folder")
+    try:
+        with Image.open(folder / name) as image:
+            return np.asarray(image)
+    except (OSError, SyntaxError, ValueError) as error:
+        raise UserError(f"{folder / name}: can't be read ({error})", fix=f"remove {folder} and run again") from None

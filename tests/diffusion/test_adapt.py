@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 import torch
-from diffusers import StableDiffusionImg2ImgPipeline, StableDiffusionPipeline
+from diffusers import DPMSolverMultistepScheduler, StableDiffusionImg2ImgPipeline, StableDiffusionPipeline
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from sonosynth.diffusion import base, lora, token
 from sonosynth.diffusion.adapt import Examples, encode, learn_lora, learn_token, with_token
 from sonosynth.diffusion.latents import Latents, encode_images, to_grey, to_tensor, tokenize
-from sonosynth.diffusion.sampling import Sampler
+from sonosynth.diffusion.sampling import Recipe, Sampler
 from sonosynth.diffusion.training import Schedule
 from sonosynth.errors import UserError
 
@@ -71,9 +71,9 @@ def test_training_reaches_the_token_and_nothing_else(tiny_base):
 
 def test_text_to_image_equals_plain_diffusers(tiny_base, adapted):
     folder, _ = adapted
-    sampler = Sampler(tiny_base, folder, TOKEN, "fp32", 32)
+    sampler = Sampler(tiny_base, folder, TOKEN, "fp32", 32, Recipe(4, 5.0))
     prompts = [with_token(prompt, TOKEN) for prompt in PROMPTS]
-    ours, _ = sampler.generate(prompts, [11, 12], steps=4, guidance=5.0)
+    ours, _ = sampler.generate(prompts, [11, 12])
 
     plain = StableDiffusionPipeline.from_pretrained(tiny_base, safety_checker=None)
     plain.load_textual_inversion(folder / "learned_embeds.safetensors")
@@ -89,11 +89,11 @@ def test_text_to_image_equals_plain_diffusers(tiny_base, adapted):
 @pytest.mark.parametrize("start", ["pixels", "latent"])
 def test_refinement_equals_plain_diffusers(tiny_base, adapted, start):
     folder, _ = adapted
-    sampler = Sampler(tiny_base, folder, TOKEN, "fp32", 32)
+    sampler = Sampler(tiny_base, folder, TOKEN, "fp32", 32, Recipe(6, 3.0))
     prompt = with_token(PROMPTS[1], TOKEN)
-    images, latents = sampler.generate([prompt] * 2, [1, 2], steps=4, guidance=3.0)
+    images, latents = sampler.generate([prompt] * 2, [1, 2])
     source = images if start == "pixels" else sampler.stack(list(latents))
-    ours = sampler.refine(source, [prompt] * 2, [3, 4], steps=6, guidance=3.0, strength=0.5)
+    ours = sampler.refine(source, [prompt] * 2, [3, 4], strength=0.5)
     assert not np.array_equal(ours, images)
 
     plain = StableDiffusionImg2ImgPipeline.from_pretrained(tiny_base, safety_checker=None)
@@ -108,18 +108,55 @@ def test_refinement_equals_plain_diffusers(tiny_base, adapted, start):
 
 
 def test_an_image_does_not_depend_on_its_batch(tiny_base, adapted):
-    sampler = Sampler(tiny_base, adapted[0], TOKEN, "fp32", 32)
+    sampler = Sampler(tiny_base, adapted[0], TOKEN, "fp32", 32, Recipe(3, 3.0))
     prompt = with_token(PROMPTS[0], TOKEN)
-    together, _ = sampler.generate([prompt] * 3, [5, 6, 7], steps=3, guidance=3.0)
-    alone, _ = sampler.generate([prompt], [6], steps=3, guidance=3.0)
+    together, _ = sampler.generate([prompt] * 3, [5, 6, 7])
+    alone, _ = sampler.generate([prompt], [6])
     assert np.abs(together[1].astype(int) - alone[0]).max() <= 1
     assert np.abs(together[1].astype(int) - together[2]).mean() > 1
 
 
+def test_guidance_is_applied_to_the_noise_levels_that_are_asked_for(tiny_base, adapted):
+    prompt, passes = with_token(PROMPTS[0], TOKEN), []
+
+    def image(guidance, interval):
+        sampler = Sampler(tiny_base, adapted[0], TOKEN, "fp32", 32, Recipe(6, guidance, interval, "dpm++"))
+        sampler.pipeline.unet.register_forward_pre_hook(lambda _, inputs: passes.append(len(inputs[0])))
+        made = sampler.generate([prompt], [5])[0][0].astype(int)
+        levels = [(1 - a) ** 0.5 / a**0.5 for a in sampler.pipeline.scheduler.alphas_cumprod.double()]
+        return made, [float(levels[int(t)]) for t in sampler.pipeline.scheduler.timesteps]
+
+    always, levels = image(5.0, None)
+    assert passes == [2] * 6
+    assert np.array_equal(image(5.0, (0.0, 1e9))[0], always)
+    never, _ = image(1.0, None)
+    assert np.array_equal(image(5.0, (1e8, 1e9))[0], never)
+    passes.clear()
+    middle, _ = image(5.0, (levels[3], levels[1]))
+    assert passes == [1, 2, 2, 2, 1, 1]
+    assert not np.array_equal(middle, always) and not np.array_equal(middle, never)
+
+
+def test_the_solver_is_the_one_asked_for(tiny_base, adapted):
+    prompt = with_token(PROMPTS[0], TOKEN)
+    sampler = Sampler(tiny_base, adapted[0], TOKEN, "fp32", 32, Recipe(4, 3.0, None, "dpm++"))
+    plain = StableDiffusionPipeline.from_pretrained(tiny_base, safety_checker=None)
+    plain.load_textual_inversion(adapted[0] / "learned_embeds.safetensors")
+    plain.load_lora_weights(adapted[0])
+    assert not isinstance(plain.scheduler, DPMSolverMultistepScheduler)
+    plain.scheduler = DPMSolverMultistepScheduler.from_config(plain.scheduler.config)
+    theirs = plain(
+        prompt, num_inference_steps=4, guidance_scale=3.0, height=32, width=32,
+        generator=torch.Generator().manual_seed(3),
+    ).images[0]  # fmt: skip
+    ours = sampler.generate([prompt], [3])[0][0]
+    assert np.abs(ours.astype(int) - np.asarray(theirs.convert("L"))).max() <= 1
+
+
 def test_a_prompt_without_the_token_is_refused(tiny_base, adapted):
-    sampler = Sampler(tiny_base, adapted[0], TOKEN, "fp32", 32)
+    sampler = Sampler(tiny_base, adapted[0], TOKEN, "fp32", 32, Recipe(2, 3.0))
     with pytest.raises(RuntimeError, match="does not reach the text encoder"):
-        sampler.generate([PROMPTS[0]], [1], steps=2, guidance=3.0)
+        sampler.generate([PROMPTS[0]], [1])
 
 
 def test_prompts_that_would_be_cut_are_refused(tiny_base):
@@ -182,7 +219,7 @@ def test_an_adapter_of_another_base_is_refused(adapted, tiny_base, tmp_path):
     other.unet = type(other.unet).from_config(config)
     other.save_pretrained(tmp_path / "other")
     with pytest.raises(UserError, match="does not fit the base"):
-        Sampler(tmp_path / "other", adapted[0], TOKEN, "fp32", 32)
+        Sampler(tmp_path / "other", adapted[0], TOKEN, "fp32", 32, Recipe(2, 3.0))
 
 
 def test_latents_are_the_posterior_of_images_and_mirror_images(tiny_base):

@@ -56,3 +56,25 @@ def test_a_vision_model_of_transformers_from_a_folder(tmp_path):
 def test_a_model_that_is_not_there_is_named():
     with pytest.raises(UserError, match=r"fidelity\.features: nobody/nothing can't be loaded"):
         features.choose("nobody/nothing")
+
+
+def test_an_image_is_shown_to_the_network_once(tmp_path, monkeypatch):
+    asked = []
+
+    def extractor(name):
+        def features_of(images):
+            asked.append((name, len(images)))
+            return np.stack([images.mean(axis=(1, 2)), images.std(axis=(1, 2))], axis=1)
+
+        return features_of
+
+    monkeypatch.setattr(features, "extractor", extractor)
+    monkeypatch.setattr(features, "identity", lambda name: f"weights of {name}")
+    images = np.random.default_rng(0).integers(0, 255, (6, 8, 8), np.uint8)
+    expected = np.stack([images.mean(axis=(1, 2)), images.std(axis=(1, 2))], axis=1).astype(np.float32)
+    first = features.remembering("a", tmp_path)
+    assert np.array_equal(first(images[[3, 1, 3]]), expected[[3, 1, 3]])
+    assert np.array_equal(features.remembering("a", tmp_path)(images), expected)
+    assert np.array_equal(first(images[1:2]), expected[1:2])
+    features.remembering("b", tmp_path)(images[:1])
+    assert asked == [("a", 2), ("a", 4), ("b", 1)]

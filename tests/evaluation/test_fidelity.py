@@ -3,7 +3,7 @@ import pytest
 from scipy.linalg import sqrtm
 from scipy.stats import entropy
 
-from sonosynth.evaluation import frechet_distance, kernel_distance, prdc, vendi_score
+from sonosynth.evaluation import fidelity, frechet_distance, kernel_distance, prdc, vendi_score
 
 
 def test_frechet_distance_in_closed_form():
@@ -45,6 +45,13 @@ def test_kernel_distance_has_no_bias():
 def test_prdc_in_closed_form():
     got = prdc(np.array([[0.0], [1], [2], [10]]), np.array([[0.5], [1.5], [10.5], [30]]), k=1)
     assert got == {"precision": 0.75, "recall": 1, "density": 1.25, "coverage": 1}
+
+
+def test_blocks_change_nothing(monkeypatch):
+    a, b = np.random.default_rng(0).normal(size=(2, 50, 3))
+    whole = [kernel_distance(a, b[:40]), *prdc(a, b[:40]).values()]
+    monkeypatch.setattr(fidelity, "BLOCK", 7 * 50)
+    assert [kernel_distance(a, b[:40]), *prdc(a, b[:40]).values()] == pytest.approx(whole, rel=1e-12)
 
 
 def test_prdc_sees_lost_modes():

@@ -17,6 +17,7 @@ from sonosynth.cohort.sources import Source, inert, leads_out, list_sources
 from sonosynth.cohort.splitting import TRAIN, VALIDATION, folds, split
 from sonosynth.cohort.twins import Twins, View, components, find, view
 from sonosynth.errors import UserError
+from sonosynth.parallel import in_threads
 
 COLUMNS = ["id", "file", "sha256", "label", "mask", "group", "split", "excluded"]
 SMALLEST = 8  # pixels
@@ -114,32 +115,39 @@ def read(path: Path) -> Cohort:
     listing = list_sources(path)
     cohort = Cohort(listing.root, problems=dict(listing.problems), ignored=listing.ignored)
     with progress.task("reading the cohort", len(listing.sources)) as bar:
-        for source in listing.sources:
+        for source, found in zip(listing.sources, in_threads(_look, listing.sources), strict=True):
             bar.advance()
-            try:
-                data = source.file.read_bytes()
-                grey = read_grey(source.file)
-                if min(grey.shape) < SMALLEST:
-                    raise Unusable(
-                        f"is {grey.shape[1]} x {grey.shape[0]} pixels; a picture has {SMALLEST} a side or more"
-                    )
-                covered = float(read_mask(list(source.masks), grey.shape).mean()) if source.masks else float("nan")
-                with Image.open(source.file) as image:
-                    mode = image.mode
-            except (Unusable, OSError) as error:
-                cohort.problems[_relative(source.file, cohort.root)] = str(error)
+            if isinstance(found, str):
+                cohort.problems[_relative(source.file, cohort.root)] = found
                 continue
             cohort.sources.append(source)
-            cohort.sha256.append(hashlib.sha256(data).hexdigest())
-            cohort.pixels.append(hashlib.sha256(repr(grey.shape).encode() + grey.tobytes()).hexdigest())
-            cohort.views.append(view(grey))
-            cohort.sizes.append((grey.shape[1], grey.shape[0]))
-            cohort.modes.append(mode)
-            cohort.lesion.append(covered)
+            for name, value in found.items():
+                getattr(cohort, name).append(value)
     if not cohort.sources:
         reasons = "\n  ".join(f"{name} {reason}" for name, reason in list(cohort.problems.items())[:10])
         raise UserError(f"cohort {path}: none of its files can be used\n  {reasons}")
     return cohort
+
+
+def _look(source: Source) -> dict[str, Any] | str:
+    """What a `Cohort` keeps of an image, by its names there, or why it can't be used."""
+    try:
+        data = source.file.read_bytes()
+        grey = read_grey(source.file)
+        if min(grey.shape) < SMALLEST:
+            raise Unusable(f"is {grey.shape[1]} x {grey.shape[0]} pixels; a picture has {SMALLEST} a side or more")
+        with Image.open(source.file) as image:
+            mode = image.mode
+        return {
+            "sha256": hashlib.sha256(data).hexdigest(),
+            "pixels": hashlib.sha256(repr(grey.shape).encode() + grey.tobytes()).hexdigest(),
+            "views": view(grey),
+            "sizes": (grey.shape[1], grey.shape[0]),
+            "modes": mode,
+            "lesion": float(read_mask(list(source.masks), grey.shape).mean()) if source.masks else float("nan"),
+        }
+    except (Unusable, OSError) as error:
+        return str(error)
 
 
 def to_table(
@@ -253,15 +261,20 @@ def read_images(root: Path, table: pd.DataFrame, side: int) -> np.ndarray:
         UserError: if a file is gone or is not the one that the table was made from.
     """
     images = np.empty((len(table), side, side), np.uint8)
-    for i, (name, expected) in enumerate(zip(table["file"], table["sha256"], strict=True)):
-        file = root / name
-        if leads_out(file, root):
-            raise UserError(f"{file}: lies outside of {root}", "files of the cohort")
-        if not file.is_file() or hashlib.sha256(file.read_bytes()).hexdigest() != expected:
-            state = "has changed since" if file.is_file() else "is gone since"
-            raise UserError(f"{file}: {state} the cohort was read", fix="run `sonosynth run` again")
-        images[i] = to_square(read_grey(file), side)
+    rows = list(zip(table["file"], table["sha256"], strict=True))
+    for i, image in enumerate(in_threads(lambda row: _read_unchanged(root, *row, side), rows)):
+        images[i] = image
     return images
+
+
+def _read_unchanged(root: Path, name: str, expected: str, side: int) -> np.ndarray:
+    file = root / name
+    if leads_out(file, root):
+        raise UserError(f"{file}: lies outside of {root}", "files of the cohort")
+    if not file.is_file() or hashlib.sha256(file.read_bytes()).hexdigest() != expected:
+        state = "has changed since" if file.is_file() else "is gone since"
+        raise UserError(f"{file}: {state} the cohort was read", fix="run `sonosynth run` again")
+    return to_square(read_grey(file), side)
 
 
 def _relative(path: Path, root: Path) -> str:

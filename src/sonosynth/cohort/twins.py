@@ -3,18 +3,21 @@
 On both sides of a split they let a classifier recognise what it has seen, and a generator be praised for copies.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import imagehash
 import numpy as np
 from PIL import Image
+from scipy import fft
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 SIDE = 64  # pixels of the reduced image: speckle is averaged away, anatomy is not
 NEAR = 4  # bits of 64 by which the perceptual hashes of twins differ at most
 CONFIRMED = 0.8  # correlation that a match of the hashes needs
+LOW = 16  # frequencies a side that are compared before the pixels
+BLOCK = 256  # images that are compared at a time
 ALIKE = 0.95  # correlation that needs no match: the hash is not robust to a changed margin
 
 
@@ -22,8 +25,8 @@ ALIKE = 0.95  # correlation that needs no match: the hash is not robust to a cha
 class View:
     """What is kept of an image to compare it with others.
 
-    hashes: (2, 64) bool, perceptual hash of the image and of its mirror image. pixels: (2, SIDE^2) float32, both
-    reduced, with mean 0 and norm 1 (0 for an image of one grey value).
+    hashes: (2, 64) bool, perceptual hash of the image and of its mirror image. pixels: (SIDE, SIDE) uint8, the image
+    reduced.
     """
 
     hashes: np.ndarray
@@ -46,28 +49,59 @@ def view(grey: np.ndarray) -> View:
     upright = Image.fromarray(grey)
     both = (upright, upright.transpose(Image.Transpose.FLIP_LEFT_RIGHT))
     hashes = np.stack([imagehash.phash(image).hash.ravel() for image in both])
-    small = np.asarray(upright.resize((SIDE, SIDE), Image.Resampling.BOX), np.float32)
-    pixels = np.stack([small, small[:, ::-1]]).reshape(2, -1)
-    pixels = pixels - pixels.mean(axis=1, keepdims=True)
-    norm = np.linalg.norm(pixels, axis=1, keepdims=True)
-    return View(hashes, np.where(norm > 0, pixels / np.maximum(norm, 1e-9), 0))
+    return View(hashes, np.asarray(upright.resize((SIDE, SIDE), Image.Resampling.BOX)))
 
 
 def find(views: Sequence[View]) -> list[Twins]:
     """All pairs of twins among images, each once, in order: near hashes that correlation confirms, or near equality."""
     if not views:
         return []
-    signs = np.stack([v.hashes for v in views]).astype(np.float32) * 2 - 1
-    pixels = np.stack([v.pixels for v in views])
+    hashes = np.stack([v.hashes for v in views])
+    upright = _unit(np.stack([v.pixels for v in views]).reshape(len(views), -1).astype(np.float32))
     found: list[Twins] = []
-    for i in range(len(views) - 1):
-        distance = (signs.shape[2] - signs[i + 1 :] @ signs[i, 0]) / 2  # (later images, upright or mirrored)
-        correlation = pixels[i + 1 :] @ pixels[i, 0]
+    for i, others in _candidates(upright):
+        image = upright[i].reshape(SIDE, SIDE)
+        ways = np.stack([image.ravel(), image[:, ::-1].ravel()], axis=1)
+        correlation = upright[others] @ ways  # (others, upright or mirrored)
+        distance = (hashes[others] ^ hashes[i, 0]).sum(axis=2)
         twins = ((distance <= NEAR) & (correlation >= CONFIRMED)) | (correlation >= ALIKE)
-        for j in np.flatnonzero(twins.any(axis=1)):
-            way = int(np.where(twins[j], correlation[j], -1).argmax())
-            found.append(Twins(i, int(i + 1 + j), round(distance[j, way]), float(correlation[j, way]), way == 1))
+        for row in np.flatnonzero(twins.any(axis=1)):
+            way = int(np.where(twins[row], correlation[row], -1).argmax())
+            found.append(Twins(i, int(others[row]), int(distance[row, way]), float(correlation[row, way]), way == 1))
     return found
+
+
+def _candidates(upright: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    """For each of N rows the later ones that may correlate with it, or with its mirror image, at `CONFIRMED`.
+
+    The correlation of two images is that of their low frequencies and a rest, which the product of the norms of what
+    the low frequencies leave bounds: so no pair is lost, and most are not compared pixel by pixel.
+    """
+    images = upright.reshape(-1, SIDE, SIDE)
+    low = np.concatenate(
+        [
+            fft.dctn(part, axes=(1, 2), norm="ortho")[:, :LOW, :LOW]
+            for part in np.split(images, range(BLOCK, len(images), BLOCK))
+        ]
+    )
+    signs = np.where(np.arange(LOW) % 2, -1, 1)  # of a mirror image
+    low, mirrored = (x.reshape(len(images), -1) for x in (low, low * signs))
+    rest = np.sqrt(np.maximum(1 - (low**2).sum(axis=1), 0))
+    for start in range(0, len(images), BLOCK):
+        rows = slice(start, start + BLOCK)
+        bound = np.maximum(low[rows] @ low[start:].T, mirrored[rows] @ low[start:].T)
+        bound += np.outer(rest[rows], rest[start:])
+        for row, near in enumerate(bound > CONFIRMED - 1e-4):
+            others = np.flatnonzero(near[row + 1 :])
+            if len(others):
+                yield start + row, others + start + row + 1
+
+
+def _unit(rows: np.ndarray) -> np.ndarray:
+    """`rows` (N, D) with mean 0 and norm 1, or all 0 where they are constant."""
+    centred = rows - rows.mean(axis=1, keepdims=True)
+    scaled: np.ndarray = centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-9)
+    return scaled
 
 
 def components(n: int, pairs: Iterable[tuple[int, int]]) -> list[list[int]]:

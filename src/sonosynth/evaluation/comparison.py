@@ -12,6 +12,9 @@ from sonosynth.evaluation.significance import LEVEL
 
 HALVES = 50
 DRAWS = 20
+LARGEST, SMALLEST = 1000, 25
+"""Images in a random part, at most, so that cost does not grow with the square of their number; and if possible at
+least."""
 
 Described = Mapping[str, np.ndarray]
 """What is known of N images: name to values (N, ...)."""
@@ -48,9 +51,10 @@ def compare(
 ) -> list[dict[str, Any]]:
     """One row for each metric of `measure`: value, low, high, matched, floor, n_real, n_synthetic, n_matched.
 
-    The 95% interval is value ± 1.96 deviations over random halves of both sides (the delete-half jackknife, Shao and
-    Wu, Ann. Statist. 17:1176, 1989): a bootstrap would repeat images, and call them less diverse. `matched` is the mean
-    over random parts of the set of n_matched images, as many as both it and the held-out real images have; `floor` is
+    The 95% interval is value ± 1.96 deviations over random halves of both sides (the delete-d jackknife, Shao and Wu,
+    Ann. Statist. 17:1176, 1989): a bootstrap would repeat images, and call them less diverse. Of large sets
+    the parts are smaller than halves, and the deviation is scaled accordingly. `matched` is the mean over random parts
+    of the set of n_matched images, as many as both it and the held-out real images have, `LARGEST` at most; `floor` is
     what as many held-out real images get. Only these two may be compared: most metrics depend on the count.
 
     Args:
@@ -58,16 +62,20 @@ def compare(
     """
     n_real, n, n_held_out = (_count(x) for x in (real, other, held_out))
     value = measure(real, other)
-    halves = [measure(_part(real, n_real // 2, rng), _part(other, n // 2, rng)) for _ in range(HALVES if n >= 4 else 0)]
-    matched = min(n, n_held_out)
+    share = min(1 / 2, max(LARGEST / max(n_real, n, 1), SMALLEST / max(min(n_real, n), 1)))
+    parts = [
+        measure(_part(real, int(n_real * share), rng), _part(other, int(n * share), rng))
+        for _ in range(HALVES if n >= 4 else 0)
+    ]
+    matched = min(n, n_held_out, LARGEST)
     same_count = _mean([measure(real, _part(other, matched, rng)) for _ in range(DRAWS if matched < n else 1)], value)
     floor = _mean(
         [measure(real, _part(held_out, matched, rng)) for _ in range(DRAWS if matched < n_held_out else 1)], value
     )
-    reach = stats.norm.ppf((1 + LEVEL) / 2)
+    reach = stats.norm.ppf((1 + LEVEL) / 2) * np.sqrt(share / (1 - share))
     rows = []
     for name, found in value.items():
-        spread = reach * float(np.std([half[name] for half in halves])) if halves else np.nan
+        spread = reach * float(np.std([part[name] for part in parts])) if parts else np.nan
         rows.append(
             {
                 "metric": name, "value": found, "low": found - spread, "high": found + spread,

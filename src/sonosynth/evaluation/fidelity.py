@@ -1,7 +1,12 @@
 """How far a set of synthetic images is from the real ones, in a feature space."""
 
+from collections.abc import Iterator
+
 import numpy as np
 from scipy.spatial.distance import cdist
+
+BLOCK = 10_000_000
+"""Pairs of images that are held at once: 80 MB, whatever the number of images."""
 
 
 def frechet_distance(real: np.ndarray, synthetic: np.ndarray) -> float:
@@ -45,12 +50,9 @@ def kernel_distance(real: np.ndarray, synthetic: np.ndarray) -> float:
     n, m = len(real), len(synthetic)
     if min(n, m) < 2:
         raise ValueError(f"{n} real and {m} synthetic images; an unbiased estimate needs 2")
-    within_real, within, between = (_cubic(x, y) for x, y in ((real, real), (synthetic, synthetic), (real, synthetic)))
-    return float(
-        (within_real.sum() - np.trace(within_real)) / (n * (n - 1))
-        + (within.sum() - np.trace(within)) / (m * (m - 1))
-        - 2 * between.mean()
-    )
+    within_real, within = (_kernel_sum(x, x) - _kernel_of_itself(x).sum() for x in (real, synthetic))
+    between = _kernel_sum(real, synthetic)
+    return float(within_real / (n * (n - 1)) + within / (m * (m - 1)) - 2 * between / (n * m))
 
 
 def prdc(real: np.ndarray, synthetic: np.ndarray, k: int = 5) -> dict[str, float]:
@@ -69,15 +71,24 @@ def prdc(real: np.ndarray, synthetic: np.ndarray, k: int = 5) -> dict[str, float
     real, synthetic = _checked(real, synthetic)
     if min(len(real), len(synthetic)) <= k:
         raise ValueError(f"{len(real)} real and {len(synthetic)} synthetic images; more than k = {k} are needed")
-    apart = cdist(real, synthetic)
     # The nearest to each is itself, so the k-th neighbour has index k.
-    radii_real, radii = (np.partition(cdist(x, x), k, axis=1)[:, k] for x in (real, synthetic))
-    inside = apart < radii_real[:, None]
+    radii_real, radii = (
+        np.concatenate([np.partition(cdist(x[rows], x), k, axis=1)[:, k] for rows in _blocks(len(x), len(x))])
+        for x in (real, synthetic)
+    )
+    balls = np.zeros(len(synthetic), int)  # of real images, that hold each synthetic one
+    recalled, covered = np.zeros(len(real), bool), np.zeros(len(real), bool)
+    for rows in _blocks(len(real), len(synthetic)):
+        apart = cdist(real[rows], synthetic)
+        inside = apart < radii_real[rows, None]
+        balls += inside.sum(axis=0)
+        covered[rows] = inside.any(axis=1)
+        recalled[rows] = (apart < radii).any(axis=1)
     return {
-        "precision": float(inside.any(axis=0).mean()),
-        "recall": float((apart < radii[None]).any(axis=1).mean()),
-        "density": float(inside.sum(axis=0).mean() / k),
-        "coverage": float((apart.min(axis=1) < radii_real).mean()),
+        "precision": float((balls > 0).mean()),
+        "recall": float(recalled.mean()),
+        "density": float(balls.mean() / k),
+        "coverage": float(covered.mean()),
     }
 
 
@@ -101,8 +112,20 @@ def vendi_score(features: np.ndarray) -> float:
     return float(np.exp(-(shares * np.log(shares)).sum()))
 
 
-def _cubic(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    return (x @ y.T / x.shape[1] + 1) ** 3
+def _kernel_sum(x: np.ndarray, y: np.ndarray) -> float:
+    """The sum of the kernel over all pairs of rows of x and y."""
+    return sum(float(((x[rows] @ y.T / x.shape[1] + 1) ** 3).sum()) for rows in _blocks(len(x), len(y)))
+
+
+def _kernel_of_itself(x: np.ndarray) -> np.ndarray:
+    kernel: np.ndarray = ((x**2).sum(axis=1) / x.shape[1] + 1) ** 3
+    return kernel
+
+
+def _blocks(n: int, m: int) -> Iterator[slice]:
+    """The rows of an n x m matrix in parts of `BLOCK` elements at most, one row at least."""
+    height = max(1, BLOCK // m)
+    return (slice(start, start + height) for start in range(0, n, height))
 
 
 def _checked(real: np.ndarray, synthetic: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

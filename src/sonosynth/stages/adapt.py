@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from sonosynth import cohort, progress, seeding, store
+from sonosynth import progress, seeding, store
 from sonosynth.config import read_yaml
 from sonosynth.stages.repeat import LATENTS, MODELS, Repeat
 
@@ -22,18 +22,16 @@ def _encode(repeat: Repeat) -> None:
 
     hashes = list(repeat.seen["sha256"])
     repeat.firewall(hashes, "cohort.csv")
-    resolution = repeat.settings.resolution
     inputs = {
         "base": repeat.base_digest,
         "precision": repeat.precision,
-        "resolution": resolution,
+        "resolution": repeat.settings.resolution,
         "images": hashes,
     }
 
     def make(work: Path) -> None:
         (work / LATENTS).parent.mkdir(parents=True, exist_ok=True)
-        images = cohort.read_images(repeat.cohort_root, repeat.seen, resolution)
-        adapt.encode(repeat.base_folder, images, repeat.precision, work / LATENTS)
+        adapt.encode(repeat.base_folder, repeat.images(repeat.seen), repeat.precision, work / LATENTS)
 
     repeat.run.stage("latents", inputs, [LATENTS], make)
 

@@ -36,20 +36,26 @@ def _looked_at(repeat: Repeat) -> dict[str, Any]:
     }
 
 
+def _extractor(repeat: Repeat) -> Callable[[np.ndarray], np.ndarray]:
+    """The feature network; what it told of an image is kept for all stages and repeats of the study."""
+    from sonosynth.evaluation import features
+
+    return features.remembering(repeat.features, repeat.root / ".parts" / "features")
+
+
 def memorise(repeat: Repeat) -> None:
     """memorisation.csv: the nearest training image of every synthetic one, and whether that is a copy.
 
     The rows of the set "real validation" are those that the thresholds were set on.
     """
-    from sonosynth.evaluation import features, memorisation
+    from sonosynth.evaluation import memorisation
 
     train, held_out = repeat.rows(TRAIN), repeat.rows(VALIDATION)
 
     def make(work: Path) -> None:
-        extract = features.extractor(repeat.features)
-        real = repeat.images(TRAIN, repeat.settings.resolution)
+        extract, real = _extractor(repeat), repeat.images(train)
         with progress.task("looking for copies", 1 + len(SETS)) as bar:
-            known = memorisation.nearest(repeat.images(VALIDATION, repeat.settings.resolution), real, extract)
+            known = memorisation.nearest(repeat.images(held_out), real, extract)
             limits = memorisation.thresholds(known)
             bar.advance()
             tables = [_nearest_rows("real validation", list(held_out["id"]), known, limits, train)]
@@ -130,8 +136,9 @@ def classify(repeat: Repeat) -> list[Path]:
         "number": repeat.draw.number,
     }
     digests = repeat.set_digests() | {"none": ""}
-    real, labels = repeat.images(TRAIN, s.resolution), train["label"].map(classes.index).to_numpy()
-    scored, truth = repeat.images(VALIDATION, s.resolution), validation["label"].map(classes.index).to_numpy()
+    # Real images take the same way as synthetic ones: to the study's resolution, then to the classifier's.
+    real, scored = (cohort.resize(repeat.images(side), s.resolution) for side in (train, validation))
+    labels, truth = (side["label"].map(classes.index).to_numpy() for side in (train, validation))
     select = None
     if s.selection != "last":
         looked_at, known = (scored, truth) if s.selection == "validation" else (real[inner], labels[inner])
@@ -205,12 +212,10 @@ def fidelity(repeat: Repeat) -> None:
 
     ultrasound.csv has the latter of every image, real ones first.
     """
-    from sonosynth.evaluation import comparison, features, frechet_distance, ultrasound
-
-    side = repeat.settings.resolution
+    from sonosynth.evaluation import comparison, frechet_distance, ultrasound
 
     def make(work: Path) -> None:
-        extract = features.extractor(repeat.features)
+        extract = _extractor(repeat)
         sets = {name: repeat.set(name) for name in SETS}
         everything = ("", *repeat.classes)
         rows: list[dict[str, Any]] = []
@@ -218,9 +223,9 @@ def fidelity(repeat: Repeat) -> None:
         def described(images: np.ndarray) -> dict[str, np.ndarray]:
             return ultrasound.measures(images) | {"features": extract(images)} if len(images) else {}
 
-        real, held_out = (described(repeat.images(x, side)) for x in (TRAIN, VALIDATION))
-        both = np.concatenate([real["features"], held_out["features"]])
         real_rows, held_out_rows = (repeat.rows(x) for x in (TRAIN, VALIDATION))
+        real, held_out = (described(repeat.images(x)) for x in (real_rows, held_out_rows))
+        both = np.concatenate([real["features"], held_out["features"]])
         real_labels, held_out_labels = (table["label"].to_numpy() for table in (real_rows, held_out_rows))
         single = [_single("real training", real_rows["id"], real_labels, real)]
         single.append(_single("real validation", held_out_rows["id"], held_out_labels, held_out))

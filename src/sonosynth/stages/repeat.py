@@ -5,7 +5,7 @@ What a validation image has reached is refused, unless the settings ask for that
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from importlib.metadata import version
 from pathlib import Path
 
@@ -57,10 +57,11 @@ class Repeat:
 
     Args:
         path: the cohort. root: the run folder of the study. settings: of the study.
+        decoded: real images (H, W) uint8 at the study's resolution by SHA-256, which all repeats share.
     """
 
-    def __init__(self, path: Path, root: Path, settings: Settings, draw: Draw) -> None:
-        self.path, self.root, self.settings, self.draw = path, root, settings, draw
+    def __init__(self, path: Path, root: Path, settings: Settings, draw: Draw, decoded: dict[str, np.ndarray]) -> None:
+        self.path, self.root, self.settings, self.draw, self._decoded = path, root, settings, draw, decoded
         self.run = store.Run(root / "repeats" / str(draw.number) if draw.number else root, root)
         self.seed = draw.generator_seed
 
@@ -130,17 +131,13 @@ class Repeat:
         """The rows of one side of the split."""
         return self.table[self.table["split"] == side]
 
-    def images(self, side: str, resolution: int) -> np.ndarray:
-        """Real images of a side. They take the same way as synthetic ones: to the study's resolution first."""
-        images = self._decoded.get(side)
-        if images is None:
-            images = cohort.read_images(self.cohort_root, self.rows(side), self.settings.resolution)
-            self._decoded[side] = images
-        return cohort.resize(images, resolution)
-
-    @cached_property
-    def _decoded(self) -> dict[str, np.ndarray]:
-        return {}
+    def images(self, rows: pd.DataFrame) -> np.ndarray:
+        """Real images (N, H, H) uint8 of rows of `table`, at the study's resolution; each is decoded once."""
+        new = rows[~rows["sha256"].isin(self._decoded.keys())]
+        self._decoded.update(
+            zip(new["sha256"], cohort.read_images(self.cohort_root, new, self.settings.resolution), strict=True)
+        )
+        return np.stack([self._decoded[name] for name in rows["sha256"]])
 
     @property
     def seen(self) -> pd.DataFrame:
@@ -213,8 +210,8 @@ class Repeat:
         """The rows of a synthetic set and its images (N, H, W) uint8, none of which may be a validation image."""
         rows, folder = self.set_rows(name), self.run.root / SETS_FOLDER / name
         self.firewall([store.sha256(file) for file in folder.rglob("*.png")], f"{SETS_FOLDER}/{name}")
-        images = synthesis.load_images(folder, rows["file_name"])
-        held_out = {image.tobytes() for image in self.images(VALIDATION, self.settings.resolution)}
+        images = _read_set(folder, store.digest(folder))
+        held_out = {image.tobytes() for image in self.images(self.rows(VALIDATION))}
         copies = [file for file, image in zip(rows["file_name"], images, strict=True) if image.tobytes() in held_out]
         if copies:
             raise UserError(
@@ -227,6 +224,12 @@ class Repeat:
     def set_digests(self) -> dict[str, str]:
         """Digest of every synthetic set."""
         return {name: store.digest(self.run.root / SETS_FOLDER / name) for name in SETS}
+
+
+@lru_cache(maxsize=len(SETS))
+def _read_set(folder: Path, _digest: str) -> np.ndarray:
+    """The images of a set, decoded once while its files stay the same."""
+    return synthesis.load_set(folder)[1]
 
 
 def _origins(file: Path) -> list[str]:

@@ -31,7 +31,7 @@ def draw(repeat: Repeat) -> None:
     results = report.Results(**found, facts=facts, sets=used, smallest=smallest)
 
     def make(work: Path) -> None:
-        real = repeat.images(TRAIN, repeat.settings.resolution)
+        real = repeat.images(repeat.rows(TRAIN))
         figures = {
             "grid": _grid(repeat, real),
             "balance": charts.balance(_balance(repeat)),
@@ -64,7 +64,7 @@ def _grid(repeat: Repeat, real: np.ndarray) -> report.Figure:
     pictures = {"real": (list(repeat.rows(TRAIN)["label"]), real)}
     samples: set[str] = set()
     for name in SETS:
-        parts = [synthesis.load_set(repeat.run.root / place / name) for place in (SETS_FOLDER, SAMPLES)]
+        parts = [repeat.set(name), synthesis.load_set(repeat.run.root / SAMPLES / name)]
         samples |= set(parts[1][0]["label"])
         images = np.concatenate([part for _, part in parts if len(part)])
         pictures[name] = ([label for rows, _ in parts for label in rows["label"]], images)
@@ -82,7 +82,7 @@ def _refined(repeat: Repeat) -> list[tuple[str, np.ndarray, np.ndarray]]:
     name, folder = SETS[0], repeat.run.root / SETS_FOLDER
     rows = repeat.set_rows(name)
     chosen = rows.iloc[np.unique(np.linspace(0, len(rows) - 1, min(SHOWN, len(rows))).astype(int))]
-    before, after = (synthesis.load_images(folder / x, chosen["file_name"]) for x in (name, f"{name}+img2img"))
+    before, after = (synthesis.load_images(folder / x, list(chosen["file_name"])) for x in (name, f"{name}+img2img"))
     return list(zip(chosen["label"], before, after, strict=True))
 
 

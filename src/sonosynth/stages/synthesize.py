@@ -13,6 +13,8 @@ from sonosynth import progress, store, synthesis
 from sonosynth.cohort.splitting import TRAIN
 from sonosynth.stages.repeat import MODELS, SETS_FOLDER, Repeat, places
 
+RECIPE = ("steps", "guidance", "guidance_interval", "solver")
+
 
 def synthesize(repeat: Repeat) -> None:
     """synthetic/<set>/."""
@@ -23,12 +25,15 @@ def synthesize(repeat: Repeat) -> None:
         _image_to_image(repeat, model, needed)
 
 
-def _sampler(repeat: Repeat, model: str) -> Any:
-    from sonosynth.diffusion.sampling import Sampler
+def _sampler(repeat: Repeat, model: str, inputs: dict[str, Any]) -> Any:
+    from sonosynth.diffusion.sampling import Recipe, Sampler
 
     s = repeat.settings
     token = s.prompts.token if model.endswith("+ti") else ""
-    return Sampler(repeat.base_folder, repeat.run.root / "adapters" / model, token, repeat.precision, s.resolution)
+    return Sampler(
+        repeat.base_folder, repeat.run.root / "adapters" / model, token, repeat.precision, s.resolution,
+        Recipe(**{name: inputs[name] for name in RECIPE}),
+    )  # fmt: skip
 
 
 def _inputs(repeat: Repeat, model: str, needed: dict[str, int]) -> dict[str, Any]:
@@ -40,15 +45,13 @@ def _inputs(repeat: Repeat, model: str, needed: dict[str, int]) -> dict[str, Any
         "prompts": repeat.prompts(model),
         "needed": needed,
         "seed": repeat.seed,
-        "steps": repeat.settings.synthesis.steps,
-        "guidance": repeat.settings.synthesis.guidance,
+        **{name: getattr(repeat.settings.synthesis, name) for name in RECIPE},
     }
 
 
 def _columns(repeat: Repeat, inputs: dict[str, Any], strength: float | str, source: str) -> dict[str, Any]:
     return {
-        "steps": inputs["steps"],
-        "guidance": inputs["guidance"],
+        **{name: inputs[name] for name in RECIPE},
         "strength": strength,
         "refined_from": source,
         "resolution": inputs["resolution"],
@@ -76,12 +79,10 @@ def _text_to_image(repeat: Repeat, model: str, needed: dict[str, int]) -> None:
     latents_folder = f".parts/latents/{model}"
 
     def make(work: Path) -> None:
-        sampler = _sampler(repeat, model)
+        sampler = _sampler(repeat, model, inputs)
 
         def generate(chosen: Sequence[synthesis.Request]) -> np.ndarray:
-            images, latents = sampler.generate(
-                [r.prompt for r in chosen], [r.seed for r in chosen], s.synthesis.steps, s.synthesis.guidance
-            )
+            images, latents = sampler.generate([r.prompt for r in chosen], [r.seed for r in chosen])
             for request, latent in zip(chosen, latents, strict=True):
                 file = (work / latents_folder / request.file_name).with_suffix(".safetensors")
                 store.write_bytes(file, safetensors.torch.save({"latent": latent.cpu().contiguous()}))
@@ -110,7 +111,7 @@ def _image_to_image(repeat: Repeat, model: str, needed: dict[str, int]) -> None:
     }
 
     def make(work: Path) -> None:
-        sampler = _sampler(repeat, model)
+        sampler = _sampler(repeat, model, inputs)
 
         def start(place: str, chosen: Sequence[synthesis.Request]) -> Any:
             if s.refine.source == "pixels":
@@ -121,10 +122,8 @@ def _image_to_image(repeat: Repeat, model: str, needed: dict[str, int]) -> None:
             )
 
         def refine(place: str, chosen: Sequence[synthesis.Request]) -> np.ndarray:
-            return sampler.refine(
-                start(place, chosen), [r.prompt for r in chosen], [r.seed for r in chosen], inputs["steps"],
-                s.synthesis.guidance, s.refine.strength,
-            )  # fmt: skip
+            prompts, seeds = [r.prompt for r in chosen], [r.seed for r in chosen]
+            return sampler.refine(start(place, chosen), prompts, seeds, s.refine.strength)
 
         for place, counts in places(needed).items():
             wanted = synthesis.requests(counts, inputs["prompts"], repeat.seed)

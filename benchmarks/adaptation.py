@@ -1,0 +1,146 @@
+"""Samples a second while a LoRA, or a token, is trained: sonosynth against diffusers' example script.
+
+    python benchmarks/adaptation.py --work DIR [--base embedded|sd15|DIR] [--resolution 128] [--batch 4] [--steps 20]
+        [--rounds 3] [--token] [--script PATH/train_text_to_image_lora.py]
+
+At equal precision, batch, resolution and layers (rank 4 on the attention projections, float32), and at sonosynth's
+own precision. "Bare" is the U-Net's forward and backward pass alone, on random latents, which no code around it can
+beat. The script's side is `neighbours.adapt`, plain diffusers that does in each step what the script does; with
+`--script` the public script itself is run, too (it needs torchvision and datasets). Loading is not timed; what
+sonosynth encodes once, before the first step, is timed apart. The training images are simulated.
+"""
+
+import argparse
+import runpy
+import sys
+import tempfile
+import time
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from measuring import Clock, Side, find_base, in_turns, machine
+from neighbours import adapt as plain
+from sonosynth import cohort
+from sonosynth.diffusion import adapt
+from sonosynth.diffusion import base as base_model
+from sonosynth.diffusion import lora as low_rank
+from sonosynth.diffusion.latents import Latents
+from sonosynth.diffusion.training import Schedule
+from sonosynth.phantom import write_cohort
+
+WARM, RANK, TOKEN = 3, 4, "<ultrasound>"
+IMAGES = 24
+
+
+def training_images(folder: Path) -> tuple[list[tuple[Path, int]], list[str]]:
+    """Files with the number of their prompt, and the prompts."""
+    if not folder.exists():
+        write_cohort(folder, {"benign": IMAGES // 2, "malignant": IMAGES // 2}, seed=0)
+    labels = ("benign", "malignant")
+    items = [
+        (file, number)
+        for number, label in enumerate(labels)
+        for file in sorted((folder / label).glob("*.png"))
+        if "_mask" not in file.stem
+    ]
+    return items, [f"ultrasound image of a {label} breast lesion" for label in labels]
+
+
+def ours(base: Path, images: Path, resolution: int, batch: int, steps: int, precision: str, token: bool) -> float:
+    """Samples a second of sonosynth."""
+    items, prompts = training_images(images)
+    pixels = np.stack([np.asarray(Image.open(file).convert("L")) for file, _ in items])
+    clock = Clock()
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        started = time.perf_counter()
+        adapt.encode(base, cohort.resize(pixels, resolution), precision, work / "latents.safetensors")
+        print(f"    encoding {len(items)} images, twice: {time.perf_counter() - started:.1f} s", file=sys.stderr)
+        examples = adapt.Examples(Latents.load(work / "latents.safetensors"), [prompts[number] for _, number in items])
+        schedule = Schedule(steps, batch, 1e-4)
+        if token:
+            out = work / "learned_embeds.safetensors"
+            adapt.learn_token(base, examples, TOKEN, "ultrasound", schedule, precision, 0, work, out)
+        else:
+            adapt.learn_lora(base, examples, None, TOKEN, RANK, "attention", schedule, precision, 0, work, work)
+    return batch * clock.rate(WARM)
+
+
+def bare(base: Path, resolution: int, batch: int, steps: int, precision: str) -> float:
+    """Samples a second of the U-Net's forward and backward pass alone."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    pipeline = base_model.load(base, base_model.DTYPES[precision], device)
+    low_rank.attach(pipeline, RANK, "attention", 0)
+    unet, clock = pipeline.unet, Clock()
+    side = resolution // 2 ** (len(pipeline.vae.config.block_out_channels) - 1)
+    latents = torch.randn(batch, unet.config.in_channels, side, side, device=device)
+    embeddings = torch.randn(batch, 77, unet.config.cross_attention_dim, device=device)
+    times = torch.randint(0, 1000, (batch,), device=device)
+    for _ in range(steps):
+        with torch.autocast(device, unet.dtype, enabled=precision != "fp32"):
+            unet(latents.to(unet.dtype), times, embeddings.to(unet.dtype)).sample.float().square().mean().backward()
+    return batch * clock.rate(WARM)
+
+
+def theirs(base: Path, images: Path, resolution: int, batch: int, steps: int, token: bool) -> float:
+    """Samples a second of plain diffusers, in float32."""
+    items, prompts = training_images(images)
+    clock = Clock()
+    plain(base, items, prompts, resolution, batch, RANK, steps, torch.float32, TOKEN if token else "")
+    return batch * clock.rate(WARM)
+
+
+def script(path: Path, base: Path, images: Path, resolution: int, batch: int, steps: int) -> float:
+    """Samples a second of the public script, in float32."""
+    items, prompts = training_images(images)
+    with tempfile.TemporaryDirectory() as folder:
+        rows = ["file_name,text"]
+        for file, number in items:
+            name = f"{file.parent.name}-{file.name}".replace(" ", "-")
+            (Path(folder) / name).write_bytes(file.read_bytes())
+            rows.append(f"{name},{prompts[number]}")
+        (Path(folder) / "metadata.csv").write_text("\n".join(rows))
+        options = {
+            "pretrained_model_name_or_path": base, "train_data_dir": folder, "resolution": resolution,
+            "train_batch_size": batch, "max_train_steps": steps, "rank": RANK, "output_dir": f"{folder}/out",
+            "caption_column": "text", "learning_rate": 1e-4, "cache_dir": f"{folder}/cache",
+        }  # fmt: skip
+        sys.argv = [str(path), "--random_flip", *[f"--{name}={value}" for name, value in options.items()]]
+        clock = Clock()
+        runpy.run_path(str(path), run_name="__main__")
+    return batch * clock.rate(WARM)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--work", type=Path, required=True, help="where images and random weights are kept")
+    parser.add_argument("--base", default="embedded")
+    parser.add_argument("--resolution", type=int, default=128)
+    parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--token", action="store_true", help="train the token instead of a LoRA")
+    parser.add_argument("--script", type=Path, help="diffusers' train_text_to_image_lora.py")
+    o = parser.parse_args()
+    base, images = find_base(o.base, o.work), o.work / "images"
+    training_images(images)
+    auto = base_model.choose_precision("auto")
+    common = {"base": base, "resolution": o.resolution, "batch": o.batch, "steps": o.steps}
+    sides: dict[str, Side] = {"plain diffusers, fp32": partial(theirs, images=images, token=o.token, **common)}
+    for precision in dict.fromkeys(("fp32", auto)):
+        sides[f"sonosynth, {precision}"] = partial(ours, images=images, precision=precision, token=o.token, **common)
+        if not o.token:
+            sides[f"bare U-Net, {precision}"] = partial(bare, precision=precision, **common)
+    if o.script:
+        sides["diffusers' script, fp32"] = partial(script, o.script, images=images, **common)
+    print(f"{machine()}\n{'token' if o.token else 'LoRA'}, {o.base}, {o.resolution} px, batches of {o.batch}: samples")
+    in_turns(sides, o.rounds)
+
+
+if __name__ == "__main__":
+    main()

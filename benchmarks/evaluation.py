@@ -1,0 +1,121 @@
+"""Trainings of the classifier an hour, and features of images: sonosynth against the usual loop.
+
+    python benchmarks/evaluation.py --work DIR [--resolution 128] [--images 300] [--epochs 2] [--rounds 3]
+
+The loop is `neighbours.classify`: PNG files of 512 pixels decoded, resized and mirrored again in every epoch, one
+training after another in float32, as with torchvision's ImageFolder. sonosynth trains several at a time as a study
+does, decoding included. Both take the same number of steps with the same batches. The images are simulated.
+"""
+
+import argparse
+import math
+import time
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from measuring import Side, in_turns, machine
+from neighbours import classify
+from sonosynth import cohort
+from sonosynth.diffusion.base import choose_precision
+from sonosynth.evaluation import classifier, features
+from sonosynth.phantom import KINDS, write_cohort
+
+BATCH = 16
+
+
+def images(folder: Path, count: int) -> list[tuple[Path, int]]:
+    """Files and their class."""
+    if not folder.exists():
+        write_cohort(folder, {kind: math.ceil(count / len(KINDS)) for kind in KINDS}, seed=0, size=512)
+    return [
+        (file, number)
+        for number, kind in enumerate(KINDS)
+        for file in sorted((folder / kind).glob("*.png"))
+        if "_mask" not in file.stem
+    ][:count]
+
+
+def theirs(folder: Path, count: int, resolution: int, epochs: int, trainings: int) -> float:
+    """Trainings an hour of the usual loop."""
+    items = images(folder, count)
+    started = time.perf_counter()
+    for _ in range(trainings):
+        classify(items, len(KINDS), resolution, BATCH, epochs)
+    return trainings * 3600 / (time.perf_counter() - started)
+
+
+def ours(folder: Path, count: int, resolution: int, epochs: int, trainings: int) -> float:
+    """Trainings an hour of sonosynth, decoding included."""
+    started = time.perf_counter()
+    items = images(folder, count)
+    pixels = cohort.resize(np.stack([np.asarray(Image.open(file).convert("L")) for file, _ in items]), resolution)
+    labels = np.array([label for _, label in items])
+    recipe = classifier.Recipe(
+        "resnet-18", len(KINDS), epochs * (len(items) // BATCH), BATCH, 1e-4, choose_precision("auto")
+    )
+    found = classifier.predict_all(
+        partial(classifier.predict, pixels, labels, pixels[:3], recipe=recipe, seed=seed) for seed in range(trainings)
+    )
+    assert len(list(found)) == trainings
+    return trainings * 3600 / (time.perf_counter() - started)
+
+
+def one_by_one(folder: Path, count: int) -> float:
+    """Features a second when each file is decoded and shown to the network alone, each time anew."""
+    extract, chosen = features.extractor("embedded"), images(folder, count)
+    started = time.perf_counter()
+    for _ in range(2):  # once to look for copies, once for the distances
+        for file, _label in chosen:
+            extract(cohort.resize(np.asarray(Image.open(file).convert("L"))[None], 128))
+    return 2 * len(chosen) / (time.perf_counter() - started)
+
+
+def remembered(folder: Path, count: int, work: Path) -> float:
+    """Features a second of sonosynth, for which the second look is free."""
+    items = images(folder, count)
+    for old in (work / "features").glob("*"):
+        old.unlink()
+    extract = features.remembering("embedded", work / "features")
+    extract(np.zeros((1, 128, 128), np.uint8))
+    started = time.perf_counter()
+    pixels = cohort.resize(np.stack([np.asarray(Image.open(file).convert("L")) for file, _ in items]), 128)
+    for _ in range(2):
+        extract(pixels)
+    return 2 * len(items) / (time.perf_counter() - started)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--work", type=Path, required=True, help="where images are kept")
+    parser.add_argument("--resolution", type=int, default=128)
+    parser.add_argument("--images", type=int, default=300)
+    parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--trainings", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=3)
+    o = parser.parse_args()
+    folder = o.work / "images-512"
+    images(folder, o.images)
+    common = {"folder": folder, "count": o.images, "resolution": o.resolution, "epochs": o.epochs}
+    sides: dict[str, Side] = {
+        "the usual loop, fp32": partial(theirs, trainings=o.trainings, **common),
+        f"sonosynth, {choose_precision('auto')}": partial(ours, trainings=o.trainings, **common),
+    }
+    print(f"{machine()}\nResNet-18, {o.resolution} px, {o.images} images, {o.epochs} epochs: trainings an hour (in the")
+    print("column 'a second')")
+    in_turns(sides, o.rounds)
+    print("features of the same images, twice: images")
+    in_turns(
+        {
+            "one by one": partial(one_by_one, folder, o.images),
+            "sonosynth": partial(remembered, folder, o.images, o.work),
+        },
+        o.rounds,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,119 @@
+"""What the benchmarks share: every side in a process of its own, sides in turns, ratios with their spread."""
+
+import multiprocessing
+import resource
+import sys
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL, PNDMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from transformers import CLIPTextConfig, CLIPTextModel
+
+from sonosynth.diffusion import base as base_model
+
+Side = Callable[[], float]
+"""Does some work, and returns how much of it a second it did."""
+
+
+def in_turns(sides: Mapping[str, Side], rounds: int) -> dict[str, np.ndarray]:
+    """Run each side `rounds` times, in turns, each time in a new process; print and return the rates.
+
+    The table has the median rate, its range, the median and range of the ratio to the first side in the same round, and
+    the largest memory of the process, MB.
+    """
+    rates: dict[str, list[float]] = {name: [] for name in sides}
+    memory = dict.fromkeys(sides, 0.0)
+    for number in range(rounds):
+        for name, side in sides.items():
+            rate, peak = alone(side)
+            rates[name].append(rate)
+            memory[name] = max(memory[name], peak)
+            print(f"  round {number + 1}: {name} {rate:.3g} a second, {peak:.0f} MB", file=sys.stderr, flush=True)
+    found = {name: np.array(values) for name, values in rates.items()}
+    first = next(iter(found.values()))
+    print("| | a second | ratio | peak MB |\n|---|---|---|---|")
+    for name, values in found.items():
+        print(f"| {name} | {spread(values)} | {spread(values / first)} | {memory[name]:.0f} |")
+    print(flush=True)
+    return found
+
+
+def spread(values: np.ndarray) -> str:
+    """Median and range."""
+    return f"{np.median(values):.3g} ({values.min():.3g} to {values.max():.3g})"
+
+
+def alone(work: Callable[[], Any]) -> tuple[Any, float]:
+    """What `work` returns in a new process, and the largest memory of that process, MB."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(_with_peak, work).result()
+
+
+def _with_peak(work: Callable[[], Any]) -> tuple[Any, float]:
+    result = work()
+    unit = 1 if sys.platform == "darwin" else 1024
+    return result, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+
+
+class Clock:
+    """Notes when a network of a kind is called, in whatever code does it."""
+
+    def __init__(self, kind: type[torch.nn.Module] = UNet2DConditionModel) -> None:
+        self.kind, self.times = kind, list[float]()
+        torch.nn.modules.module.register_module_forward_pre_hook(self._note)
+
+    def _note(self, module: torch.nn.Module, _: Any) -> None:
+        if isinstance(module, self.kind):
+            if torch.cuda.is_available():
+                torch.cuda.synchronize()
+            self.times.append(time.perf_counter())
+
+    def rate(self, warm: int) -> float:
+        """Calls a second, without the first `warm` ones."""
+        return (len(self.times) - 1 - warm) / (self.times[-1] - self.times[warm])
+
+
+def find_base(name: str, work: Path) -> Path:
+    """The folder of "embedded", of a folder, or of "sd15": Stable Diffusion v1.5's shapes with random weights."""
+    if name != "sd15":
+        return base_model.find(name)
+    folder = work / "sd15"
+    if not (folder / "model_index.json").exists():
+        torch.manual_seed(0)
+        pipeline = StableDiffusionPipeline(
+            vae=AutoencoderKL(
+                block_out_channels=(128, 256, 512, 512),
+                down_block_types=("DownEncoderBlock2D",) * 4,
+                up_block_types=("UpDecoderBlock2D",) * 4,
+                layers_per_block=2,
+            ),
+            unet=UNet2DConditionModel(cross_attention_dim=768, attention_head_dim=8),
+            text_encoder=CLIPTextModel(
+                CLIPTextConfig(
+                    hidden_size=768, intermediate_size=3072, num_hidden_layers=12, num_attention_heads=12,
+                    vocab_size=49408,
+                )
+            ),
+            tokenizer=base_model.load(base_model.find("embedded"), torch.float32, "cpu").tokenizer,
+            scheduler=PNDMScheduler(
+                beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", skip_prk_steps=True, steps_offset=1,
+                set_alpha_to_one=False,
+            ),
+            safety_checker=None,
+            feature_extractor=None,
+        )  # fmt: skip
+        pipeline.save_pretrained(folder)
+    return folder
+
+
+def machine() -> str:
+    """What the figures were measured on, in a line."""
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{torch.get_num_threads()} CPU threads"
+    names = ("torch", "diffusers", "transformers", "peft", "sonosynth")
+    return f"{device}; " + ", ".join(f"{name} {version(name)}" for name in names)
