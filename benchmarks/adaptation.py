@@ -32,7 +32,7 @@ from sonosynth.diffusion.latents import Latents
 from sonosynth.diffusion.training import Schedule
 from sonosynth.phantom import write_cohort
 
-WARM, RANK, TOKEN = 3, 4, "<ultrasound>"
+WARM, RANK, TOKEN = 2, 4, "<ultrasound>"
 IMAGES = 24
 
 

@@ -75,7 +75,7 @@ def f1_of_arms(folder: Path, seed: int, changes: tuple[str, ...], test: np.ndarr
         partial(classifier.predict, x, y, test, recipe=recipe, seed=seed) for x, y in arms.values()
     )
     with progress.task(f"seed {seed}: classifiers", len(arms)) as bar:
-        for arm, chances in zip(arms, found, strict=True):
+        for arm, (chances, _) in zip(arms, found, strict=True):
             scores[arm] = float(f1_score(truth, chances.argmax(axis=1), average="macro"))
             bar.advance()
     return scores

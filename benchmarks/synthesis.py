@@ -1,6 +1,6 @@
 """Images a second and how real they look: sonosynth against the notebook's way, lever by lever.
 
-    python benchmarks/synthesis.py RUN [--each 32] [--short 12] [--interval 0.3 5]
+    python benchmarks/synthesis.py RUN [--each 32] [--short 12] [--interval 0.3 5] [--rows 0 7]
 
 RUN is a finished run; its sd adapter, prompts and real images are used. Every row makes `--each` images of each class
 from text, refines each of them, and writes both as PNG, in a process of its own; loading the model is not timed. The
@@ -155,7 +155,7 @@ def main() -> None:
     parser.add_argument("--each", type=int, default=32, help="images of each class")
     parser.add_argument("--interval", type=float, nargs=2, default=(0.3, 5.0), help="noise levels that are guided")
     parser.add_argument("--short", type=int, default=12, help="steps of the shortest rows")
-    parser.add_argument("--only", help="a part of the names of the rows to run")
+    parser.add_argument("--rows", type=int, nargs="+", help="numbers of the rows to run, the notebook being 0")
     o = parser.parse_args()
     repeat = Study.reopen(o.run).first
     auto = repeat.precision
@@ -168,8 +168,8 @@ def main() -> None:
     further(f"{auto}", precision=auto)
     further("20 steps of DPM-Solver++", steps=20, solver="dpm++")
     further(f"{o.short} steps", steps=o.short)
-    further("refined from the latent", latent=True)
     further(f"guided from {o.interval[0]} to {o.interval[1]}", interval=tuple(o.interval))
+    further("refined from the latent", latent=True)
     sides = {"notebook": partial(by_notebook, o.run, o.each)}
     sides |= {name: partial(by_sonosynth, o.run, o.each, way) for name, way in ways.items()}
     rows = [{"way": "real validation images"} | looks(repeat, repeat.images(repeat.rows(VALIDATION)))]
@@ -177,9 +177,7 @@ def main() -> None:
     print(
         f"{machine()}\n{o.each} images of each of {len(repeat.classes)} classes, refined too; {o.run.name}", flush=True
     )
-    for name, side in sides.items():
-        if o.only and o.only not in name:
-            continue
+    for name, side in [(list(sides.items()))[i] for i in o.rows or range(len(sides))]:
         with tempfile.TemporaryDirectory() as folder:
             out = Path(folder)
             (seconds, inside), peak = alone(partial(side, out))

@@ -11,7 +11,17 @@ import torch
 from diffusers import AutoencoderKL, PNDMScheduler, StableDiffusionPipeline, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer, ResNetConfig, ResNetForImageClassification
 
+from sonosynth import config
 from sonosynth.phantom import write_cohort
+from sonosynth.study import Study
+
+SMALL = (
+    "resolution=32", "token.steps=2", "token.batch=2", "lora.steps=2", "lora.batch=2", "lora.rank=2",
+    "synthesis.steps=4", "classifier.epochs=1", "classifier.resolution=32", "classifier.seeds=[0, 1]",
+    "classifier.batch=8", "fidelity.features=embedded", "precision=fp32",
+    "arms={real+classical: null}",
+)  # fmt: skip
+"""Settings with which a whole study takes seconds."""
 
 BUSI = Path(__file__).parents[2] / "shared" / "data" / "busi"
 
@@ -80,3 +90,39 @@ def busi() -> Path:
     if not BUSI.is_dir():
         pytest.skip(f"the BUSI images are not at {BUSI}")
     return BUSI
+
+
+@pytest.fixture(scope="session")
+def settings(tiny_base, tiny_classifier):
+    """The small settings, with changes."""
+
+    def changed(*changes):
+        return config.load(
+            "quick", None, (f"base={tiny_base}", f"classifier.model={tiny_classifier}", *SMALL, *changes)
+        )
+
+    return changed
+
+
+def trained_here():
+    """Trainings of milliseconds one after another: starting other processes for them would take seconds."""
+    patch = pytest.MonkeyPatch()
+    patch.setattr("sonosynth.evaluation.classifier.in_parallel", lambda make, items, at_most: (make(x) for x in items))
+    return patch
+
+
+@pytest.fixture
+def trained_in_this_process():
+    patch = trained_here()
+    yield
+    patch.undo()
+
+
+@pytest.fixture(scope="session")
+def finished(settings, phantoms, tmp_path_factory) -> Path:
+    """A finished run."""
+    root = tmp_path_factory.mktemp("runs") / "run"
+    patch = trained_here()
+    Study(phantoms, root, settings()).everything()
+    patch.undo()
+    return root

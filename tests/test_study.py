@@ -16,49 +16,20 @@ import pytest
 import yaml
 from PIL import Image
 
-from sonosynth import config, store
+from conftest import SMALL
+from sonosynth import store
 from sonosynth.config import SETS
 from sonosynth.errors import UserError
 from sonosynth.phantom import write_cohort
 from sonosynth.stages import evaluate
 from sonosynth.study import Study
 
-SMALL = (
-    "resolution=32", "token.steps=2", "token.batch=2", "lora.steps=2", "lora.batch=2", "lora.rank=2",
-    "synthesis.steps=4", "classifier.epochs=1", "classifier.resolution=32", "classifier.seeds=[0, 1]",
-    "classifier.batch=8", "fidelity.features=embedded", "precision=fp32",
-    "arms={real+classical: null}",
-)  # fmt: skip
 ARMS = ("real", *(f"real+{name}" for name in SETS), "real+oversampling", "real+classical+sd+ti")
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_process():
-    """Trainings of milliseconds one after another: starting other processes for them would take seconds."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            "sonosynth.evaluation.classifier.in_parallel", lambda make, items, at_most: (make(x) for x in items)
-        )
-        yield
-
-
-@pytest.fixture(scope="module")
-def settings(tiny_base, tiny_classifier):
-    """The small settings, with changes."""
-
-    def changed(*changes):
-        return config.load(
-            "quick", None, (f"base={tiny_base}", f"classifier.model={tiny_classifier}", *SMALL, *changes)
-        )
-
-    return changed
-
-
-@pytest.fixture(scope="module")
-def finished(settings, phantoms, tmp_path_factory) -> Path:
-    root = tmp_path_factory.mktemp("runs") / "run"
-    Study(phantoms, root, settings()).everything()
-    return root
+@pytest.fixture(autouse=True)
+def _trained_here(trained_in_this_process):
+    pass
 
 
 @pytest.fixture

@@ -135,6 +135,7 @@ class Run:
         outputs: Sequence[str],
         make: Callable[[Path], None],
         quiet: bool = False,
+        before: float = 0.0,
     ) -> bool:
         """Run a stage unless it is finished for the same inputs; return whether it ran.
 
@@ -145,6 +146,7 @@ class Run:
             make: writes the outputs below the folder it is given, the same one when an interrupted stage
                 goes on. What it writes elsewhere in that folder is dropped.
             quiet: don't say that the stage was finished before.
+            before: seconds of work that had been done for it when it was called.
         """
         if self.finished(name, inputs, outputs):
             if not quiet:
@@ -155,7 +157,7 @@ class Run:
         work.mkdir(parents=True, exist_ok=True)
         started = time.monotonic()
         make(work)
-        seconds = time.monotonic() - started
+        seconds = before + time.monotonic() - started
 
         record.unlink(missing_ok=True)
         for output in outputs:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from diffusers import DDPMScheduler, StableDiffusionPipeline
+from peft.helpers import disable_input_dtype_casting
 from torch import Tensor
 
 from sonosynth.diffusion import base as base_model
@@ -31,7 +32,7 @@ class Examples:
 def encode(folder: Path, images: np.ndarray, precision: str, out: Path) -> None:
     """Encode images (N, H, W) uint8 with the VAE of the base in `folder`, once for all models, into the file `out`."""
     device = make_accelerator(precision).device
-    pipeline = base_model.load(folder, base_model.DTYPES[precision], device)
+    pipeline = base_model.load(folder, base_model.DTYPES[precision], device, without=("unet", "text_encoder"))
     encode_images(pipeline.vae, images).save(out)
 
 
@@ -50,16 +51,19 @@ def learn_token(
     and the cosine of the angle.
     """
     accelerator = make_accelerator(precision, schedule.accumulation)
-    pipeline = base_model.load(folder, base_model.DTYPES[precision], accelerator.device)
+    pipeline = base_model.load(folder, base_model.DTYPES[precision], accelerator.device, without=("vae",))
     new = inversion.add(pipeline, token, init)
     prompts = [with_token(prompt, token) for prompt in examples.prompts]
     inversion.check_present(pipeline, token, prompts)
-    tokens = tokenize(pipeline.tokenizer, prompts)
+    distinct, rows = _distinct(prompts)
+    tokens = tokenize(pipeline.tokenizer, distinct)
     error = _noise_error(pipeline, examples.latents)
     before = new.vector.detach().clone()
 
     def loss_of(indices: Tensor, generator: torch.Generator) -> Tensor:
-        return error(indices, encode_prompts(pipeline.text_encoder, tokens[indices]), generator)
+        needed, places = rows[indices].unique(return_inverse=True)
+        embeddings = encode_prompts(pipeline.text_encoder, tokens[needed])
+        return error(indices, embeddings[places.to(embeddings.device)], generator)
 
     with inversion.trained_in_place_of_its_row(pipeline, new):
         losses = train(
@@ -85,29 +89,37 @@ def learn_lora(
     Writes `pytorch_lora_weights.safetensors` into the folder `out`; returns the losses.
     """
     accelerator = make_accelerator(precision, schedule.accumulation)
-    pipeline = base_model.load(folder, base_model.DTYPES[precision], accelerator.device)
+    pipeline = base_model.load(folder, base_model.DTYPES[precision], accelerator.device, without=("vae",))
     prompts = list(examples.prompts)
     if token_file:
         inversion.load(pipeline, token, token_file)
         prompts = [with_token(prompt, token) for prompt in prompts]
         inversion.check_present(pipeline, token, prompts)
-    distinct = sorted(set(prompts))
+    distinct, rows = _distinct(prompts)
     with torch.no_grad():
         embeddings = encode_prompts(pipeline.text_encoder, tokenize(pipeline.tokenizer, distinct))
-    rows = torch.tensor([distinct.index(prompt) for prompt in prompts])
+    pipeline.text_encoder = None
     error = _noise_error(pipeline, examples.latents)
     parameters = low_rank.attach(pipeline, rank, layers, seed)
 
     def loss_of(indices: Tensor, generator: torch.Generator) -> Tensor:
         return error(indices, embeddings[rows[indices].to(embeddings.device)], generator)
 
-    # One name with and without the token, so that both see the same images, noises and times.
-    losses = train(
-        "LoRA", parameters, loss_of, len(prompts), schedule,
-        accelerator=accelerator, seed=seed, checkpoint=work / "lora.safetensors",
-    )  # fmt: skip
+    # peft would cast all inputs to its weights' float32, and autocast would cast them back.
+    with disable_input_dtype_casting(pipeline.unet):
+        # One name with and without the token, so that both see the same images, noises and times.
+        losses = train(
+            "LoRA", parameters, loss_of, len(prompts), schedule,
+            accelerator=accelerator, seed=seed, checkpoint=work / "lora.safetensors",
+        )  # fmt: skip
     low_rank.save(pipeline, out)
     return losses
+
+
+def _distinct(prompts: Sequence[str]) -> tuple[list[str], Tensor]:
+    """The different prompts, and which of them each of the N prompts is: (N,)."""
+    distinct = sorted(set(prompts))
+    return distinct, torch.tensor([distinct.index(prompt) for prompt in prompts])
 
 
 class _noise_error:

@@ -54,7 +54,6 @@ class Sampler:
             low_rank.load(self.pipeline, adapter)
         if recipe.solver == "dpm++":
             self.pipeline.scheduler = DPMSolverMultistepScheduler.from_config(self.pipeline.scheduler.config)
-        self.pipeline.unet.to(memory_format=torch.channels_last)
         self.refiner = StableDiffusionImg2ImgPipeline(**self.pipeline.components, requires_safety_checker=False)
         self.token, self.resolution, self.recipe = token, resolution, recipe
         self._embeddings: dict[str, Tensor] = {}

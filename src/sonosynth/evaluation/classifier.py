@@ -1,5 +1,6 @@
 """The classifier of the ablation, trained on one arm with one seed."""
 
+import time
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -162,18 +163,19 @@ def predict(
     return result if select else chances(images)
 
 
-def predict_all(trainings: Iterable[Callable[[], np.ndarray]]) -> Generator[np.ndarray, None, None]:
-    """The results of calls of `predict` (as `functools.partial`), in order; several at a time without a GPU.
+def predict_all(trainings: Iterable[Callable[[], np.ndarray]]) -> Generator[tuple[np.ndarray, float], None, None]:
+    """The results of calls of `predict` (as `functools.partial`) and their seconds; several at a time without a GPU.
 
     A small network trains half as fast again in two processes of one thread as in one of two.
     """
     if torch.cuda.is_available():
-        return (training() for training in trainings)
-    return in_parallel(_called, trainings, at_most=AT_ONCE)
+        return (_timed(training) for training in trainings)
+    return in_parallel(_timed, trainings, at_most=AT_ONCE)
 
 
-def _called(training: Callable[[], np.ndarray]) -> np.ndarray:
-    return training()
+def _timed(training: Callable[[], np.ndarray]) -> tuple[np.ndarray, float]:
+    started = time.monotonic()
+    return training(), time.monotonic() - started
 
 
 def _batches(images: np.ndarray) -> Iterable[Tensor]:

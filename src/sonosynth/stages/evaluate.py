@@ -173,9 +173,10 @@ def classify(repeat: Repeat) -> list[Path]:
 
     trainings = classifier.predict_all(training(*jobs[i][1:]) for i in wanted)
     with progress.task("training classifiers", len(jobs), len(jobs) - len(wanted)) as bar, closing(trainings) as found:
-        for i, chances in zip(wanted, found, strict=True):
+        for i, (chances, seconds) in zip(wanted, found, strict=True):
             name, _, seed = jobs[i]
-            repeat.run.stage(stages[i], inputs[i], [parts[i]], partial(write, chances, name, seed, parts[i]))
+            make = partial(write, chances, name, seed, parts[i])
+            repeat.run.stage(stages[i], inputs[i], [parts[i]], make, before=seconds)
             bar.advance()
     return [repeat.run.root / part for part in parts]
 
