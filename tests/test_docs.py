@@ -90,7 +90,7 @@ def place(tmp_path, monkeypatch, phantoms, finished, tiny_base, tiny_classifier)
 
 
 @pytest.mark.parametrize("command", list(commands("sonosynth").values()), ids=" ".join)
-def test_every_command_runs(command, place, settings, tiny_base, tiny_classifier, trained_in_this_process, monkeypatch):
+def test_every_command_runs(command, place, tiny_base, tiny_classifier, trained_in_this_process, monkeypatch):
     small = (f"classifier.model={tiny_classifier}", *SMALL, *FEWER)
     if command[0] == "run":
         out = place / command[command.index("--out") + 1]
@@ -109,7 +109,7 @@ def test_every_command_runs(command, place, settings, tiny_base, tiny_classifier
 
 def test_the_demo_runs(place, settings, trained_in_this_process, monkeypatch):
     monkeypatch.setattr(demo, "COUNTS", {"normal": 5, "benign": 11, "malignant": 7})
-    small = config.load("demo", None, (*SMALL, *FEWER, "resolution=128"))
+    small = settings(*FEWER)
     monkeypatch.setattr(config, "load", lambda preset: small)
     monkeypatch.setattr(sys, "argv", ["sonosynth", "demo"])
     with pytest.raises(SystemExit) as ended:

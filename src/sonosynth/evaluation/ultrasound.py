@@ -12,6 +12,7 @@ from sonosynth.evaluation import speckle
 SPECKLE = ("ratio", "nakagami", "axial", "lateral")
 MEASURES = (*SPECKLE, "spectrum", "attenuation")
 RINGS = 16
+BLOCK = 256  # images at a time, whose spectra take a hundred times their memory
 
 
 def measures(images: np.ndarray) -> dict[str, np.ndarray]:
@@ -21,6 +22,11 @@ def measures(images: np.ndarray) -> dict[str, np.ndarray]:
     has none. spectrum: (N, 16), log10 of the power in rings of frequency, 0 to 1/2 a pixel. attenuation: (N,), slope
     of the rows' mean grey level with depth, in grey levels an image height.
     """
+    parts = [_measures(images[start : start + BLOCK]) for start in range(0, max(len(images), 1), BLOCK)]
+    return {name: np.concatenate([part[name] for part in parts]) for name in MEASURES}
+
+
+def _measures(images: np.ndarray) -> dict[str, np.ndarray]:
     of_image = [_speckle(image) for image in images]
     found = {name: np.array([row[name] for row in of_image]) for name in SPECKLE}
     return found | {"spectrum": spectra(images), "attenuation": attenuations(images)}
