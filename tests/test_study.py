@@ -191,7 +191,8 @@ def replace_set(run, name, images):
 
 
 def test_a_generator_that_copies_is_refused(copy):
-    train = Study.reopen(copy).first.images("train", 32)
+    repeat = Study.reopen(copy).first
+    train = repeat.images(repeat.rows("train"))
     replace_set(copy, "sd", np.flip(train[:7], axis=2))
     Study.reopen(copy).evaluate()
     verdicts = pd.read_csv(copy / "evaluation" / "verdicts.csv").set_index("arm")
@@ -213,7 +214,8 @@ def test_held_out_real_images_are_at_the_floor(copy, tmp_path):
 
 
 def test_copies_can_be_left_out(copy, settings, phantoms):
-    train = Study.reopen(copy).first.images("train", 32)
+    repeat = Study.reopen(copy).first
+    train = repeat.images(repeat.rows("train"))
     own = [np.asarray(Image.open(file)) for file in sorted((copy / "synthetic" / "sd").glob("*/*.png"))]
     replace_set(copy, "sd", [*train[:3], *own[3:]])
     study = Study.reopen(copy)
