@@ -62,3 +62,14 @@ def test_the_closest_pairs_come_first(sides):
     assert found.correlation[1] == pytest.approx(1, abs=1e-4)
     assert found.cosine[1] == pytest.approx(1)
     assert found.by_cosine[1] == 7
+
+
+def test_twins_of_training_images_do_not_raise_the_thresholds(sides):
+    train, held_out, _ = sides
+    extract = features.extractor("embedded")
+    with_twins = memorisation.nearest(np.concatenate([held_out, train[:10]]), train, extract)
+    strangers = np.arange(50) < 40
+    alone = memorisation.thresholds(memorisation.nearest(held_out, train, extract))
+    assert memorisation.thresholds(with_twins, strangers) == alone
+    assert memorisation.thresholds(with_twins).correlation > 0.99 > alone.correlation
+    assert memorisation.thresholds(with_twins, np.zeros(50, bool)) == memorisation.thresholds(with_twins)

@@ -242,11 +242,11 @@ def twins_table(cohort: Cohort) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=TWIN_COLUMNS)
 
 
-def crossing(table: pd.DataFrame, twins: pd.DataFrame) -> int:
-    """How many pairs of twins.csv have one image among the training and one among the validation images."""
+def crossing(table: pd.DataFrame, twins: pd.DataFrame) -> list[tuple[str, str]]:
+    """The pairs of twins.csv (ids) that have one image among the training and one among the validation images."""
     side = dict(zip(table["id"], table["split"], strict=True))
     pairs = zip(twins["id"], twins["twin"], strict=True)
-    return sum({side[a], side[b]} == {TRAIN, VALIDATION} for a, b in pairs)
+    return [(a, b) for a, b in pairs if {side[a], side[b]} == {TRAIN, VALIDATION}]
 
 
 def load_table(path: Path) -> pd.DataFrame:

@@ -65,10 +65,17 @@ def nearest(images: np.ndarray, train: np.ndarray, extract: Extractor) -> Neares
     return Nearest(correlation, by_correlation, cosine, by_cosine)
 
 
-def thresholds(held_out: Nearest) -> Thresholds:
-    """Such that about `CHANCE` of real images that the generator never saw are flagged, half by either measure."""
+def thresholds(held_out: Nearest, strangers: np.ndarray | None = None) -> Thresholds:
+    """Such that about `CHANCE` of real images that the generator never saw are flagged, half by either measure.
+
+    Args:
+        strangers: which of the held-out images (N,) bool are known to have no near-duplicate in the training set; they
+            alone count, unless there are none.
+    """
+    rows = strangers if strangers is not None and strangers.any() else slice(None)
     share = 1 - CHANCE / 2
-    return Thresholds(*(float(np.quantile(x, share, method="higher")) for x in (held_out.correlation, held_out.cosine)))
+    measured = (held_out.correlation[rows], held_out.cosine[rows])
+    return Thresholds(*(float(np.quantile(x, share, method="higher")) for x in measured))
 
 
 def flagged(found: Nearest, limits: Thresholds) -> np.ndarray:

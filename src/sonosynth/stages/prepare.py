@@ -67,7 +67,7 @@ def prepare(repeat: Repeat, found: cohort.Cohort) -> None:
     if len(twins):
         left_out, crossing = (
             int(table["excluded"].str.startswith("label conflict").sum()),
-            cohort.crossing(table, twins),
+            len(cohort.crossing(table, twins)),
         )
         progress.say(
             f"near-duplicates: {len(twins)} pairs, {crossing} of them across the split; {left_out} images left out"

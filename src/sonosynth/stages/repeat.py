@@ -123,6 +123,16 @@ class Repeat:
         return table[table["excluded"] == ""].reset_index(drop=True)
 
     @property
+    def twins(self) -> pd.DataFrame:
+        """The rows of twins.csv."""
+        return pd.read_csv(self.run.root / "twins.csv", dtype={"id": str, "twin": str}, keep_default_na=False)
+
+    @property
+    def crossing(self) -> list[tuple[str, str]]:
+        """The pairs of near-duplicates, by id, that have an image on either side of the split."""
+        return cohort.crossing(cohort.load_table(self.run.root / "cohort.csv"), self.twins)
+
+    @property
     def classes(self) -> list[str]:
         """The labels, sorted."""
         return sorted(set(self.table["label"]))

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from sonosynth import cohort, progress, report, store, synthesis
+from sonosynth import progress, report, store, synthesis
 from sonosynth.cohort.splitting import TRAIN, VALIDATION
 from sonosynth.config import REFERENCE, SETS, read_yaml
 from sonosynth.evaluation.contrasts import smallest_visible
@@ -117,11 +117,9 @@ def _facts(repeat: Repeat) -> dict[str, str]:
     from sonosynth.evaluation import features
 
     s, train, validation = repeat.settings, repeat.rows(TRAIN), repeat.rows(VALIDATION)
-    root = repeat.run.root
     simulated = (repeat.cohort_root / "SIMULATED.txt").exists()
     base = "the embedded small model, pretrained on simulated images" if s.base == "embedded" else s.base
-    twins = pd.read_csv(root / "twins.csv", dtype={"id": str, "twin": str}, keep_default_na=False)
-    crossing = cohort.crossing(cohort.load_table(root / "cohort.csv"), twins)
+    twins, crossing = repeat.twins, len(repeat.crossing)
     scored = {
         "last": "last step scored",
         "inner": "best epoch on a fifth of the training images scored",
