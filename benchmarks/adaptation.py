@@ -138,8 +138,8 @@ def main() -> None:
             sides[f"bare U-Net, {precision}"] = partial(bare, precision=precision, **common)
     if o.script:
         sides["diffusers' script, fp32"] = partial(script, o.script, images=images, **common)
-    print(f"{machine()}\n{'token' if o.token else 'LoRA'}, {o.base}, {o.resolution} px, batches of {o.batch}: samples")
-    in_turns(sides, o.rounds)
+    print(f"{machine()}\n{'token' if o.token else 'LoRA'}, {o.base}, {o.resolution} px, batches of {o.batch}")
+    in_turns(sides, o.rounds, "samples a second")
 
 
 if __name__ == "__main__":

@@ -104,16 +104,16 @@ def main() -> None:
         "the usual loop, fp32": partial(theirs, trainings=o.trainings, **common),
         f"sonosynth, {choose_precision('auto')}": partial(ours, trainings=o.trainings, **common),
     }
-    print(f"{machine()}\nResNet-18, {o.resolution} px, {o.images} images, {o.epochs} epochs: trainings an hour (in the")
-    print("column 'a second')")
-    in_turns(sides, o.rounds)
-    print("features of the same images, twice: images")
+    print(f"{machine()}\nResNet-18, {o.resolution} px, {o.images} images, {o.epochs} epochs")
+    in_turns(sides, o.rounds, "trainings an hour")
+    print("features of the same images, twice")
     in_turns(
         {
             "one by one": partial(one_by_one, folder, o.images),
             "sonosynth": partial(remembered, folder, o.images, o.work),
         },
         o.rounds,
+        "images a second",
     )
 
 

@@ -18,11 +18,11 @@ from transformers import CLIPTextConfig, CLIPTextModel
 from sonosynth.diffusion import base as base_model
 
 Side = Callable[[], float]
-"""Does some work, and returns how much of it a second it did."""
+"""Does some work, and returns its rate."""
 
 
-def in_turns(sides: Mapping[str, Side], rounds: int) -> dict[str, np.ndarray]:
-    """Run each side `rounds` times, in turns, each time in a new process; print and return the rates.
+def in_turns(sides: Mapping[str, Side], rounds: int, what: str) -> None:
+    """Run each side `rounds` times, in turns, each time in a new process; print the rates, of `what`.
 
     The table has the median rate, its range, the median and range of the ratio to the first side in the same round, and
     the largest memory of the process, MB.
@@ -34,14 +34,13 @@ def in_turns(sides: Mapping[str, Side], rounds: int) -> dict[str, np.ndarray]:
             rate, peak = alone(side)
             rates[name].append(rate)
             memory[name] = max(memory[name], peak)
-            print(f"  round {number + 1}: {name} {rate:.3g} a second, {peak:.0f} MB", file=sys.stderr, flush=True)
+            print(f"  round {number + 1}: {name} {rate:.3g} {what}, {peak:.0f} MB", file=sys.stderr, flush=True)
     found = {name: np.array(values) for name, values in rates.items()}
     first = next(iter(found.values()))
-    print("| | a second | ratio | peak MB |\n|---|---|---|---|")
+    print(f"| | {what} | ratio | peak MB |\n|---|---|---|---|")
     for name, values in found.items():
         print(f"| {name} | {spread(values)} | {spread(values / first)} | {memory[name]:.0f} |")
     print(flush=True)
-    return found
 
 
 def spread(values: np.ndarray) -> str:
@@ -62,14 +61,14 @@ def _with_peak(work: Callable[[], Any]) -> tuple[Any, float]:
 
 
 class Clock:
-    """Notes when a network of a kind is called, in whatever code does it."""
+    """Notes when a U-Net is called, in whatever code does it."""
 
-    def __init__(self, kind: type[torch.nn.Module] = UNet2DConditionModel) -> None:
-        self.kind, self.times = kind, list[float]()
+    def __init__(self) -> None:
+        self.times: list[float] = []
         torch.nn.modules.module.register_module_forward_pre_hook(self._note)
 
     def _note(self, module: torch.nn.Module, _: Any) -> None:
-        if isinstance(module, self.kind):
+        if isinstance(module, UNet2DConditionModel):
             if torch.cuda.is_available():
                 torch.cuda.synchronize()
             self.times.append(time.perf_counter())

@@ -165,7 +165,7 @@ def main() -> None:
         ways[name] = replace(list(ways.values())[-1], **changes)  # type: ignore[arg-type]
 
     further("adapter merged", merged=True)
-    further(f"{auto}", precision=auto)
+    further(auto, precision=auto)
     further("20 steps of DPM-Solver++", steps=20, solver="dpm++")
     further(f"{o.short} steps", steps=o.short)
     further(f"guided from {o.interval[0]} to {o.interval[1]}", interval=tuple(o.interval))

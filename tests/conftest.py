@@ -1,5 +1,6 @@
 import os
 import shutil
+from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
 
@@ -104,25 +105,26 @@ def settings(tiny_base, tiny_classifier):
     return changed
 
 
-def trained_here():
+@contextmanager
+def one_process():
     """Trainings of milliseconds one after another: starting other processes for them would take seconds."""
-    patch = pytest.MonkeyPatch()
-    patch.setattr("sonosynth.evaluation.classifier.in_parallel", lambda make, items, at_most: (make(x) for x in items))
-    return patch
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            "sonosynth.evaluation.classifier.in_parallel", lambda make, items, at_most: (make(x) for x in items)
+        )
+        yield
 
 
 @pytest.fixture
 def trained_in_this_process():
-    patch = trained_here()
-    yield
-    patch.undo()
+    with one_process():
+        yield
 
 
 @pytest.fixture(scope="session")
 def finished(settings, phantoms, tmp_path_factory) -> Path:
     """A finished run."""
     root = tmp_path_factory.mktemp("runs") / "run"
-    patch = trained_here()
-    Study(phantoms, root, settings()).everything()
-    patch.undo()
+    with one_process():
+        Study(phantoms, root, settings()).everything()
     return root

@@ -78,12 +78,8 @@ def _candidates(upright: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
     the low frequencies leave bounds: so no pair is lost, and most are not compared pixel by pixel.
     """
     images = upright.reshape(-1, SIDE, SIDE)
-    low = np.concatenate(
-        [
-            fft.dctn(part, axes=(1, 2), norm="ortho")[:, :LOW, :LOW]
-            for part in np.split(images, range(BLOCK, len(images), BLOCK))
-        ]
-    )
+    basis = fft.dct(np.eye(SIDE, dtype=np.float32), axis=0, norm="ortho")[:LOW]  # orthonormal rows
+    low = basis @ images @ basis.T
     signs = np.where(np.arange(LOW) % 2, -1, 1)  # of a mirror image
     low, mirrored = (x.reshape(len(images), -1) for x in (low, low * signs))
     rest = np.sqrt(np.maximum(1 - (low**2).sum(axis=1), 0))

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
+from functools import cache
 from importlib import resources
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -82,16 +83,14 @@ def remembering(name: str, folder: Path) -> Extractor:
     if file.exists():
         stored = safetensors.numpy.load_file(file)
         known = dict(zip(map(bytes, stored["image"]), stored["features"], strict=True))
-    loaded: list[Extractor] = []
+    network = cache(lambda: extractor(name))  # loaded if there is an image that it has not seen
 
     def features(images: np.ndarray) -> np.ndarray:
         keys = [hashlib.sha256(repr(image.shape).encode() + image.tobytes()).digest() for image in images]
         new = {key: row for row, key in enumerate(keys) if key not in known}
         if new:
-            if not loaded:
-                loaded.append(extractor(name))
             # The networks work in float32: nothing is lost.
-            known.update(zip(new, loaded[0](images[list(new.values())]).astype(np.float32), strict=True))
+            known.update(zip(new, network()(images[list(new.values())]).astype(np.float32), strict=True))
             tensors = {
                 "image": np.stack([np.frombuffer(key, np.uint8) for key in known]),
                 "features": np.stack(list(known.values())),

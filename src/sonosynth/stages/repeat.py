@@ -219,8 +219,9 @@ class Repeat:
     def set(self, name: str) -> tuple[pd.DataFrame, np.ndarray]:
         """The rows of a synthetic set and its images (N, H, W) uint8, none of which may be a validation image."""
         rows, folder = self.set_rows(name), self.run.root / SETS_FOLDER / name
-        self.firewall([store.sha256(file) for file in folder.rglob("*.png")], f"{SETS_FOLDER}/{name}")
-        images = _read_set(folder, store.digest(folder))
+        hashes = tuple(store.sha256(file) for file in sorted(folder.rglob("*.png")))
+        self.firewall(hashes, f"{SETS_FOLDER}/{name}")
+        images = _read_set(folder, tuple(rows["file_name"]), hashes)
         held_out = {image.tobytes() for image in self.images(self.rows(VALIDATION))}
         copies = [file for file, image in zip(rows["file_name"], images, strict=True) if image.tobytes() in held_out]
         if copies:
@@ -237,9 +238,9 @@ class Repeat:
 
 
 @lru_cache(maxsize=len(SETS))
-def _read_set(folder: Path, _digest: str) -> np.ndarray:
-    """The images of a set, decoded once while its files stay the same."""
-    return synthesis.load_set(folder)[1]
+def _read_set(folder: Path, names: tuple[str, ...], _hashes: tuple[str, ...]) -> np.ndarray:
+    """The images `names` of a set, decoded once while its files stay the same."""
+    return synthesis.load_images(folder, names)
 
 
 def _origins(file: Path) -> list[str]:
