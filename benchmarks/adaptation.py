@@ -5,7 +5,8 @@
 
 At equal precision, batch, resolution and layers (rank 4 on the attention projections, float32), and at sonosynth's
 own precision. "Bare" is the U-Net's forward and backward pass alone, on random latents, which no code around it can
-beat. The script's side is `neighbours.adapt`, plain diffusers that does in each step what the script does; with
+beat; its floating-point operations, and the rate that a large matrix product reaches, tell how much of the hardware
+a side uses. The script's side is `neighbours.adapt`, plain diffusers that does in each step what the script does; with
 `--script` the public script itself is run, too (it needs torchvision and datasets). Loading is not timed; what
 sonosynth encodes once, before the first step, is timed apart. The training images are simulated.
 """
@@ -21,8 +22,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
+from torch.utils.flop_counter import FlopCounterMode
 
-from measuring import Clock, Side, find_base, in_turns, machine
+from measuring import Clock, Side, alone, find_base, in_turns, machine
 from neighbours import adapt as plain
 from sonosynth import cohort
 from sonosynth.diffusion import adapt
@@ -86,6 +88,27 @@ def bare(base: Path, resolution: int, batch: int, steps: int, precision: str) ->
     return batch * clock.rate(WARM)
 
 
+def roofline(base: Path, resolution: int, batch: int, precision: str) -> tuple[float, float]:
+    """Floating-point operations of a sample's two passes, and those that a large matrix product does in a second.
+
+    Attention is counted as torch counts it, which on a CPU is not at all.
+    """
+    with FlopCounterMode(display=False) as counted:
+        bare(base, resolution, batch, WARM + 2, precision)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    side, times = (8192, 50) if device == "cuda" else (2048, 10)
+    matrix = torch.randn(side, side, device=device, dtype=base_model.DTYPES[precision])
+    rates = []
+    for _ in range(4):
+        started = time.perf_counter()
+        for _ in range(times):
+            matrix @ matrix
+        if device == "cuda":
+            torch.cuda.synchronize()
+        rates.append(2 * side**3 * times / (time.perf_counter() - started))
+    return counted.get_total_flops() / (WARM + 2) / batch, max(rates)
+
+
 def theirs(base: Path, images: Path, resolution: int, batch: int, steps: int, token: bool) -> float:
     """Samples a second of plain diffusers, in float32."""
     items, prompts = training_images(images)
@@ -131,15 +154,23 @@ def main() -> None:
     training_images(images)
     auto = base_model.choose_precision("auto")
     common = {"base": base, "resolution": o.resolution, "batch": o.batch, "steps": o.steps}
-    sides: dict[str, Side] = {"plain diffusers, fp32": partial(theirs, images=images, token=o.token, **common)}
+    sides: dict[str, Side] = {}
+    if o.script:
+        sides["diffusers' script, fp32"] = partial(script, o.script, images=images, **common)
+    sides["plain diffusers, fp32"] = partial(theirs, images=images, token=o.token, **common)
     for precision in dict.fromkeys(("fp32", auto)):
         sides[f"sonosynth, {precision}"] = partial(ours, images=images, precision=precision, token=o.token, **common)
         if not o.token:
             sides[f"bare U-Net, {precision}"] = partial(bare, precision=precision, **common)
-    if o.script:
-        sides["diffusers' script, fp32"] = partial(script, o.script, images=images, **common)
     print(f"{machine()}\n{'token' if o.token else 'LoRA'}, {o.base}, {o.resolution} px, batches of {o.batch}")
-    in_turns(sides, o.rounds, "samples a second")
+    rates = in_turns(sides, o.rounds, "samples a second")
+    for precision in () if o.token else dict.fromkeys(("fp32", auto)):
+        (work, product), _ = alone(partial(roofline, base, o.resolution, o.batch, precision))
+        share = work * float(np.median(rates[f"sonosynth, {precision}"])) / product
+        print(
+            f"{precision}: {work / 1e9:.3g} GFLOP a sample; a large matrix product: {product / 1e12:.3g} TFLOP/s; "
+            f"sonosynth: {share:.0%} of that"
+        )
 
 
 if __name__ == "__main__":

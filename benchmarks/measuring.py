@@ -21,8 +21,8 @@ Side = Callable[[], float]
 """Does some work, and returns its rate."""
 
 
-def in_turns(sides: Mapping[str, Side], rounds: int, what: str) -> None:
-    """Run each side `rounds` times, in turns, each time in a new process; print the rates, of `what`.
+def in_turns(sides: Mapping[str, Side], rounds: int, what: str) -> dict[str, np.ndarray]:
+    """Run each side `rounds` times, in turns, each time in a new process; print and return the rates, of `what`.
 
     The table has the median rate, its range, the median and range of the ratio to the first side in the same round, and
     the largest memory of the process, MB.
@@ -41,6 +41,7 @@ def in_turns(sides: Mapping[str, Side], rounds: int, what: str) -> None:
     for name, values in found.items():
         print(f"| {name} | {spread(values)} | {spread(values / first)} | {memory[name]:.0f} |")
     print(flush=True)
+    return found
 
 
 def spread(values: np.ndarray) -> str:
@@ -92,7 +93,7 @@ def find_base(name: str, work: Path) -> Path:
                 up_block_types=("UpDecoderBlock2D",) * 4,
                 layers_per_block=2,
             ),
-            unet=UNet2DConditionModel(cross_attention_dim=768, attention_head_dim=8),
+            unet=UNet2DConditionModel(sample_size=64, cross_attention_dim=768, attention_head_dim=8),
             text_encoder=CLIPTextModel(
                 CLIPTextConfig(
                     hidden_size=768, intermediate_size=3072, num_hidden_layers=12, num_attention_heads=12,

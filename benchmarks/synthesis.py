@@ -1,14 +1,16 @@
 """Images a second and how real they look: sonosynth against the notebook's way, lever by lever.
 
-    python benchmarks/synthesis.py RUN [--each 32] [--short 12] [--interval 0.3 5] [--rows 0 7]
+    python benchmarks/synthesis.py --run RUN [--each 32] [--short 12] [--interval 0.3 5] [--rows 0 7]
+    python benchmarks/synthesis.py --base sd15 [--work DIR] [--resolution 256] [--each 1] …
 
-RUN is a finished run; its sd adapter, prompts and real images are used. Every row makes `--each` images of each class
-from text, refines each of them, and writes both as PNG, in a process of its own; loading the model is not timed. The
-notebook's way is `neighbours.notebook`: one image at a time, 50 steps, float32, the adapter beside the weights, and the
-refinement from the PNG. The rows after it change one lever after the other. Beside the speed stand the kernel distance
-of the refined images to the real ones (embedded or the run's features, with its 95% interval) and the mean distance of
-the ultrasound statistics in deviations; in the first row those of real validation images. "Inside the model" is the
-share of the time that U-Net and VAE take.
+RUN is a finished run; its sd adapter, prompts and real images are used. With a base instead, the LoRA is untrained,
+and only the speed is measured ("sd15" has Stable Diffusion v1.5's shapes and random weights). Every row makes `--each`
+images of each class from text, refines each of them, and writes both as PNG, in a process of its own; loading the
+model is not timed. The notebook's way is `neighbours.notebook`: one image at a time, 50 steps, float32, the adapter
+beside the weights, and the refinement from the PNG. The rows after it change one lever after the other. Beside the
+speed stand the kernel distance of the refined images to the real ones (embedded or the run's features, with its 95%
+interval) and the mean distance of the ultrasound statistics in deviations; in the first row those of real validation
+images. "Inside the model" is the share of the time that U-Net and VAE take.
 """
 
 import argparse
@@ -16,7 +18,7 @@ import math
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -27,10 +29,11 @@ import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from PIL import Image
 
-from measuring import alone, machine
+from measuring import alone, find_base, machine
 from neighbours import notebook
 from sonosynth import seeding, synthesis
 from sonosynth.cohort.splitting import TRAIN, VALIDATION
+from sonosynth.diffusion import base as base_model
 from sonosynth.diffusion import lora as low_rank
 from sonosynth.diffusion.sampling import Recipe, Sampler
 from sonosynth.evaluation import comparison, features, ultrasound
@@ -51,6 +54,28 @@ class Way:
     interval: tuple[float, float] | None = None
     latent: bool = False
     solver: str = "base"
+
+
+@dataclass(frozen=True)
+class Model:
+    """An adapted base: folders, the prompt of each class, pixels a side, scale of the guidance."""
+
+    base: Path
+    adapter: Path
+    prompts: dict[str, str]
+    resolution: int
+    guidance: float
+
+
+def untrained(base: Path, folder: Path, resolution: int) -> Model:
+    """A base with a LoRA that does nothing yet."""
+    pipeline = base_model.load(base, torch.float32, "cpu", without=("vae", "text_encoder"))
+    low_rank.attach(pipeline, 4, "attention", 0)
+    low_rank.save(pipeline, folder)
+    labels = ("benign", "malignant")
+    return Model(
+        base, folder, {label: f"ultrasound image of a {label} breast lesion" for label in labels}, resolution, 7.5
+    )
 
 
 class ModelTime:
@@ -74,37 +99,32 @@ class ModelTime:
         return timed
 
 
-def wanted(repeat: Repeat, each: int) -> list[synthesis.Request]:
+def wanted(model: Model, each: int) -> list[synthesis.Request]:
     """As many requests of each class, mixed, so that the first few hold all classes."""
-    found = synthesis.requests(
-        dict.fromkeys(repeat.classes, each), repeat.prompts("sd"), seeding.derive(0, "benchmark")
-    )
+    found = synthesis.requests(dict.fromkeys(model.prompts, each), model.prompts, seeding.derive(0, "benchmark"))
     return sorted(found, key=lambda request: request.file_name.rpartition("/")[2])
 
 
-def by_notebook(run: Path, each: int, out: Path) -> tuple[float, float]:
+def by_notebook(model: Model, each: int, out: Path) -> tuple[float, float]:
     """Write the images; returns seconds and the share of them inside the model."""
-    repeat = Study.reopen(run).first
-    chosen, s = wanted(repeat, each), repeat.settings
-    spent = ModelTime()
+    chosen, spent = wanted(model, each), ModelTime()
     started = time.perf_counter()
     notebook(
-        repeat.base_folder, run / "adapters" / "sd", "", [r.prompt for r in chosen], [r.seed for r in chosen],
-        s.resolution, 50, s.synthesis.guidance, STRENGTH, out,
+        model.base, model.adapter, "", [r.prompt for r in chosen], [r.seed for r in chosen], model.resolution, 50,
+        model.guidance, STRENGTH, out,
     )  # fmt: skip
     seconds = time.perf_counter() - started
     return seconds, spent.seconds / seconds
 
 
-def by_sonosynth(run: Path, each: int, way: Way, out: Path) -> tuple[float, float]:
+def by_sonosynth(model: Model, each: int, way: Way, out: Path) -> tuple[float, float]:
     """The same as a study does it."""
-    repeat = Study.reopen(run).first
-    chosen, s = wanted(repeat, each), repeat.settings
+    chosen = wanted(model, each)
     load = low_rank.load
     if not way.merged:
         low_rank.load = lambda pipeline, folder: pipeline.load_lora_weights(folder)
-    recipe = Recipe(max(way.steps, math.ceil(1 / STRENGTH)), s.synthesis.guidance, way.interval, way.solver)
-    sampler = Sampler(repeat.base_folder, run / "adapters" / "sd", "", way.precision, s.resolution, recipe)
+    recipe = Recipe(max(way.steps, math.ceil(1 / STRENGTH)), model.guidance, way.interval, way.solver)
+    sampler = Sampler(model.base, model.adapter, "", way.precision, model.resolution, recipe)
     low_rank.load = load
     latents: dict[str, torch.Tensor] = {}
 
@@ -151,14 +171,36 @@ def looks(repeat: Repeat, images: np.ndarray) -> dict[str, str]:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path)
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument("--run", type=Path)
+    which.add_argument("--base", help="embedded, sd15 or a folder")
+    parser.add_argument("--work", type=Path, default=Path("bench"), help="where random weights are kept")
+    parser.add_argument("--resolution", type=int, default=256, help="with --base")
     parser.add_argument("--each", type=int, default=32, help="images of each class")
     parser.add_argument("--interval", type=float, nargs=2, default=(0.3, 5.0), help="noise levels that are guided")
     parser.add_argument("--short", type=int, default=12, help="steps of the shortest rows")
     parser.add_argument("--rows", type=int, nargs="+", help="numbers of the rows to run, the notebook being 0")
     o = parser.parse_args()
-    repeat = Study.reopen(o.run).first
-    auto = repeat.precision
+    with tempfile.TemporaryDirectory() as folder:
+        repeat = Study.reopen(o.run).first if o.run else None
+        if repeat:
+            s = repeat.settings
+            prompts, guidance = repeat.prompts("sd"), s.synthesis.guidance
+            model = Model(repeat.base_folder, o.run / "adapters" / "sd", prompts, s.resolution, guidance)
+        else:
+            model = untrained(find_base(o.base, o.work), Path(folder), o.resolution)
+        print(f"{machine()}\n{o.each} images of each of {len(model.prompts)} classes, refined too; {o.run or o.base}")
+        table = pd.DataFrame(measured(model, repeat, o.each, o.short, tuple(o.interval), o.rows)).fillna("")
+    print("| " + " | ".join(table.columns) + " |\n|" + "---|" * len(table.columns))
+    for row in table.to_numpy():
+        print("| " + " | ".join(row) + " |")
+
+
+def measured(
+    model: Model, repeat: Repeat | None, each: int, short: int, interval: tuple[float, float], only: list[int] | None
+) -> Iterator[dict[str, str]]:
+    """A row for each way; how the images look is told where there are real ones to compare them with."""
+    auto = base_model.choose_precision("auto")
     ways = {"batches of 16": replace(Way(), batch=16)}
 
     def further(name: str, **changes: object) -> None:
@@ -167,17 +209,15 @@ def main() -> None:
     further("adapter merged", merged=True)
     further(auto, precision=auto)
     further("20 steps of DPM-Solver++", steps=20, solver="dpm++")
-    further(f"{o.short} steps", steps=o.short)
-    further(f"guided from {o.interval[0]} to {o.interval[1]}", interval=tuple(o.interval))
+    further(f"{short} steps", steps=short)
+    further(f"guided from {interval[0]} to {interval[1]}", interval=interval)
     further("refined from the latent", latent=True)
-    sides = {"notebook": partial(by_notebook, o.run, o.each)}
-    sides |= {name: partial(by_sonosynth, o.run, o.each, way) for name, way in ways.items()}
-    rows = [{"way": "real validation images"} | looks(repeat, repeat.images(repeat.rows(VALIDATION)))]
+    sides = {"notebook": partial(by_notebook, model, each)}
+    sides |= {name: partial(by_sonosynth, model, each, way) for name, way in ways.items()}
+    if repeat:
+        yield {"way": "real validation images"} | looks(repeat, repeat.images(repeat.rows(VALIDATION)))
     first = None
-    print(
-        f"{machine()}\n{o.each} images of each of {len(repeat.classes)} classes, refined too; {o.run.name}", flush=True
-    )
-    for name, side in [(list(sides.items()))[i] for i in o.rows or range(len(sides))]:
+    for name, side in [list(sides.items())[i] for i in only or range(len(sides))]:
         with tempfile.TemporaryDirectory() as folder:
             out = Path(folder)
             (seconds, inside), peak = alone(partial(side, out))
@@ -185,18 +225,13 @@ def main() -> None:
             images = np.stack([np.asarray(Image.open(file).convert("L")) for file in refined])
         rate = len(images) / seconds
         first = first or rate
-        rows.append(
-            {
-                "way": name, "images a second": f"{rate:.3g}", "ratio": f"{rate / first:.2f}",
-                "inside the model": f"{inside:.0%}", "peak MB": f"{peak:.0f}",
-            }
-            | looks(repeat, images)
-        )  # fmt: skip
-        print(rows[-1], file=sys.stderr, flush=True)
-    table = pd.DataFrame(rows).fillna("")
-    print("| " + " | ".join(table.columns) + " |\n|" + "---|" * len(table.columns))
-    for row in table.to_numpy():
-        print("| " + " | ".join(row) + " |")
+        row = {
+            "way": name, "images a second": f"{rate:.3g}", "ratio": f"{rate / first:.2f}",
+            "inside the model": f"{inside:.0%}", "peak MB": f"{peak:.0f}",
+        }  # fmt: skip
+        row |= looks(repeat, images) if repeat else {}
+        print(row, file=sys.stderr, flush=True)
+        yield row
 
 
 if __name__ == "__main__":

@@ -20,10 +20,8 @@ from sonosynth.parallel import in_threads
 RETRIES = 3  # further seeds for an image that is useless
 FLAT = 1.0  # grey levels of 255: a smaller standard deviation is no picture
 SAME = 1.0  # grey levels of 255: a smaller mean difference is no other picture
+SIDE, PARTS = 32, 4  # pixels of what is compared for that, and its parts a side whose means are compared first
 ABOUT = ("seed", "attempts", "flaw")  # in the PNG itself, so that an interrupted set knows them
-
-Small = tuple[float, np.ndarray]
-"""The mean grey level of an image, and the image at (32, 32), float32."""
 
 
 @dataclass(frozen=True)
@@ -89,19 +87,20 @@ def make_set(
         KeyboardInterrupt: on SIGINT or SIGTERM, once the batch is written.
     """
     rows: list[list[Any]] = []
-    earlier: dict[str, list[Small]] = {}
+    counts = Counter(request.label for request in wanted)
+    earlier = {label: _Earlier(count) for label, count in counts.items()}
     with progress.task(f"making {folder.name}", len(wanted)) as bar, interruption.held_back() as interrupted:
         for start in range(0, len(wanted), batch):
             chosen = wanted[start : start + batch]
             kept = [_read_made(folder / request.file_name) for request in chosen]
             images = np.empty(0) if None not in kept else make(chosen)
             for i, request in enumerate(chosen):
-                before = earlier.setdefault(request.label, [])
+                before = earlier[request.label]
                 made = kept[i] if not len(images) else _with_retries(request, images[i], make, before)
                 assert made is not None
                 if len(images):
                     _write_image(folder / request.file_name, made)
-                before.append(_small(made.image))
+                before.add(made.image)
                 rows.append([request.file_name, request.label, request.prompt, made.seed, request.source])
                 rows[-1] += [made.attempts, made.flaw, *columns.values()]
             bar.advance(len(chosen))
@@ -115,6 +114,34 @@ def make_set(
         progress.say(f"{folder.name}: {again} images made again, since they showed nothing new; {flawed} stay useless")
 
 
+class _Earlier:
+    """The images of a class that were made so far, `most` at most, reduced: thousands stay quick and small."""
+
+    def __init__(self, most: int) -> None:
+        self.images = np.empty((most, SIDE, SIDE), np.float32)
+        self.means = np.empty((most, PARTS, PARTS), np.float32)
+        self.count = 0
+
+    def add(self, image: np.ndarray) -> None:
+        """Keep an image (H, W) uint8."""
+        self.images[self.count], self.means[self.count] = self._reduced(image)
+        self.count += 1
+
+    def shows(self, image: np.ndarray) -> bool:
+        """Whether one of them shows what the image (H, W) uint8 does."""
+        small, means = self._reduced(image)
+        # The means of parts differ by no more than their pixels: few images are compared pixel by pixel.
+        near = np.abs(self.means[: self.count] - means).mean(axis=(1, 2)) < SAME
+        alike = np.abs(self.images[: self.count][near] - small).mean(axis=(1, 2)) < SAME
+        return bool(alike.any())
+
+    @staticmethod
+    def _reduced(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        small = np.asarray(Image.fromarray(image).resize((SIDE, SIDE), Image.Resampling.BOX), np.float32)
+        part = SIDE // PARTS
+        return small, small.reshape(PARTS, part, PARTS, part).mean(axis=(1, 3))
+
+
 @dataclass(frozen=True)
 class _Made:
     """An image (H, W) uint8, the seed it came from, how many seeds were tried, and what is wrong with it, or ""."""
@@ -126,7 +153,7 @@ class _Made:
 
 
 def _with_retries(
-    request: Request, image: np.ndarray, make: Callable[[Sequence[Request]], np.ndarray], earlier: list[Small]
+    request: Request, image: np.ndarray, make: Callable[[Sequence[Request]], np.ndarray], earlier: _Earlier
 ) -> _Made:
     made = _Made(image, request.seed, 1, _flaw(image, earlier))
     while made.flaw and made.attempts <= RETRIES:
@@ -136,21 +163,11 @@ def _with_retries(
     return made
 
 
-def _flaw(image: np.ndarray, earlier: Sequence[Small]) -> str:
-    """What makes an image (H, W) uint8 useless, or "": no contrast, or the contents of one of `earlier` (`_small`)."""
+def _flaw(image: np.ndarray, earlier: _Earlier) -> str:
+    """What makes an image (H, W) uint8 useless, or "": no contrast, or the contents of an earlier one."""
     if image.std() < FLAT:
         return "constant"
-    level, small = _small(image)
-    # The means of images that are alike are, too: few are compared pixel by pixel, however many there are.
-    if any(np.abs(other - small).mean() < SAME for of_other, other in earlier if abs(of_other - level) < SAME):
-        return "repeats an earlier image"
-    return ""
-
-
-def _small(image: np.ndarray) -> Small:
-    """What is compared to find repeated images, so that thousands stay quick and small."""
-    reduced = np.asarray(Image.fromarray(image).resize((32, 32), Image.Resampling.BOX), np.float32)
-    return float(reduced.mean()), reduced
+    return "repeats an earlier image" if earlier.shows(image) else ""
 
 
 def _write_image(path: Path, made: _Made) -> None:

@@ -30,3 +30,7 @@ def test_matched_and_floor_are_of_the_same_count():
     assert (count["value"], count["matched"], count["floor"], count["n_matched"]) == (90, 30, 30, 30)
     assert (level["value"], level["matched"], level["floor"]) == (3, 3, 5)
     assert set(seen) == {(100, 90), (50, 45), (100, 30)}
+    seen.clear()
+    many = {"x": np.zeros(3 * LARGEST)}
+    compare(counts, many, many, many, np.random.default_rng(0))
+    assert set(seen) == {(3 * LARGEST, 3 * LARGEST), (LARGEST, LARGEST)}

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from sonosynth.diffusion import base as base_model
 from sonosynth.diffusion import lora as low_rank
+from sonosynth.diffusion import memory
 from sonosynth.diffusion import token as inversion
 from sonosynth.diffusion.latents import encode_prompts, to_grey, to_tensor, tokenize
 
@@ -95,6 +96,7 @@ class Sampler:
         """(N, C, h, w) of N latents, where and as the U-Net wants them."""
         return torch.stack(list(latents)).to(self.pipeline.unet.device, self.pipeline.unet.dtype)
 
+    @memory.kept_by_process()
     def _denoise(
         self, latents: Tensor, times: Tensor, prompts: Sequence[str], generators: list[torch.Generator]
     ) -> Tensor:

@@ -18,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from sonosynth import interruption, progress, seeding, store
+from sonosynth.diffusion import memory
 from sonosynth.errors import UserError, first_line
 
 Loss = Callable[[Tensor, torch.Generator], Tensor]
@@ -95,6 +96,7 @@ def train(
     with (
         progress.task(f"training {name}", schedule.steps, len(losses)) as bar,
         interruption.held_back() as interrupted,
+        memory.kept_by_process(),
     ):
         for step in range(len(losses), schedule.steps):
             generator = seeding.torch_generator(seed, name, step)

@@ -55,7 +55,8 @@ def compare(
     Ann. Statist. 17:1176, 1989): a bootstrap would repeat images, and call them less diverse. Of large sets
     the parts are smaller than halves, and the deviation is scaled accordingly. `matched` is the mean over random parts
     of the set of n_matched images, as many as both it and the held-out real images have, `LARGEST` at most; `floor` is
-    what as many held-out real images get. Only these two may be compared: most metrics depend on the count.
+    what as many held-out real images get; both against the same real images, `LARGEST` at most. Only these two may be
+    compared: most metrics depend on the counts.
 
     Args:
         real: the reference. other: the set. held_out: real images that are in neither.
@@ -68,9 +69,10 @@ def compare(
         for _ in range(HALVES if n >= 4 else 0)
     ]
     matched = min(n, n_held_out, LARGEST)
-    same_count = _mean([measure(real, _part(other, matched, rng)) for _ in range(DRAWS if matched < n else 1)], value)
+    some = _part(real, LARGEST, rng) if n_real > LARGEST else real
+    same_count = _mean([measure(some, _part(other, matched, rng)) for _ in range(DRAWS if matched < n else 1)], value)
     floor = _mean(
-        [measure(real, _part(held_out, matched, rng)) for _ in range(DRAWS if matched < n_held_out else 1)], value
+        [measure(some, _part(held_out, matched, rng)) for _ in range(DRAWS if matched < n_held_out else 1)], value
     )
     reach = stats.norm.ppf((1 + LEVEL) / 2) * np.sqrt(share / (1 - share))
     rows = []

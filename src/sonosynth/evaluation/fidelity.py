@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import numpy as np
 from scipy.spatial.distance import cdist
 
-BLOCK = 10_000_000
-"""Pairs of images that are held at once: 80 MB, whatever the number of images."""
+BLOCK = 1_000_000
+"""Pairs of images that are held at once: 8 MB, whatever the number of images."""
 
 
 def frechet_distance(real: np.ndarray, synthetic: np.ndarray) -> float:
@@ -114,12 +114,16 @@ def vendi_score(features: np.ndarray) -> float:
 
 def _kernel_sum(x: np.ndarray, y: np.ndarray) -> float:
     """The sum of the kernel over all pairs of rows of x and y."""
-    return sum(float(((x[rows] @ y.T / x.shape[1] + 1) ** 3).sum()) for rows in _blocks(len(x), len(y)))
+    return sum(float(_cubed(x[rows] @ y.T / x.shape[1] + 1).sum()) for rows in _blocks(len(x), len(y)))
 
 
 def _kernel_of_itself(x: np.ndarray) -> np.ndarray:
-    kernel: np.ndarray = ((x**2).sum(axis=1) / x.shape[1] + 1) ** 3
-    return kernel
+    return _cubed((x**2).sum(axis=1) / x.shape[1] + 1)
+
+
+def _cubed(x: np.ndarray) -> np.ndarray:
+    cube: np.ndarray = x * x * x  # a tenth of the time of x**3
+    return cube
 
 
 def _blocks(n: int, m: int) -> Iterator[slice]:

