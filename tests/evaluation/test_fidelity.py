@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 from scipy.linalg import sqrtm
@@ -52,6 +54,17 @@ def test_blocks_change_nothing(monkeypatch):
     whole = [kernel_distance(a, b[:40]), *prdc(a, b[:40]).values()]
     monkeypatch.setattr(fidelity, "BLOCK", 7 * 50)
     assert [kernel_distance(a, b[:40]), *prdc(a, b[:40]).values()] == pytest.approx(whole, rel=1e-12)
+
+
+def test_no_matrix_of_all_pairs_is_held(monkeypatch):
+    monkeypatch.setattr(fidelity, "BLOCK", 50_000)
+    a, b = np.random.default_rng(0).normal(size=(2, 1500, 8))
+    tracemalloc.start()
+    prdc(a, b)
+    kernel_distance(a, b)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < a.shape[0] * b.shape[0] * 8 / 4
 
 
 def test_prdc_sees_lost_modes():

@@ -71,11 +71,7 @@ def prdc(real: np.ndarray, synthetic: np.ndarray, k: int = 5) -> dict[str, float
     real, synthetic = _checked(real, synthetic)
     if min(len(real), len(synthetic)) <= k:
         raise ValueError(f"{len(real)} real and {len(synthetic)} synthetic images; more than k = {k} are needed")
-    # The nearest to each is itself, so the k-th neighbour has index k.
-    radii_real, radii = (
-        np.concatenate([np.partition(cdist(x[rows], x), k, axis=1)[:, k] for rows in _blocks(len(x), len(x))])
-        for x in (real, synthetic)
-    )
+    radii_real, radii = _radii(real, k), _radii(synthetic, k)
     balls = np.zeros(len(synthetic), int)  # of real images, that hold each synthetic one
     recalled, covered = np.zeros(len(real), bool), np.zeros(len(real), bool)
     for rows in _blocks(len(real), len(synthetic)):
@@ -90,6 +86,14 @@ def prdc(real: np.ndarray, synthetic: np.ndarray, k: int = 5) -> dict[str, float
         "density": float(balls.mean() / k),
         "coverage": float(covered.mean()),
     }
+
+
+def _radii(x: np.ndarray, k: int) -> np.ndarray:
+    """The distance (N,) of each row of x to its k-th nearest other one."""
+    radii = np.empty(len(x))
+    for rows in _blocks(len(x), len(x)):
+        radii[rows] = np.partition(cdist(x[rows], x), k, axis=1)[:, k]  # the nearest, of index 0, is itself
+    return radii
 
 
 def vendi_score(features: np.ndarray) -> float:
