@@ -1,10 +1,12 @@
 """Trainings of the classifier an hour, and features of images: sonosynth against the usual loop.
 
-    python benchmarks/evaluation.py --work DIR [--resolution 128] [--images 300] [--epochs 2] [--rounds 3]
+    python benchmarks/evaluation.py --work DIR [--cohort DIR] [--resolution 128] [--images 300] [--epochs 2]
+        [--trainings 2] [--rounds 3]
 
-The loop is `neighbours.classify`: PNG files of 512 pixels decoded, resized and mirrored again in every epoch, one
-training after another in float32, as with torchvision's ImageFolder. sonosynth trains several at a time as a study
-does, decoding included. Both take the same number of steps with the same batches. The images are simulated.
+The loop is `neighbours.classify`: files decoded, resized and mirrored again in every epoch, one training after another
+in float32, as with torchvision's ImageFolder. sonosynth trains several at a time as a study does, decoding included.
+Both take the same number of steps with the same batches. The images are simulated PNG files of 512 pixels, or those of
+a cohort.
 """
 
 import argparse
@@ -14,28 +16,30 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from measuring import Side, in_turns, machine
 from neighbours import classify
 from sonosynth import cohort
+from sonosynth.cohort.decoding import read_grey, to_square
 from sonosynth.diffusion.base import choose_precision
 from sonosynth.evaluation import classifier, features
+from sonosynth.parallel import in_threads
 from sonosynth.phantom import KINDS, write_cohort
 
 BATCH = 16
 
 
 def images(folder: Path, count: int) -> list[tuple[Path, int]]:
-    """Files and their class."""
-    if not folder.exists():
-        write_cohort(folder, {kind: math.ceil(count / len(KINDS)) for kind in KINDS}, seed=0, size=512)
-    return [
-        (file, number)
-        for number, kind in enumerate(KINDS)
-        for file in sorted((folder / kind).glob("*.png"))
-        if "_mask" not in file.stem
-    ][:count]
+    """Files of a cohort, mixed, and their class."""
+    sources = cohort.read(folder).sources
+    labels = sorted({source.label for source in sources})
+    chosen = np.random.default_rng(0).permutation(len(sources))[:count]
+    return [(sources[i].file, labels.index(sources[i].label)) for i in chosen]
+
+
+def decoded(file: Path, resolution: int) -> np.ndarray:
+    """(resolution, resolution) uint8 of a file, as a study reads it."""
+    return to_square(read_grey(file), resolution)
 
 
 def theirs(folder: Path, count: int, resolution: int, epochs: int, trainings: int) -> float:
@@ -49,13 +53,12 @@ def theirs(folder: Path, count: int, resolution: int, epochs: int, trainings: in
 
 def ours(folder: Path, count: int, resolution: int, epochs: int, trainings: int) -> float:
     """Trainings an hour of sonosynth, decoding included."""
-    started = time.perf_counter()
     items = images(folder, count)
-    pixels = cohort.resize(np.stack([np.asarray(Image.open(file).convert("L")) for file, _ in items]), resolution)
+    started = time.perf_counter()
+    pixels = np.stack(list(in_threads(partial(decoded, resolution=resolution), [file for file, _ in items])))
     labels = np.array([label for _, label in items])
-    recipe = classifier.Recipe(
-        "resnet-18", len(KINDS), epochs * (len(items) // BATCH), BATCH, 1e-4, choose_precision("auto")
-    )
+    steps = epochs * (len(items) // BATCH)
+    recipe = classifier.Recipe("resnet-18", len(KINDS), steps, BATCH, 1e-4, choose_precision("auto"))
     found = classifier.predict_all(
         partial(classifier.predict, pixels, labels, pixels[:3], recipe=recipe, seed=seed) for seed in range(trainings)
     )
@@ -69,7 +72,7 @@ def one_by_one(folder: Path, count: int) -> float:
     started = time.perf_counter()
     for _ in range(2):  # once to look for copies, once for the distances
         for file, _label in chosen:
-            extract(cohort.resize(np.asarray(Image.open(file).convert("L"))[None], 128))
+            extract(decoded(file, 128)[None])
     return 2 * len(chosen) / (time.perf_counter() - started)
 
 
@@ -81,7 +84,7 @@ def remembered(folder: Path, count: int, work: Path) -> float:
     extract = features.remembering("embedded", work / "features")
     extract(np.zeros((1, 128, 128), np.uint8))
     started = time.perf_counter()
-    pixels = cohort.resize(np.stack([np.asarray(Image.open(file).convert("L")) for file, _ in items]), 128)
+    pixels = np.stack(list(in_threads(partial(decoded, resolution=128), [file for file, _ in items])))
     for _ in range(2):
         extract(pixels)
     return 2 * len(items) / (time.perf_counter() - started)
@@ -90,21 +93,23 @@ def remembered(folder: Path, count: int, work: Path) -> float:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--work", type=Path, required=True, help="where images are kept")
+    parser.add_argument("--work", type=Path, required=True, help="where simulated images are kept")
+    parser.add_argument("--cohort", type=Path, help="a folder of images of three classes, instead of simulated ones")
     parser.add_argument("--resolution", type=int, default=128)
     parser.add_argument("--images", type=int, default=300)
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--trainings", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3)
     o = parser.parse_args()
-    folder = o.work / "images-512"
-    images(folder, o.images)
+    folder = o.cohort or o.work / "images-512"
+    if not folder.exists():
+        write_cohort(folder, {kind: math.ceil(o.images / len(KINDS)) for kind in KINDS}, seed=0, size=512)
     common = {"folder": folder, "count": o.images, "resolution": o.resolution, "epochs": o.epochs}
     sides: dict[str, Side] = {
         "the usual loop, fp32": partial(theirs, trainings=o.trainings, **common),
         f"sonosynth, {choose_precision('auto')}": partial(ours, trainings=o.trainings, **common),
     }
-    print(f"{machine()}\nResNet-18, {o.resolution} px, {o.images} images, {o.epochs} epochs")
+    print(f"{machine()}\nResNet-18, {o.resolution} px, {o.images} images, {o.epochs} epochs, {o.trainings} trainings")
     in_turns(sides, o.rounds, "trainings an hour")
     print("features of the same images, twice")
     in_turns(

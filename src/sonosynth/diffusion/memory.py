@@ -1,6 +1,7 @@
 """How the C library treats the memory of large tensors on a CPU."""
 
 import ctypes
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -15,8 +16,8 @@ def kept_by_process() -> Iterator[None]:
     A training step of Stable Diffusion's U-Net otherwise takes 180,000 page faults, a tenth of its time; a pass in
     sampling loses a twentieth.
     """
-    libc = ctypes.CDLL(None)
-    if not hasattr(libc, "mallopt"):
+    libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+    if libc is None or not hasattr(libc, "mallopt"):
         yield
         return
     libc.mallopt(MMAP_THRESHOLD, 1024 * MEBIBYTE)
