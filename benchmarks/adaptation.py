@@ -24,7 +24,7 @@ import torch
 from PIL import Image
 from torch.utils.flop_counter import FlopCounterMode
 
-from measuring import Clock, Side, alone, find_base, in_turns, machine
+from measuring import Clock, Side, alone, find_base, in_turns, labelled, machine
 from neighbours import adapt as plain
 from sonosynth import cohort
 from sonosynth.diffusion import adapt
@@ -42,14 +42,7 @@ def training_images(folder: Path) -> tuple[list[tuple[Path, int]], list[str]]:
     """Files with the number of their prompt, and the prompts."""
     if not folder.exists():
         write_cohort(folder, {"benign": IMAGES // 2, "malignant": IMAGES // 2}, seed=0)
-    labels = ("benign", "malignant")
-    items = [
-        (file, number)
-        for number, label in enumerate(labels)
-        for file in sorted((folder / label).glob("*.png"))
-        if "_mask" not in file.stem
-    ]
-    return items, [f"ultrasound image of a {label} breast lesion" for label in labels]
+    return labelled(folder), [f"ultrasound image of a {label} breast lesion" for label in ("benign", "malignant")]
 
 
 def ours(base: Path, images: Path, resolution: int, batch: int, steps: int, precision: str, token: bool) -> float:

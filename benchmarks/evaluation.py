@@ -12,14 +12,14 @@ a cohort.
 import argparse
 import math
 import time
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from measuring import Side, in_turns, machine
+from measuring import Side, in_turns, labelled, machine
 from neighbours import classify
-from sonosynth import cohort
 from sonosynth.cohort.decoding import read_grey, to_square
 from sonosynth.diffusion.base import choose_precision
 from sonosynth.evaluation import classifier, features
@@ -31,15 +31,13 @@ BATCH = 16
 
 def images(folder: Path, count: int) -> list[tuple[Path, int]]:
     """Files of a cohort, mixed, and their class."""
-    sources = cohort.read(folder).sources
-    labels = sorted({source.label for source in sources})
-    chosen = np.random.default_rng(0).permutation(len(sources))[:count]
-    return [(sources[i].file, labels.index(sources[i].label)) for i in chosen]
+    found = labelled(folder)
+    return [found[i] for i in np.random.default_rng(0).permutation(len(found))[:count]]
 
 
-def decoded(file: Path, resolution: int) -> np.ndarray:
-    """(resolution, resolution) uint8 of a file, as a study reads it."""
-    return to_square(read_grey(file), resolution)
+def decoded(items: Sequence[tuple[Path, int]], resolution: int) -> np.ndarray:
+    """(N, resolution, resolution) uint8 of the files, as a study reads them."""
+    return np.stack(list(in_threads(lambda item: to_square(read_grey(item[0]), resolution), items)))
 
 
 def theirs(folder: Path, count: int, resolution: int, epochs: int, trainings: int) -> float:
@@ -55,7 +53,7 @@ def ours(folder: Path, count: int, resolution: int, epochs: int, trainings: int)
     """Trainings an hour of sonosynth, decoding included."""
     items = images(folder, count)
     started = time.perf_counter()
-    pixels = np.stack(list(in_threads(partial(decoded, resolution=resolution), [file for file, _ in items])))
+    pixels = decoded(items, resolution)
     labels = np.array([label for _, label in items])
     steps = epochs * (len(items) // BATCH)
     recipe = classifier.Recipe("resnet-18", len(KINDS), steps, BATCH, 1e-4, choose_precision("auto"))
@@ -72,7 +70,7 @@ def one_by_one(folder: Path, count: int) -> float:
     started = time.perf_counter()
     for _ in range(2):  # once to look for copies, once for the distances
         for file, _label in chosen:
-            extract(decoded(file, 128)[None])
+            extract(to_square(read_grey(file), 128)[None])
     return 2 * len(chosen) / (time.perf_counter() - started)
 
 
@@ -84,7 +82,7 @@ def remembered(folder: Path, count: int, work: Path) -> float:
     extract = features.remembering("embedded", work / "features")
     extract(np.zeros((1, 128, 128), np.uint8))
     started = time.perf_counter()
-    pixels = np.stack(list(in_threads(partial(decoded, resolution=128), [file for file, _ in items])))
+    pixels = decoded(items, 128)
     for _ in range(2):
         extract(pixels)
     return 2 * len(items) / (time.perf_counter() - started)

@@ -15,6 +15,7 @@ import torch
 from diffusers import AutoencoderKL, PNDMScheduler, StableDiffusionPipeline, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel
 
+from sonosynth.cohort.sources import list_sources
 from sonosynth.diffusion import base as base_model
 
 Side = Callable[[], float]
@@ -110,6 +111,13 @@ def find_base(name: str, work: Path) -> Path:
         )  # fmt: skip
         pipeline.save_pretrained(folder)
     return folder
+
+
+def labelled(folder: Path) -> list[tuple[Path, int]]:
+    """The files of a cohort, in order, and the number of their class."""
+    sources = list_sources(folder).sources
+    labels = sorted({source.label for source in sources})
+    return [(source.file, labels.index(source.label)) for source in sources]
 
 
 def machine() -> str:
