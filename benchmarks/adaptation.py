@@ -110,8 +110,8 @@ def theirs(base: Path, images: Path, resolution: int, batch: int, steps: int, to
     return batch * clock.rate(WARM)
 
 
-def script(path: Path, base: Path, images: Path, resolution: int, batch: int, steps: int) -> float:
-    """Samples a second of the public script, in float32."""
+def script(path: Path, base: Path, images: Path, resolution: int, batch: int, steps: int, precision: str) -> float:
+    """Samples a second of the public script."""
     items, prompts = training_images(images)
     with tempfile.TemporaryDirectory() as folder:
         rows = ["file_name,text"]
@@ -124,6 +124,7 @@ def script(path: Path, base: Path, images: Path, resolution: int, batch: int, st
             "pretrained_model_name_or_path": base, "train_data_dir": folder, "resolution": resolution,
             "train_batch_size": batch, "max_train_steps": steps, "rank": RANK, "output_dir": f"{folder}/out",
             "caption_column": "text", "learning_rate": 1e-4, "cache_dir": f"{folder}/cache",
+            "mixed_precision": "no" if precision == "fp32" else precision,
         }  # fmt: skip
         sys.argv = [str(path), "--random_flip", *[f"--{name}={value}" for name, value in options.items()]]
         clock = Clock()
@@ -148,16 +149,19 @@ def main() -> None:
     auto = base_model.choose_precision("auto")
     common = {"base": base, "resolution": o.resolution, "batch": o.batch, "steps": o.steps}
     sides: dict[str, Side] = {}
-    if o.script:
-        sides["diffusers' script, fp32"] = partial(script, o.script, images=images, **common)
+    precisions = list(dict.fromkeys(("fp32", auto)))
+    for precision in precisions if o.script else ():
+        sides[f"diffusers' script, {precision}"] = partial(
+            script, o.script, images=images, precision=precision, **common
+        )
     sides["plain diffusers, fp32"] = partial(theirs, images=images, token=o.token, **common)
-    for precision in dict.fromkeys(("fp32", auto)):
+    for precision in precisions:
         sides[f"sonosynth, {precision}"] = partial(ours, images=images, precision=precision, token=o.token, **common)
         if not o.token:
             sides[f"bare U-Net, {precision}"] = partial(bare, precision=precision, **common)
     print(f"{machine()}\n{'token' if o.token else 'LoRA'}, {o.base}, {o.resolution} px, batches of {o.batch}")
     rates = in_turns(sides, o.rounds, "samples a second")
-    for precision in () if o.token else dict.fromkeys(("fp32", auto)):
+    for precision in () if o.token else precisions:
         (work, product), _ = alone(partial(roofline, base, o.resolution, o.batch, precision))
         share = work * float(np.median(rates[f"sonosynth, {precision}"])) / product
         print(

@@ -8,7 +8,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from sonosynth.diffusion import base, lora, token
-from sonosynth.diffusion.adapt import Examples, encode, learn_lora, learn_token, with_token
+from sonosynth.diffusion.adapt import Examples, _noise_error, encode, learn_lora, learn_token, with_token
 from sonosynth.diffusion.latents import Latents, encode_images, to_grey, to_tensor, tokenize
 from sonosynth.diffusion.sampling import Recipe, Sampler
 from sonosynth.diffusion.training import Schedule
@@ -67,6 +67,27 @@ def test_training_reaches_the_token_and_nothing_else(tiny_base):
     unchanged = pipeline.text_encoder(ids)[0]
     assert not torch.allclose(outputs[0], unchanged[0])
     assert torch.equal(outputs[1], unchanged[1])
+
+
+@pytest.mark.parametrize("side", [8, 40])
+def test_bfloat16_has_float32s_gradient_and_never_holds_all_pairs_of_many_positions(tiny_base, side):
+    draws = torch.Generator().manual_seed(0)
+    mean, embeddings = torch.randn(4, 4, side, side, generator=draws), torch.randn(2, 77, 32, generator=draws)
+
+    def gradient_and_largest_tensor(dtype):
+        pipeline = base.load(tiny_base, dtype, "cpu", without=("vae", "text_encoder"))
+        error = _noise_error(pipeline, Latents(mean, torch.zeros_like(mean)))
+        parameters, sizes = lora.attach(pipeline, 4, "attention", 0), []
+        kept = torch.autograd.graph.saved_tensors_hooks(lambda x: sizes.append(x.numel()) or x, lambda x: x)
+        with kept, torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
+            error(torch.tensor([0, 1]), embeddings, torch.Generator().manual_seed(1)).backward()
+        return torch.cat([p.grad.flatten() for p in parameters]), max(sizes)
+
+    exact, _ = gradient_and_largest_tensor(torch.float32)
+    rounded, largest = gradient_and_largest_tensor(torch.bfloat16)
+    assert torch.cosine_similarity(rounded, exact, dim=0) > 0.99
+    assert float(rounded.norm()) == pytest.approx(float(exact.norm()), rel=0.02)
+    assert side == 8 or largest < side**4
 
 
 def test_text_to_image_equals_plain_diffusers(tiny_base, adapted):

@@ -6,11 +6,13 @@ predicts that). Latents are encoded once, mirror images included; for the LoRA t
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from diffusers import DDPMScheduler, StableDiffusionPipeline
+from diffusers.models.attention_processor import AttnProcessor
 from peft.helpers import disable_input_dtype_casting
 from torch import Tensor
 
@@ -19,6 +21,9 @@ from sonosynth.diffusion import lora as low_rank
 from sonosynth.diffusion import token as inversion
 from sonosynth.diffusion.latents import Latents, encode_images, encode_prompts, tokenize
 from sonosynth.diffusion.training import Schedule, make_accelerator, train
+
+SMALL = 1024
+"""Positions of a latent, 256 pixels of Stable Diffusion, up to which all pairs of them may be held."""
 
 
 @dataclass(frozen=True)
@@ -89,16 +94,9 @@ def learn_lora(
     Writes `pytorch_lora_weights.safetensors` into the folder `out`; returns the losses.
     """
     accelerator = make_accelerator(precision, schedule.accumulation)
-    pipeline = base_model.load(folder, base_model.DTYPES[precision], accelerator.device, without=("vae",))
-    prompts = list(examples.prompts)
-    if token_file:
-        inversion.load(pipeline, token, token_file)
-        prompts = [with_token(prompt, token) for prompt in prompts]
-        inversion.check_present(pipeline, token, prompts)
-    distinct, rows = _distinct(prompts)
-    with torch.no_grad():
-        embeddings = encode_prompts(pipeline.text_encoder, tokenize(pipeline.tokenizer, distinct))
-    pipeline.text_encoder = None
+    load = partial(base_model.load, folder, base_model.DTYPES[precision], accelerator.device)
+    embeddings, rows = _encode_prompts(load(without=("vae", "unet")), examples.prompts, token_file, token)
+    pipeline = load(without=("vae", "text_encoder"))
     error = _noise_error(pipeline, examples.latents)
     parameters = low_rank.attach(pipeline, rank, layers, seed)
 
@@ -109,11 +107,24 @@ def learn_lora(
     with disable_input_dtype_casting(pipeline.unet):
         # One name with and without the token, so that both see the same images, noises and times.
         losses = train(
-            "LoRA", parameters, loss_of, len(prompts), schedule,
+            "LoRA", parameters, loss_of, len(rows), schedule,
             accelerator=accelerator, seed=seed, checkpoint=work / "lora.safetensors",
         )  # fmt: skip
     low_rank.save(pipeline, out)
     return losses
+
+
+def _encode_prompts(
+    pipeline: StableDiffusionPipeline, prompts: Sequence[str], token_file: Path | None, token: str
+) -> tuple[Tensor, Tensor]:
+    """Embeddings of the different prompts (D, length, width), and which of them each of the N prompts is: (N,)."""
+    if token_file:
+        inversion.load(pipeline, token, token_file)
+        prompts = [with_token(prompt, token) for prompt in prompts]
+        inversion.check_present(pipeline, token, prompts)
+    distinct, rows = _distinct(prompts)
+    with torch.no_grad():
+        return encode_prompts(pipeline.text_encoder, tokenize(pipeline.tokenizer, distinct)), rows
 
 
 def _distinct(prompts: Sequence[str]) -> tuple[list[str], Tensor]:
@@ -128,6 +139,10 @@ class _noise_error:
     def __init__(self, pipeline: StableDiffusionPipeline, latents: Latents) -> None:
         self.unet, self.latents = pipeline.unet, latents
         self.scheduler = DDPMScheduler.from_config(pipeline.scheduler.config)
+        small = latents.mean[0, 0].numel() <= SMALL
+        if small and self.unet.device.type == "cpu" and self.unet.dtype == torch.bfloat16:
+            # There, torch's fused attention is so slow backwards that it costs a seventh of a step.
+            self.unet.set_attn_processor(AttnProcessor())
 
     def __call__(self, indices: Tensor, embeddings: Tensor, generator: torch.Generator) -> Tensor:
         clean = self.latents.sample(indices, generator)
