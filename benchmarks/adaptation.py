@@ -1,9 +1,9 @@
 """Samples a second while a LoRA, or a token, is trained: sonosynth against diffusers' example script.
 
     python benchmarks/adaptation.py --work DIR [--base embedded|sd15|DIR] [--resolution 128] [--batch 4] [--steps 20]
-        [--rounds 3] [--token] [--script PATH/train_text_to_image_lora.py]
+        [--rounds 3] [--token] [--script PATH/train_text_to_image_lora.py or, with --token, PATH/textual_inversion.py]
 
-At equal precision, batch, resolution and layers (rank 4 on the attention projections, float32), and at sonosynth's
+At equal precision, batch, resolution and layers (rank 4 on the attention projections), in float32 and in sonosynth's
 own precision. "Bare" is the U-Net's forward and backward pass alone, on random latents, which no code around it can
 beat; its floating-point operations, and the rate that a large matrix product reaches, tell how much of the hardware
 a side uses. The script's side is `neighbours.adapt`, plain diffusers that does in each step what the script does; with
@@ -110,23 +110,32 @@ def theirs(base: Path, images: Path, resolution: int, batch: int, steps: int, to
     return batch * clock.rate(WARM)
 
 
-def script(path: Path, base: Path, images: Path, resolution: int, batch: int, steps: int, precision: str) -> float:
+def script(
+    path: Path, base: Path, images: Path, resolution: int, batch: int, steps: int, precision: str, token: bool
+) -> float:
     """Samples a second of the public script."""
     items, prompts = training_images(images)
     with tempfile.TemporaryDirectory() as folder:
-        rows = ["file_name,text"]
+        data = Path(folder) / "images"
+        data.mkdir()
+        captions = ["file_name,text"]
         for file, number in items:
             name = f"{file.parent.name}-{file.name}".replace(" ", "-")
-            (Path(folder) / name).write_bytes(file.read_bytes())
-            rows.append(f"{name},{prompts[number]}")
-        (Path(folder) / "metadata.csv").write_text("\n".join(rows))
+            (data / name).write_bytes(file.read_bytes())
+            captions.append(f"{name},{prompts[number]}")
         options = {
-            "pretrained_model_name_or_path": base, "train_data_dir": folder, "resolution": resolution,
-            "train_batch_size": batch, "max_train_steps": steps, "rank": RANK, "output_dir": f"{folder}/out",
-            "caption_column": "text", "learning_rate": 1e-4, "cache_dir": f"{folder}/cache",
+            "pretrained_model_name_or_path": base, "train_data_dir": data, "resolution": resolution,
+            "train_batch_size": batch, "max_train_steps": steps, "learning_rate": 1e-4, "output_dir": f"{folder}/out",
             "mixed_precision": "no" if precision == "fp32" else precision,
         }  # fmt: skip
-        sys.argv = [str(path), "--random_flip", *[f"--{name}={value}" for name, value in options.items()]]
+        flags = []
+        if token:
+            options |= {"placeholder_token": TOKEN, "initializer_token": "ultrasound"}
+        else:
+            (data / "metadata.csv").write_text("\n".join(captions))
+            options |= {"caption_column": "text", "cache_dir": f"{folder}/cache", "rank": RANK}
+            flags = ["--random_flip"]
+        sys.argv = [str(path), *flags, *[f"--{name}={value}" for name, value in options.items()]]
         clock = Clock()
         runpy.run_path(str(path), run_name="__main__")
     return batch * clock.rate(WARM)
@@ -142,7 +151,9 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--token", action="store_true", help="train the token instead of a LoRA")
-    parser.add_argument("--script", type=Path, help="diffusers' train_text_to_image_lora.py")
+    parser.add_argument(
+        "--script", type=Path, help="diffusers' train_text_to_image_lora.py, or textual_inversion.py with --token"
+    )
     o = parser.parse_args()
     base, images = find_base(o.base, o.work), o.work / "images"
     training_images(images)
@@ -152,7 +163,7 @@ def main() -> None:
     precisions = list(dict.fromkeys(("fp32", auto)))
     for precision in precisions if o.script else ():
         sides[f"diffusers' script, {precision}"] = partial(
-            script, o.script, images=images, precision=precision, **common
+            script, o.script, images=images, precision=precision, token=o.token, **common
         )
     sides["plain diffusers, fp32"] = partial(theirs, images=images, token=o.token, **common)
     for precision in precisions:

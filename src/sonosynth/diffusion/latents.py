@@ -11,6 +11,7 @@ from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from sonosynth import progress, store
+from sonosynth.diffusion import memory
 from sonosynth.errors import UserError
 
 
@@ -56,12 +57,14 @@ def to_grey(decoded: Tensor) -> np.ndarray:
     return ((red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16).to(torch.uint8).numpy()
 
 
+@torch.no_grad()
+@memory.kept_by_process()
 def encode_images(vae: AutoencoderKL, images: np.ndarray, batch: int = 8) -> Latents:
     """Latents of `images` (N, H, W) uint8 and of their mirror images, scaled as the U-Net expects them."""
     both = np.concatenate([images, images[:, :, ::-1]])
     scale = vae.config.scaling_factor
     means, deviations = [], []
-    with torch.no_grad(), progress.task("encoding images", len(both)) as bar:
+    with progress.task("encoding images", len(both)) as bar:
         for start in range(0, len(both), batch):
             bar.advance(len(both[start : start + batch]))
             pixels = to_tensor(both[start : start + batch]).to(vae.device, vae.dtype)

@@ -60,6 +60,7 @@ class Sampler:
         self._embeddings: dict[str, Tensor] = {}
 
     @torch.no_grad()
+    @memory.kept_by_process()
     def generate(self, prompts: Sequence[str], seeds: Sequence[int]) -> tuple[np.ndarray, Tensor]:
         """Text to images: (N, H, W) uint8 grey, and their latents as the U-Net sees them.
 
@@ -74,6 +75,7 @@ class Sampler:
         return self._decode(latents), latents
 
     @torch.no_grad()
+    @memory.kept_by_process()
     def refine(
         self, start: np.ndarray | Tensor, prompts: Sequence[str], seeds: Sequence[int], strength: float
     ) -> np.ndarray:
@@ -96,7 +98,6 @@ class Sampler:
         """(N, C, h, w) of N latents, where and as the U-Net wants them."""
         return torch.stack(list(latents)).to(self.pipeline.unet.device, self.pipeline.unet.dtype)
 
-    @memory.kept_by_process()
     def _denoise(
         self, latents: Tensor, times: Tensor, prompts: Sequence[str], generators: list[torch.Generator]
     ) -> Tensor:
