@@ -95,7 +95,7 @@ def learn_lora(
     """
     accelerator = make_accelerator(precision, schedule.accumulation)
     load = partial(base_model.load, folder, base_model.DTYPES[precision], accelerator.device)
-    embeddings, rows = _encode_prompts(load(without=("vae", "unet")), examples.prompts, token_file, token)
+    embeddings, rows = _embed(load(without=("vae", "unet")), examples.prompts, token_file, token)
     pipeline = load(without=("vae", "text_encoder"))
     error = _noise_error(pipeline, examples.latents)
     parameters = low_rank.attach(pipeline, rank, layers, seed)
@@ -114,7 +114,7 @@ def learn_lora(
     return losses
 
 
-def _encode_prompts(
+def _embed(
     pipeline: StableDiffusionPipeline, prompts: Sequence[str], token_file: Path | None, token: str
 ) -> tuple[Tensor, Tensor]:
     """Embeddings of the different prompts (D, length, width), and which of them each of the N prompts is: (N,)."""
