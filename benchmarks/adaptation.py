@@ -6,9 +6,10 @@
 At equal precision, batch, resolution and layers (rank 4 on the attention projections), in float32 and in sonosynth's
 own precision. "Bare" is the U-Net's forward and backward pass alone, on random latents, with diffusers' own attention
 and without memory kept between steps; what sonosynth gains by these two can put it above. The passes' floating-point
-operations, and the rate that a large matrix product reaches, tell how much of the hardware a side uses. The script's side is `neighbours.adapt`, plain diffusers that does in each step what the script does; with
-`--script` the public script itself is run, too (it needs torchvision and datasets). Loading is not timed; what
-sonosynth encodes once, before the first step, is timed apart. The training images are simulated.
+operations, and the rate that a large matrix product reaches, tell how much of the hardware a side uses. The script's
+side is `neighbours.adapt`, plain diffusers that does in each step what the script does; with `--script` the public
+script itself is run, too (it needs torchvision and datasets). Loading is not timed; what sonosynth encodes once, before
+the first step, is timed apart. The training images are simulated.
 """
 
 import argparse
