@@ -17,8 +17,10 @@ import runpy
 import sys
 import tempfile
 import time
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,16 +29,32 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from measuring import Clock, Side, alone, find_base, in_turns, labelled, machine
 from neighbours import adapt as plain
-from sonosynth import cohort
-from sonosynth.diffusion import adapt
-from sonosynth.diffusion import base as base_model
-from sonosynth.diffusion import lora as low_rank
-from sonosynth.diffusion.latents import Latents
-from sonosynth.diffusion.training import Schedule
+from sonosynth.adapters import learning
+from sonosynth.adapters import lora as low_rank
+from sonosynth.adapters.settings import Lora, Token
+from sonosynth.bases import sd1
+from sonosynth.bases.latents import Latents, encode_images
+from sonosynth.cohort.decoding import resize
 from sonosynth.phantom import write_cohort
 
-WARM, RANK, TOKEN = 2, 4, "<ultrasound>"
+WARM, RANK, TOKEN, INIT, RATE = 2, 4, "<ultrasound>", "ultrasound", 1e-4
 IMAGES = 24
+
+
+@dataclass(frozen=True)
+class Task:
+    """What every side does.
+
+    images: the folder of the training images. resolution: their side, pixels. batch: images in a step. token: whether
+    a token is trained instead of a LoRA.
+    """
+
+    base: sd1.Base
+    images: Path
+    resolution: int
+    batch: int
+    steps: int
+    token: bool
 
 
 def training_images(folder: Path) -> tuple[list[tuple[Path, int]], list[str]]:
@@ -46,52 +64,58 @@ def training_images(folder: Path) -> tuple[list[tuple[Path, int]], list[str]]:
     return labelled(folder), [f"ultrasound image of a {label} breast lesion" for label in ("benign", "malignant")]
 
 
-def ours(base: Path, images: Path, resolution: int, batch: int, steps: int, precision: str, token: bool) -> float:
+def ours(task: Task, precision: str) -> float:
     """Samples a second of sonosynth."""
-    items, prompts = training_images(images)
+    items, prompts = training_images(task.images)
     pixels = np.stack([np.asarray(Image.open(file).convert("L")) for file, _ in items])
     clock = Clock()
+    started = time.perf_counter()
+    latents = encoded(task.base, resize(pixels, task.resolution), precision)
+    print(f"    encoding {len(items)} images, twice: {time.perf_counter() - started:.1f} s", file=sys.stderr)
+    examples = learning.Examples(latents, [prompts[number] for _, number in items])
+    schedule = {"steps": task.steps, "batch": task.batch, "learning_rate": RATE}
     with tempfile.TemporaryDirectory() as folder:
-        work = Path(folder)
-        started = time.perf_counter()
-        adapt.encode(base, cohort.resize(pixels, resolution), precision, work / "latents.safetensors")
-        print(f"    encoding {len(items)} images, twice: {time.perf_counter() - started:.1f} s", file=sys.stderr)
-        examples = adapt.Examples(Latents.load(work / "latents.safetensors"), [prompts[number] for _, number in items])
-        schedule = Schedule(steps, batch, 1e-4)
-        if token:
-            out = work / "learned_embeds.safetensors"
-            adapt.learn_token(base, examples, TOKEN, "ultrasound", schedule, precision, 0, work, out)
+        about: dict[str, Any] = {"precision": precision, "seed": 0, "work": Path(folder), "out": Path(folder)}
+        if task.token:
+            learning.learn_token(Token(init=INIT, **schedule), TOKEN, task.base, examples, **about)
         else:
-            adapt.learn_lora(base, examples, None, TOKEN, RANK, "attention", schedule, precision, 0, work, work)
-    return batch * clock.rate(WARM)
+            learning.learn_lora(Lora(rank=RANK, layers="attention", **schedule), task.base, examples, **about)
+    return task.batch * clock.rate(WARM)
 
 
-def bare(base: Path, resolution: int, batch: int, steps: int, precision: str) -> float:
+def encoded(base: sd1.Base, images: np.ndarray, precision: str) -> Latents:
+    """The latents of images (N, H, W) uint8, as a study makes them."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    pipeline = sd1.load(base.folder, sd1.DTYPES[precision], device, without=("unet", "text_encoder"))
+    return encode_images(pipeline.vae, images)
+
+
+def bare(task: Task, precision: str) -> float:
     """Samples a second of the U-Net's forward and backward pass alone."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    pipeline = base_model.load(base, base_model.DTYPES[precision], device)
+    pipeline = sd1.load(task.base.folder, sd1.DTYPES[precision], device)
     low_rank.attach(pipeline, RANK, "attention", 0)
     unet, clock = pipeline.unet, Clock()
-    side = resolution // 2 ** (len(pipeline.vae.config.block_out_channels) - 1)
-    latents = torch.randn(batch, unet.config.in_channels, side, side, device=device)
-    embeddings = torch.randn(batch, 77, unet.config.cross_attention_dim, device=device)
-    times = torch.randint(0, 1000, (batch,), device=device)
-    for _ in range(steps):
+    side = task.resolution // 2 ** (len(pipeline.vae.config.block_out_channels) - 1)
+    latents = torch.randn(task.batch, unet.config.in_channels, side, side, device=device)
+    embeddings = torch.randn(task.batch, 77, unet.config.cross_attention_dim, device=device)
+    times = torch.randint(0, 1000, (task.batch,), device=device)
+    for _ in range(task.steps):
         with torch.autocast(device, unet.dtype, enabled=precision != "fp32"):
             unet(latents.to(unet.dtype), times, embeddings.to(unet.dtype)).sample.float().square().mean().backward()
-    return batch * clock.rate(WARM)
+    return task.batch * clock.rate(WARM)
 
 
-def roofline(base: Path, resolution: int, batch: int, precision: str) -> tuple[float, float]:
+def roofline(task: Task, precision: str) -> tuple[float, float]:
     """Floating-point operations of a sample's two passes, and those that a large matrix product does in a second.
 
     Attention is counted as torch counts it, which on a CPU is not at all.
     """
     with FlopCounterMode(display=False) as counted:
-        bare(base, resolution, batch, WARM + 2, precision)
+        bare(replace(task, steps=WARM + 2), precision)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     side, times = (8192, 50) if device == "cuda" else (2048, 10)
-    matrix = torch.randn(side, side, device=device, dtype=base_model.DTYPES[precision])
+    matrix = torch.randn(side, side, device=device, dtype=sd1.DTYPES[precision])
     rates = []
     for _ in range(4):
         started = time.perf_counter()
@@ -100,22 +124,23 @@ def roofline(base: Path, resolution: int, batch: int, precision: str) -> tuple[f
         if device == "cuda":
             torch.cuda.synchronize()
         rates.append(2 * side**3 * times / (time.perf_counter() - started))
-    return counted.get_total_flops() / (WARM + 2) / batch, max(rates)
+    return counted.get_total_flops() / (WARM + 2) / task.batch, max(rates)
 
 
-def theirs(base: Path, images: Path, resolution: int, batch: int, steps: int, token: bool) -> float:
+def theirs(task: Task) -> float:
     """Samples a second of plain diffusers, in float32."""
-    items, prompts = training_images(images)
+    items, prompts = training_images(task.images)
     clock = Clock()
-    plain(base, items, prompts, resolution, batch, RANK, steps, torch.float32, TOKEN if token else "")
-    return batch * clock.rate(WARM)
+    plain(
+        task.base.folder, items, prompts, resolution=task.resolution, batch=task.batch, rank=RANK, steps=task.steps,
+        token=TOKEN if task.token else "",
+    )  # fmt: skip
+    return task.batch * clock.rate(WARM)
 
 
-def script(
-    path: Path, base: Path, images: Path, resolution: int, batch: int, steps: int, precision: str, token: bool
-) -> float:
+def script(path: Path, task: Task, precision: str) -> float:
     """Samples a second of the public script."""
-    items, prompts = training_images(images)
+    items, prompts = training_images(task.images)
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "images"
         data.mkdir()
@@ -125,13 +150,13 @@ def script(
             (data / name).write_bytes(file.read_bytes())
             captions.append(f"{name},{prompts[number]}")
         options = {
-            "pretrained_model_name_or_path": base, "train_data_dir": data, "resolution": resolution,
-            "train_batch_size": batch, "max_train_steps": steps, "learning_rate": 1e-4, "output_dir": f"{folder}/out",
-            "mixed_precision": "no" if precision == "fp32" else precision,
+            "pretrained_model_name_or_path": task.base.folder, "train_data_dir": data, "resolution": task.resolution,
+            "train_batch_size": task.batch, "max_train_steps": task.steps, "learning_rate": RATE,
+            "output_dir": f"{folder}/out", "mixed_precision": "no" if precision == "fp32" else precision,
         }  # fmt: skip
         flags = []
-        if token:
-            options |= {"placeholder_token": TOKEN, "initializer_token": "ultrasound"}
+        if task.token:
+            options |= {"placeholder_token": TOKEN, "initializer_token": INIT}
         else:
             (data / "metadata.csv").write_text("\n".join(captions))
             options |= {"caption_column": "text", "cache_dir": f"{folder}/cache", "rank": RANK}
@@ -139,7 +164,7 @@ def script(
         sys.argv = [str(path), *flags, *[f"--{name}={value}" for name, value in options.items()]]
         clock = Clock()
         runpy.run_path(str(path), run_name="__main__")
-    return batch * clock.rate(WARM)
+    return task.batch * clock.rate(WARM)
 
 
 def main() -> None:
@@ -156,25 +181,23 @@ def main() -> None:
         "--script", type=Path, help="diffusers' train_text_to_image_lora.py, or textual_inversion.py with --token"
     )
     o = parser.parse_args()
-    base, images = find_base(o.base, o.work), o.work / "images"
-    training_images(images)
-    auto = base_model.choose_precision("auto")
-    common = {"base": base, "resolution": o.resolution, "batch": o.batch, "steps": o.steps}
+    if o.steps < WARM + 2:
+        parser.error(f"--steps {o.steps}: the first {WARM} are not timed; give {WARM + 2} or more")
+    task = Task(find_base(o.base, o.work), o.work / "images", o.resolution, o.batch, o.steps, o.token)
+    training_images(task.images)
+    precisions = list(dict.fromkeys(("fp32", sd1.choose_precision("auto"))))
     sides: dict[str, Side] = {}
-    precisions = list(dict.fromkeys(("fp32", auto)))
     for precision in precisions if o.script else ():
-        sides[f"diffusers' script, {precision}"] = partial(
-            script, o.script, images=images, precision=precision, token=o.token, **common
-        )
-    sides["plain diffusers, fp32"] = partial(theirs, images=images, token=o.token, **common)
+        sides[f"diffusers' script, {precision}"] = partial(script, o.script, task, precision)
+    sides["plain diffusers, fp32"] = partial(theirs, task)
     for precision in precisions:
-        sides[f"sonosynth, {precision}"] = partial(ours, images=images, precision=precision, token=o.token, **common)
+        sides[f"sonosynth, {precision}"] = partial(ours, task, precision)
         if not o.token:
-            sides[f"bare U-Net, {precision}"] = partial(bare, precision=precision, **common)
+            sides[f"bare U-Net, {precision}"] = partial(bare, task, precision)
     print(f"{machine()}\n{'token' if o.token else 'LoRA'}, {o.base}, {o.resolution} px, batches of {o.batch}")
     rates = in_turns(sides, o.rounds, "samples a second")
     for precision in () if o.token else precisions:
-        (work, product), _ = alone(partial(roofline, base, o.resolution, o.batch, precision))
+        (work, product), _ = alone(partial(roofline, task, precision))
         share = work * float(np.median(rates[f"sonosynth, {precision}"])) / product
         print(
             f"{precision}: {work / 1e9:.3g} GFLOP a sample; a large matrix product: {product / 1e12:.3g} TFLOP/s; "

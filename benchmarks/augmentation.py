@@ -4,7 +4,7 @@
 
 Each seed is a study of its own: another simulated cohort (the demo's counts and probe), adapters, synthetic sets and
 classifiers. All are tested on the same `--test` phantoms of each class, which no training has seen. Arms: real,
-oversampling (every class repeated to the largest one's count) and the four synthetic arms, at equal optimiser steps.
+oversampling (every class repeated to the largest one's count) and one for each synthetic set, at equal optimiser steps.
 Prints macro F1 of every arm and its difference to the best arm without a generator, paired by seed, with 95% t
 intervals. Settings were chosen on the seeds 1 (the demo's cohort) and 100 and later, and on other test phantoms. The
 same command resumes; scores are kept apart by settings.
@@ -21,14 +21,18 @@ import pandas as pd
 from scipy import stats
 from sklearn.metrics import f1_score
 
-from sonosynth import cohort, config, demo, progress, seeding
-from sonosynth.config import SETS
-from sonosynth.evaluation import classifier
-from sonosynth.evaluation.remedies import oversampled
-from sonosynth.parallel import in_parallel
+from measuring import in_processes, trained, training_set
+from sonosynth import demo, seeding
+from sonosynth.artefacts import CohortImages, Split, SyntheticSet
+from sonosynth.cohort.decoding import resize
+from sonosynth.machine import resolve
 from sonosynth.phantom import KINDS, simulate, write_cohort
 from sonosynth.phantom.simulate import DEMO_PROBE
-from sonosynth.study import Study
+from sonosynth.run import Study
+from sonosynth.settings import load
+from sonosynth.tasks.classification.classifier import Recipe, predict
+from sonosynth.tasks.classification.remedies import oversampled
+from sonosynth.tasks.classification.settings import Arm
 
 WITHOUT_GENERATOR = ("real", "real, oversampled")
 
@@ -42,7 +46,7 @@ def tested(place: tuple[str, int]) -> np.ndarray:
 def test_set(each: int, cache: Path) -> np.ndarray:
     """(3 x `each`, 128, 128) uint8, kind by kind."""
     if not cache.exists():
-        np.save(cache, np.stack(list(in_parallel(tested, product(KINDS, range(each))))))
+        np.save(cache, np.stack(in_processes(tested, product(KINDS, range(each)))))
     return np.load(cache)
 
 
@@ -51,34 +55,31 @@ def f1_of_arms(folder: Path, seed: int, changes: tuple[str, ...], test: np.ndarr
     path = folder / f"cohort-{seed}"
     if not path.exists():
         write_cohort(path, demo.COUNTS, seed=seed)
-    study = Study(path, folder / f"run-{seed}", config.load("demo", None, (f"seed={seed}", *changes)))
-    study.prepare()
-    study.adapt()
-    study.synthesize()
+    study = Study(path, load("demo", (), (f"seed={seed}", *changes)))
+    made = study.run(folder / f"run-{seed}", "synthesize")
+    machine = resolve(study.settings)
 
-    s, repeat = study.settings.classifier, study.first
-    train = repeat.rows("train")
-    images = cohort.resize(repeat.images(train), s.resolution)
-    labels = train["label"].map(KINDS.index).to_numpy()
+    s, real = study.settings.classifier, CohortImages(made["cohort"])
+    train = Split(made["split"]).train
+    images = resize(real.pixels[real.rows(train["id"])], s.resolution)
+    labels = train["label"].map(KINDS.index).to_numpy(int)
     repeated = oversampled(labels)
     arms = {"real": (images, labels), "real, oversampled": (images[repeated], labels[repeated])}
-    for name in SETS:
-        rows, made = repeat.set(name)
-        codes = rows["label"].map(KINDS.index).to_numpy()
-        arms[f"real+{name}"] = np.concatenate([images, cohort.resize(made, s.resolution)]), np.append(labels, codes)
+    for name in study.settings.declared_sets:
+        added = SyntheticSet(made[f"synthetic/{name}"])
+        codes = added.rows["label"].map(KINDS.index).to_numpy(int)
+        arms[f"real+{name}"] = np.concatenate([images, resize(added.pixels, s.resolution)]), np.append(labels, codes)
 
     steps = s.epochs * math.ceil(max(len(y) for _, y in arms.values()) / s.batch)
-    truth = np.repeat(np.arange(len(KINDS)), len(test) // len(KINDS))
-    scores = {}
-    recipe = classifier.Recipe(s.model, len(KINDS), steps, s.batch, s.learning_rate, repeat.precision)
-    found = classifier.predict_all(
-        partial(classifier.predict, x, y, test, recipe=recipe, seed=seed) for x, y in arms.values()
+    recipe = Recipe(s, machine.classifier, len(KINDS), steps, machine.precision)
+    found = trained(
+        partial(predict, training_set(x, y), test, recipe=recipe, arm=Arm(), seed=seed) for x, y in arms.values()
     )
-    with progress.task(f"seed {seed}: classifiers", len(arms)) as bar:
-        for arm, (chances, _) in zip(arms, found, strict=True):
-            scores[arm] = float(f1_score(truth, chances.argmax(axis=1), average="macro"))
-            bar.advance()
-    return scores
+    truth = np.repeat(np.arange(len(KINDS)), len(test) // len(KINDS))
+    return {
+        arm: float(f1_score(truth, probabilities.argmax(axis=1), average="macro"))
+        for arm, probabilities in zip(arms, found, strict=True)
+    }
 
 
 def interval(values: np.ndarray) -> str:
@@ -96,9 +97,9 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], help="section.key=value, as in sonosynth run")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
-    test = cohort.resize(
+    test = resize(
         test_set(options.test, options.out / f"test-{options.test}.npy"),
-        config.load("demo", None, tuple(options.set)).classifier.resolution,
+        load("demo", (), tuple(options.set)).classifier.resolution,
     )
     rows = []
     for seed in range(*map(int, options.seeds.split(":"))):

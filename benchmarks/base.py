@@ -1,6 +1,6 @@
 """What a base is worth to a study: reconstruction, the gain of adaptation, class agreement, the token's effect.
 
-    python benchmarks/base.py RUN [--each 40] [--base DIR]
+    python benchmarks/base.py RUN [--each 40] [--base DIR] [--simulated]
 
 RUN is a finished run (`sonosynth demo`, `sonosynth run`). As many images of each class as `--each` says are drawn
 from its real images as the reference, as many others as the real-against-real floor, and as many are made by the base
@@ -17,23 +17,30 @@ import numpy as np
 import pandas as pd
 import torch
 
-from sonosynth import cohort, pretraining, seeding
-from sonosynth.diffusion import base as base_model
-from sonosynth.diffusion.adapt import with_token
-from sonosynth.diffusion.latents import to_grey, to_tensor
-from sonosynth.diffusion.sampling import Recipe, Sampler
-from sonosynth.evaluation import classifier, features, frechet_distance, speckle
-from sonosynth.parallel import in_parallel
-from sonosynth.phantom import simulate
+from finished import FinishedRun
+from measuring import in_processes, training_set
+from sonosynth import seeding
+from sonosynth.adapters.learning import with_token
+from sonosynth.artefacts import TRAIN, VALIDATION
+from sonosynth.bases import sd1
+from sonosynth.bases.latents import to_grey, to_tensor
+from sonosynth.cohort.decoding import resize
+from sonosynth.fidelity import speckle
+from sonosynth.fidelity.distances import frechet_distance
+from sonosynth.fidelity.networks import extractor
+from sonosynth.phantom import KINDS, random_probe, simulate
 from sonosynth.phantom.simulate import DEMO_PROBE
-from sonosynth.study import Study
+from sonosynth.synthesis.sampling import Sampler
+from sonosynth.tasks.classification.classifier import Recipe, predict
+from sonosynth.tasks.classification.settings import Arm, Classifier
 
-JUDGE_STEPS = 500
+JUDGE_STEPS, JUDGE_BATCH, JUDGE_RATE = 500, 32, 1e-3
+HELD_OUT, SIMULATED = 120, 600
 
 
 def reconstruct(folder: Path, images: np.ndarray, precision: str) -> np.ndarray:
     """Images (N, H, W) uint8 through the VAE of the base in `folder` and back."""
-    vae = base_model.load(folder, base_model.DTYPES[precision], "cuda" if torch.cuda.is_available() else "cpu").vae
+    vae = sd1.load(folder, sd1.DTYPES[precision], "cuda" if torch.cuda.is_available() else "cpu").vae
     with torch.no_grad():
         parts = [to_tensor(images[i : i + 16]).to(vae.device, vae.dtype) for i in range(0, len(images), 16)]
         return np.concatenate([to_grey(vae.decode(vae.encode(part).latent_dist.mean).sample) for part in parts])
@@ -48,6 +55,12 @@ def reconstruction(name: str, images: np.ndarray, decoded: np.ndarray) -> dict[s
     return row | {key: f"{found[key] / reference[key]:.2f}" for key in reference}
 
 
+def held_out(i: int) -> np.ndarray:
+    """The i-th phantom of a random probe that no base was pretrained on: (128, 128) uint8."""
+    rng = seeding.numpy_generator(1, "pretraining", i)  # as in tools/corpus.py, with another seed
+    return simulate(KINDS[i % len(KINDS)], rng, random_probe(rng)).image
+
+
 def phantom(place: tuple[str, int]) -> np.ndarray:
     """The i-th image of a kind that the judge is trained on: (128, 128) uint8."""
     kind, i = place
@@ -56,8 +69,40 @@ def phantom(place: tuple[str, int]) -> np.ndarray:
 
 def simulated(labels: list[str]) -> tuple[np.ndarray, np.ndarray]:
     """600 phantoms a class, of the demo's probe: images (N, 128, 128) uint8 and labels (N,)."""
-    images = np.stack(list(in_parallel(phantom, product(labels, range(600)))))
-    return images, np.repeat(np.arange(len(labels)), 600)
+    images = np.stack(in_processes(phantom, product(labels, range(SIMULATED))))
+    return images, np.repeat(np.arange(len(labels)), SIMULATED)
+
+
+def drawn(run: FinishedRun, each: int) -> tuple[np.ndarray, np.ndarray]:
+    """The positions of as many images of each class, and of as many others."""
+    rng = seeding.numpy_generator(0, "benchmark", "base")
+    reference, others = [], []
+    for label in run.labels:
+        order = rng.permutation(np.flatnonzero(run.rows["label"] == label))
+        half = min(each, len(order) // 2)
+        reference.append(order[:half])
+        others.append(order[half : 2 * half])
+    return np.concatenate(reference), np.concatenate(others)
+
+
+def made(run: FinishedRun, adapter: Path | None, token: str | None, labels: list[str]) -> np.ndarray:
+    """An image (N, H, W) uint8 of each of N labels; with a token in the prompt, or without the one that was learned."""
+    s, machine = run.settings, run.machine
+    sampler = Sampler(machine.base, adapter, machine.precision, s.resolution, s.synthesis)
+    sampler.token = token  # where it is left out, no prompt has to hold it
+    prompts = [with_token(s.prompts.of(label), token) for label in labels]
+    seeds = [seeding.derive(0, "benchmark", i) for i in range(len(labels))]
+    batches = [slice(i, i + s.synthesis.batch) for i in range(0, len(labels), s.synthesis.batch)]
+    return np.concatenate([sampler.generate(prompts[b], seeds[b]) for b in batches])
+
+
+def judged(known: np.ndarray, truths: np.ndarray, images: np.ndarray, run: FinishedRun) -> np.ndarray:
+    """The classes (M,) that the judge, trained on images (N, H, H) and their classes (N,), sees in others (M, H, H)."""
+    side, model = run.settings.classifier.resolution, run.settings.classifier.model
+    settings = Classifier(model=model, batch=JUDGE_BATCH, learning_rate=JUDGE_RATE)
+    recipe = Recipe(settings, run.machine.classifier, len(run.labels), JUDGE_STEPS, run.machine.precision)
+    training = training_set(resize(known, side), truths)
+    return predict(training, resize(images, side), recipe=recipe, arm=Arm(), seed=0).argmax(axis=1)
 
 
 def main() -> None:
@@ -68,64 +113,45 @@ def main() -> None:
     parser.add_argument("--base", type=Path, help="another base, to compare its reconstruction")
     parser.add_argument("--simulated", action="store_true", help="train the judge on 600 other phantoms a class")
     options = parser.parse_args()
-    study = Study.reopen(options.run).first
-    s = study.settings
-    table, labels = study.table, study.classes
-    real = study.images(table)
+    run = FinishedRun.read(options.run)
+    labels, real = run.labels, run.pixels
 
-    held_out = pretraining.simulate_images(120, 1, options.run / ".parts" / "held_out.npz")[0]
+    unseen = np.stack(in_processes(held_out, range(HELD_OUT)))
+    bases = [(run.machine.base.name, run.machine.base.folder)]
+    if options.base:
+        bases.append((options.base.name, options.base))
     rows = []
-    for folder in filter(None, (study.base_folder, options.base)):
-        for name, images in (("held-out phantoms", held_out), (study.path.name, real)):
-            decoded = reconstruct(folder, images, study.precision)
-            rows.append({"base": folder.name} | reconstruction(name, images, decoded))
+    for base, folder in bases:
+        for name, images in (("held-out phantoms", unseen), (run.name, real)):
+            decoded = reconstruct(folder, images, run.machine.precision)
+            rows.append({"base": base} | reconstruction(name, images, decoded))
     print("Reconstruction: L1 of a range of 2; speckle statistics as a share of the input's")
     print(pd.DataFrame(rows).to_string(index=False))
 
-    rng = seeding.numpy_generator(0, "benchmark", "base")
-    reference, floor = [], []
-    for label in labels:
-        order = rng.permutation(np.flatnonzero(table["label"] == label))
-        half = min(options.each, len(order) // 2)
-        reference += list(order[:half])
-        floor += list(order[half : 2 * half])
-    wanted = [table["label"][i] for i in floor]
-    seeds = [seeding.derive(0, "benchmark", i) for i in range(len(wanted))]
+    reference, others = drawn(run, options.each)
+    wanted = list(run.rows["label"].iloc[others])
+    sets = {"real, others": real[others], "base, not adapted": made(run, None, None, wanted)}
+    for name, adapter in run.settings.declared_adapters.items():
+        sets[name] = made(run, run.adapters[name], adapter.token, wanted)
+        if adapter.token:
+            sets[f"{name}, token left out"] = made(run, run.adapters[name], None, wanted)
 
-    def made(adapter: Path | None, token: str) -> np.ndarray:
-        recipe = Recipe(s.synthesis.steps, s.synthesis.guidance, s.synthesis.guidance_interval, s.synthesis.solver)
-        sampler = Sampler(study.base_folder, adapter, token, study.precision, s.resolution, recipe)
-        prompts = [with_token(s.prompts.of(label), token) if token else s.prompts.of(label) for label in wanted]
-        batches = [slice(i, i + s.synthesis.batch) for i in range(0, len(wanted), s.synthesis.batch)]
-        return np.concatenate([sampler.generate(prompts[b], seeds[b])[0] for b in batches])
-
-    adapters = options.run / "adapters"
-    sets = {
-        "real, others": real[floor],
-        "base, not adapted": made(None, ""),
-        "sd": made(adapters / "sd", ""),
-        "sd+ti": made(adapters / "sd+ti", s.prompts.token),
-        "sd+ti, token left out": made(adapters / "sd+ti", ""),
-    }
-
-    train, validation = (table["split"] == side for side in ("train", "validation"))
-    codes = table["label"].map(labels.index).to_numpy()
-    judged = np.concatenate([real[validation], *list(sets.values())[1:]])
-    small = cohort.resize(judged, s.classifier.resolution)
+    train, validation = run.of_side(TRAIN), run.of_side(VALIDATION)
+    codes = run.rows["label"].map(labels.index).to_numpy(int)
     known, truths = simulated(labels) if options.simulated else (real[train], codes[train])
-    recipe = classifier.Recipe(s.classifier.model, len(labels), JUDGE_STEPS, 32, 1e-3, study.precision)
-    chances = classifier.predict(cohort.resize(known, s.classifier.resolution), truths, small, recipe=recipe, seed=0)
-    told = np.split(chances.argmax(axis=1), np.cumsum([validation.sum()] + [len(wanted)] * (len(sets) - 2)))
-    extract = features.extractor(study.features)
+    synthetic = list(sets.values())[1:]
+    classes = judged(known, truths, np.concatenate([real[validation], *synthetic]), run)
+    told = np.split(classes, np.cumsum([validation.sum(), *(len(images) for images in synthetic[:-1])]))
+    extract = extractor(run.machine.network)
     target = extract(real[reference])
-    asked = np.array([labels.index(label) for label in wanted])
+    asked = codes[others]
     rows = []
     for (name, images), predicted in zip(sets.items(), told, strict=True):
         truth = codes[validation] if name == "real, others" else asked
         rows.append(
             {
                 "images": name,
-                f"Fréchet ({study.features})": f"{frechet_distance(target, extract(images)):.1f}",
+                f"Fréchet ({run.machine.network.name})": f"{frechet_distance(target, extract(images)):.1f}",
                 "in the class asked for": f"{(predicted == truth).mean():.2f}",
             }
             | {label: f"{(predicted == truth)[truth == k].mean():.2f}" for k, label in enumerate(labels)}

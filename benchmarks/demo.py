@@ -1,8 +1,8 @@
-"""The whole demo: seconds in all and by stage, and the largest process.
+"""The whole demo: seconds in all and by kind of job, and the largest process.
 
     python benchmarks/demo.py --out DIR
 
-DIR is new. Classifiers are trained several at a time, so that their seconds add up to more than passed.
+DIR is new. Jobs run beside each other, so that their seconds add up to more than passed.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from pathlib import Path
 import pandas as pd
 
 from measuring import machine
-from sonosynth.store import Run
+from sonosynth.run import reopen
 
 
 def main() -> None:
@@ -28,11 +28,12 @@ def main() -> None:
     seconds = time.perf_counter() - started
     unit = 1 if sys.platform == "darwin" else 1024
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * unit / 1e6
-    stages = pd.DataFrame(Run(o.out / "run").finished_stages())
-    by_kind = stages.groupby(stages["stage"].str.split("-").str[0], sort=False)["seconds"].sum()
-    print(f"{machine()}\n{seconds:.0f} s, {peak:.0f} MB in the largest process\n| stage | s |\n|---|---|")
-    for name, value in by_kind.items():
-        print(f"| {name} | {value:.1f} |")
+    run = o.out / "run"
+    jobs = [(job.function, status.made.seconds) for job, status in reopen(run).statuses(run) if status.made]
+    table = pd.DataFrame(jobs, columns=["job", "seconds"]).groupby("job", sort=False)["seconds"].agg(["count", "sum"])
+    print(f"{machine()}\n{seconds:.0f} s, {peak:.0f} MB in the largest process\n| job | how many | s |\n|---|---|---|")
+    for name, (count, spent) in table.iterrows():
+        print(f"| {str(name).removeprefix('sonosynth.')} | {count:.0f} | {spent:.1f} |")
 
 
 if __name__ == "__main__":

@@ -17,14 +17,18 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import safetensors.numpy
 
-from measuring import Side, in_turns, labelled, machine
+from measuring import Side, in_turns, labelled, machine, trained, training_set
 from neighbours import classify
+from sonosynth import store
+from sonosynth.bases.sd1 import choose_precision
 from sonosynth.cohort.decoding import read_grey, to_square
-from sonosynth.diffusion.base import choose_precision
-from sonosynth.evaluation import classifier, features
+from sonosynth.fidelity.networks import EMBEDDED, extractor, resolve
 from sonosynth.parallel import in_threads
 from sonosynth.phantom import KINDS, write_cohort
+from sonosynth.tasks.classification.classifier import Recipe, predict
+from sonosynth.tasks.classification.settings import Arm, Classifier
 
 BATCH = 16
 
@@ -56,35 +60,34 @@ def ours(folder: Path, count: int, resolution: int, epochs: int, trainings: int)
     pixels = decoded(items, resolution)
     labels = np.array([label for _, label in items])
     steps = epochs * (len(items) // BATCH)
-    recipe = classifier.Recipe("resnet-18", len(KINDS), steps, BATCH, 1e-4, choose_precision("auto"))
-    found = classifier.predict_all(
-        partial(classifier.predict, pixels, labels, pixels[:3], recipe=recipe, seed=seed) for seed in range(trainings)
+    recipe = Recipe(Classifier(batch=BATCH), None, len(KINDS), steps, choose_precision("auto"))
+    training = training_set(pixels, labels)
+    found = trained(
+        partial(predict, training, pixels[:3], recipe=recipe, arm=Arm(), seed=seed) for seed in range(trainings)
     )
-    assert len(list(found)) == trainings
+    assert len(found) == trainings
     return trainings * 3600 / (time.perf_counter() - started)
 
 
 def one_by_one(folder: Path, count: int) -> float:
     """Features a second when each file is decoded and shown to the network alone, each time anew."""
-    extract, chosen = features.extractor("embedded"), images(folder, count)
+    extract, chosen = extractor(resolve(EMBEDDED)), images(folder, count)
     started = time.perf_counter()
     for _ in range(2):  # once to look for copies, once for the distances
         for file, _label in chosen:
-            extract(to_square(read_grey(file), 128)[None])
+            extract(np.stack([to_square(read_grey(file), 128)]))
     return 2 * len(chosen) / (time.perf_counter() - started)
 
 
 def remembered(folder: Path, count: int, work: Path) -> float:
-    """Features a second of sonosynth, for which the second look is free."""
-    items = images(folder, count)
-    for old in (work / "features").glob("*"):
-        old.unlink()
-    extract = features.remembering("embedded", work / "features")
+    """Features a second of sonosynth, which keeps them for the second look."""
+    items, extract = images(folder, count), extractor(resolve(EMBEDDED))
     extract(np.zeros((1, 128, 128), np.uint8))
+    kept = work / "features.safetensors"
     started = time.perf_counter()
-    pixels = decoded(items, 128)
+    store.write_bytes(kept, safetensors.numpy.save({"features": extract(decoded(items, 128))}))
     for _ in range(2):
-        extract(pixels)
+        safetensors.numpy.load_file(kept)
     return 2 * len(items) / (time.perf_counter() - started)
 
 

@@ -4,19 +4,30 @@ import multiprocessing
 import resource
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from importlib.metadata import version
+from operator import call
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from diffusers import AutoencoderKL, PNDMScheduler, StableDiffusionPipeline, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel
 
+from sonosynth.bases import sd1
 from sonosynth.cohort.sources import list_sources
-from sonosynth.diffusion import base as base_model
+from sonosynth.firewall import Origins
+from sonosynth.parallel import cores
+from sonosynth.runners.execution import set_threads
+from sonosynth.tasks.training_set import TrainingSet
+
+Item = TypeVar("Item")
+Made = TypeVar("Made")
+
+AT_ONCE = 4
+"""Trainings beside each other, as in `sonosynth.study`, which imports more than the processes here should hold."""
 
 Side = Callable[[], float]
 """Does some work, and returns its rate."""
@@ -62,6 +73,29 @@ def _with_peak(work: Callable[[], Any]) -> tuple[Any, float]:
     return result, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
 
 
+def in_processes(make: Callable[[Item], Made], items: Iterable[Item], at_most: int | None = None) -> list[Made]:
+    """`make` of every item, in as many processes as there are cores, or `at_most`; they share the cores.
+
+    Args:
+        make: a function of a module, so that other processes find it.
+    """
+    workers = min(cores(), at_most or cores())
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), set_threads, (cores() // workers,)) as pool:
+        return list(pool.map(make, items))
+
+
+def trained(trainings: Iterable[Callable[[], np.ndarray]]) -> list[np.ndarray]:
+    """The results of calls of `classifier.predict`, as many at a time as in a study."""
+    if torch.cuda.is_available():
+        return [training() for training in trainings]
+    return in_processes(call, trainings, AT_ONCE)
+
+
+def training_set(images: np.ndarray, labels: np.ndarray) -> TrainingSet:
+    """Images (N, H, W) uint8 and labels (N,) int to train on, outside of any study: no origins are kept."""
+    return TrainingSet(images, labels, np.ones(len(labels)), Origins(frozenset(), (frozenset(),) * len(labels)))
+
+
 class Clock:
     """Notes when a U-Net is called, in whatever code does it."""
 
@@ -80,11 +114,9 @@ class Clock:
         return (len(self.times) - 1 - warm) / (self.times[-1] - self.times[warm])
 
 
-def find_base(name: str, work: Path) -> Path:
-    """The folder of "embedded", of a folder, or of "sd15": Stable Diffusion v1.5's shapes with random weights."""
-    if name != "sd15":
-        return base_model.find(name)
-    folder = work / "sd15"
+def find_base(name: str, work: Path) -> sd1.Base:
+    """ "embedded", a folder, or "sd15": Stable Diffusion v1.5's shapes with random weights. No job is keyed by it."""
+    folder = work / "sd15" if name == "sd15" else sd1.find(name)
     if not (folder / "model_index.json").exists():
         torch.manual_seed(0)
         pipeline = StableDiffusionPipeline(
@@ -101,7 +133,7 @@ def find_base(name: str, work: Path) -> Path:
                     vocab_size=49408,
                 )
             ),
-            tokenizer=base_model.load(base_model.find("embedded"), torch.float32, "cpu").tokenizer,
+            tokenizer=sd1.load(sd1.find("embedded"), torch.float32, "cpu").tokenizer,
             scheduler=PNDMScheduler(
                 beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", skip_prk_steps=True, steps_offset=1,
                 set_alpha_to_one=False,
@@ -110,7 +142,7 @@ def find_base(name: str, work: Path) -> Path:
             feature_extractor=None,
         )  # fmt: skip
         pipeline.save_pretrained(folder)
-    return folder
+    return sd1.Base(name, folder, "")
 
 
 def labelled(folder: Path) -> list[tuple[Path, int]]:

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
-from sonosynth.evaluation.classifier import make_model
+from sonosynth.tasks.classification.classifier import make_model
 
 Item = tuple[Path, int]
 
@@ -42,16 +42,16 @@ class Folder(Dataset[tuple[Tensor, int]]):
 
 
 def adapt(
-    base: Path, items: Sequence[Item], prompts: Sequence[str], resolution: int, batch: int, rank: int, steps: int,
-    dtype: torch.dtype, token: str = "",
+    base: Path, items: Sequence[Item], prompts: Sequence[str], *, resolution: int, batch: int, rank: int, steps: int,
+    token: str = "",
 ) -> None:  # fmt: skip
-    """Train a LoRA on the attention projections, or, where `token` is given, that token's vector."""
+    """Train a LoRA on the attention projections, or, where `token` is given, that token's vector, in float32."""
     pipeline = StableDiffusionPipeline.from_pretrained(base, safety_checker=None)
     unet, vae, encoder, tokenizer = pipeline.unet, pipeline.vae, pipeline.text_encoder, pipeline.tokenizer
     noise_scheduler = DDPMScheduler.from_config(pipeline.scheduler.config)
     for module in (unet, vae, encoder):
         module.requires_grad_(False)
-        module.to("cuda" if torch.cuda.is_available() else "cpu", dtype=dtype)
+        module.to("cuda" if torch.cuda.is_available() else "cpu", torch.float32)
     if token:
         tokenizer.add_tokens(token)
         encoder.resize_token_embeddings(len(tokenizer))
@@ -69,8 +69,6 @@ def adapt(
             )
         )
         parameters = [p for p in unet.parameters() if p.requires_grad]
-        for parameter in parameters:
-            parameter.data = parameter.data.float()
     unet.train()
     optimizer = torch.optim.AdamW(parameters, lr=1e-4)
     ids = tokenizer(
@@ -80,16 +78,14 @@ def adapt(
     step = 0
     while step < steps:
         for pixels, labels in loader:
-            latents = vae.encode(pixels.to(vae.device, dtype)).latent_dist.sample() * vae.config.scaling_factor
+            latents = vae.encode(pixels.to(vae.device)).latent_dist.sample() * vae.config.scaling_factor
             noise = torch.randn_like(latents)
             times = torch.randint(0, noise_scheduler.config.num_train_timesteps, (len(latents),), device=unet.device)
             noisy = noise_scheduler.add_noise(latents, noise, times)
             embeddings = encoder(ids[labels].to(unet.device))[0]
             velocity = noise_scheduler.config.prediction_type == "v_prediction"
             target = noise_scheduler.get_velocity(latents, noise, times) if velocity else noise
-            with torch.autocast(unet.device.type, dtype, enabled=dtype != torch.float32):
-                predicted = unet(noisy, times, embeddings).sample
-            loss = F.mse_loss(predicted.float(), target.float())
+            loss = F.mse_loss(unet(noisy, times, embeddings).sample, target)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(parameters, 1.0)
             optimizer.step()
@@ -104,12 +100,12 @@ def adapt(
 
 
 def notebook(
-    base: Path, adapter: Path, token: str, prompts: Sequence[str], seeds: Sequence[int], resolution: int, steps: int,
-    guidance: float, strength: float, out: Path,
+    base: Path, adapter: Path, prompts: Sequence[str], seeds: Sequence[int], out: Path, *, resolution: int,
+    guidance: float, strength: float,
 ) -> None:  # fmt: skip
-    """Sample one image at a time in float32, write it, read it back, refine it, write that."""
+    """Sample one image at a time, in 50 steps and float32, write it, read it back, refine it, write that."""
     pipe = StableDiffusionPipeline.from_pretrained(base, safety_checker=None)
-    if token:
+    if (adapter / "learned_embeds.safetensors").is_file():
         pipe.load_textual_inversion(adapter / "learned_embeds.safetensors")
     pipe.load_lora_weights(adapter)
     pipe.to("cuda" if torch.cuda.is_available() else "cpu")
@@ -118,7 +114,7 @@ def notebook(
         pipeline.set_progress_bar_config(disable=True)
     for number, (prompt, seed) in enumerate(zip(prompts, seeds, strict=True)):
         file = out / f"{number:05d}.png"
-        about = {"num_inference_steps": steps, "guidance_scale": guidance}
+        about = {"num_inference_steps": 50, "guidance_scale": guidance}
         generator = torch.Generator().manual_seed(seed)
         pipe(prompt, height=resolution, width=resolution, generator=generator, **about).images[0].save(file)
         picture = Image.open(file).convert("RGB")
@@ -129,7 +125,7 @@ def notebook(
 def classify(items: Sequence[Item], classes: int, side: int, batch: int, epochs: int) -> None:
     """Train a ResNet-18 in float32; every image is decoded and transformed again in every epoch."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    network = make_model("resnet-18", classes, 0).to(device).train()
+    network = make_model(None, classes, 0).to(device).train()
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-4)
     loader = DataLoader(Folder(items, side), batch, shuffle=True, drop_last=True)
     for _ in range(epochs):

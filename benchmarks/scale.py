@@ -8,6 +8,7 @@ another gain and noise, so that all differ; written as PNG files of `--size` pix
 """
 
 import argparse
+import tempfile
 import time
 from collections.abc import Callable
 from functools import partial
@@ -16,12 +17,20 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from measuring import alone, machine
-from sonosynth import cohort, seeding, synthesis
-from sonosynth.evaluation import comparison, features, memorisation, ultrasound
-from sonosynth.parallel import in_parallel, in_threads
+from measuring import alone, in_processes, machine
+from sonosynth import seeding, store
+from sonosynth.cohort import reading
+from sonosynth.cohort import twins as near_duplicates
+from sonosynth.cohort.decoding import read_grey
+from sonosynth.cohort.sources import list_sources
+from sonosynth.fidelity import comparison, copies
+from sonosynth.fidelity.networks import EMBEDDED, extractor, resolve
+from sonosynth.measures import features, ultrasound
+from sonosynth.parallel import in_threads
 from sonosynth.phantom import KINDS, simulate
 from sonosynth.phantom.simulate import DEMO_PROBE
+from sonosynth.synthesis.making import Maker, make_set
+from sonosynth.synthesis.requests import from_noise
 
 SIDE = 128
 
@@ -36,7 +45,7 @@ def made(work: Path, count: int) -> np.ndarray:
     file = work / "phantoms.npy"
     if not file.exists():
         work.mkdir(parents=True, exist_ok=True)
-        np.save(file, np.stack(list(in_parallel(phantom, range(300)))))
+        np.save(file, np.stack(in_processes(phantom, range(300))))
     known, rng = np.load(file), np.random.default_rng(0)
     found = np.empty((count, SIDE, SIDE), np.uint8)
     for i in range(count):
@@ -67,29 +76,34 @@ def inspect(work: Path, count: int, size: int) -> float:
     """`sonosynth inspect`: decode, hash, find twins."""
     folder = folder_of(work, count, size)
     started = time.perf_counter()
-    cohort.read(folder).describe()
+    reading.describe(reading.read(folder))
     return time.perf_counter() - started
 
 
 def twins(work: Path, count: int, size: int) -> float:
     """The search for twins alone."""
-    found = cohort.read(folder_of(work, count, size))
+    files = [source.file for source in list_sources(folder_of(work, count, size)).sources]
+    views = list(in_threads(lambda file: near_duplicates.view(read_grey(file)), files))
     started = time.perf_counter()
-    len(found.twins)
+    near_duplicates.find(views)
     return time.perf_counter() - started
 
 
 def memorise(work: Path, count: int, size: int) -> float:
     """The nearest of `count` training images to each of `count` synthetic ones; features are known."""
     images = made(work, 2 * count)
+    synthetic, train = (
+        copies.Images(part, part[:, ::16, ::16].reshape(count, -1).astype(float))
+        for part in (images[:count], images[count:])
+    )
     started = time.perf_counter()
-    memorisation.nearest(images[:count], images[count:], lambda x: x[:, ::16, ::16].reshape(len(x), -1).astype(float))
+    copies.nearest(synthetic, train)
     return time.perf_counter() - started
 
 
 def extraction(work: Path, count: int, size: int) -> float:
     """Features of the embedded network."""
-    extract, images = features.extractor("embedded"), made(work, count)
+    extract, images = extractor(resolve(EMBEDDED)), made(work, count)
     started = time.perf_counter()
     extract(images)
     return time.perf_counter() - started
@@ -108,19 +122,23 @@ def distances(work: Path, count: int, size: int) -> float:
     rng = np.random.default_rng(0)
     real, other, held_out = ({"features": rng.normal(size=(n, 128))} for n in (count, count, max(20, count // 4)))
     started = time.perf_counter()
-    comparison.compare(comparison.by_features, real, other, held_out, rng)
+    comparison.compare(features.compare, real, other, held_out, rng)
     return time.perf_counter() - started
 
 
 def writing(work: Path, count: int, size: int) -> float:
-    """Everything about a synthetic set but the model: useless images found, PNG files and metadata written, read."""
-    images, out = made(work, count), work / f"set-{time.time_ns()}"
-    wanted = synthesis.requests({"benign": count}, {"benign": "a prompt"}, 0)
+    """Everything about a synthetic set but the model: useless images found, files written and hashed, pixels read."""
+    images = made(work, count)
+    wanted = from_noise({"benign": count}, {"benign": "a prompt"}, 0)
     place = {request.seed: i for i, request in enumerate(wanted)}
-    started = time.perf_counter()
-    synthesis.make_set(wanted, lambda some: images[[place[r.seed] for r in some]], out, batch=16, columns={})
-    synthesis.load_set(out)
-    return time.perf_counter() - started
+    maker = Maker(lambda some, _: images[[place[request.seed] for request in some]], {})
+    with tempfile.TemporaryDirectory(dir=work) as folder:
+        out, pixels = Path(folder) / "images", Path(folder) / "pixels.npy"
+        started = time.perf_counter()
+        np.save(pixels, make_set(wanted, None, maker, out, name="benign", batch=16))
+        store.digest(out)
+        np.array(np.load(pixels, mmap_mode="r"))
+        return time.perf_counter() - started
 
 
 WORK: dict[str, Callable[[Path, int, int], float]] = {

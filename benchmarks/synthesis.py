@@ -1,9 +1,9 @@
 """Images a second and how real they look: sonosynth against the notebook's way, lever by lever.
 
-    python benchmarks/synthesis.py --run RUN [--each 32] [--short 12] [--interval 0.3 5] [--rows 0 7]
+    python benchmarks/synthesis.py --run RUN [--each 32] [--short 12] [--interval 0.3 5] [--rows 0 6]
     python benchmarks/synthesis.py --base sd15 [--work DIR] [--resolution 256] [--each 1] …
 
-RUN is a finished run; its sd adapter, prompts and real images are used. With a base instead, the LoRA is untrained,
+RUN is a finished run; its first adapter, prompts and real images are used. With a base instead, the LoRA is untrained,
 and only the speed is measured ("sd15" has Stable Diffusion v1.5's shapes and random weights). Every row makes `--each`
 images of each class from text, refines each of them, and writes both as PNG, in a process of its own; loading the
 model is not timed. The notebook's way is `neighbours.notebook`: one image at a time, 50 steps, float32, the adapter
@@ -18,10 +18,11 @@ import math
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -29,18 +30,26 @@ import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from PIL import Image
 
+from finished import FinishedRun
 from measuring import alone, find_base, machine
 from neighbours import notebook
-from sonosynth import seeding, synthesis
-from sonosynth.cohort.splitting import TRAIN, VALIDATION
-from sonosynth.diffusion import base as base_model
-from sonosynth.diffusion import lora as low_rank
-from sonosynth.diffusion.sampling import Recipe, Sampler
-from sonosynth.evaluation import comparison, features, ultrasound
-from sonosynth.stages.repeat import Repeat
-from sonosynth.study import Study
+from sonosynth import seeding
+from sonosynth.adapters import lora as low_rank
+from sonosynth.adapters.learning import with_token
+from sonosynth.artefacts import TRAIN, VALIDATION
+from sonosynth.bases import sd1
+from sonosynth.fidelity import comparison
+from sonosynth.fidelity.networks import extractor
+from sonosynth.measures import features, ultrasound
+from sonosynth.synthesis.making import Maker, make_set
+from sonosynth.synthesis.requests import Request, from_images, from_noise
+from sonosynth.synthesis.sampling import Sampler
+from sonosynth.synthesis.settings import Synthesis
 
 STRENGTH = 0.3
+
+Side = Callable[[Path], tuple[float, float]]
+"""Writes images into a folder, and returns seconds and the share of them inside the model."""
 
 
 @dataclass(frozen=True)
@@ -52,24 +61,23 @@ class Way:
     precision: str = "fp32"
     merged: bool = False
     interval: tuple[float, float] | None = None
-    latent: bool = False
-    solver: str = "base"
+    solver: Literal["base", "dpm++"] = "base"
 
 
 @dataclass(frozen=True)
 class Model:
-    """An adapted base: folders, the prompt of each class, pixels a side, scale of the guidance."""
+    """An adapted base: the folder of its LoRA, the prompt of each class, pixels a side, scale of the guidance."""
 
-    base: Path
+    base: sd1.Base
     adapter: Path
     prompts: dict[str, str]
     resolution: int
     guidance: float
 
 
-def untrained(base: Path, folder: Path, resolution: int) -> Model:
+def untrained(base: sd1.Base, folder: Path, resolution: int) -> Model:
     """A base with a LoRA that does nothing yet."""
-    pipeline = base_model.load(base, torch.float32, "cpu", without=("vae", "text_encoder"))
+    pipeline = sd1.load(base.folder, torch.float32, "cpu", without=("vae", "text_encoder"))
     low_rank.attach(pipeline, 4, "attention", 0)
     low_rank.save(pipeline, folder)
     labels = ("benign", "malignant")
@@ -99,10 +107,14 @@ class ModelTime:
         return timed
 
 
-def wanted(model: Model, each: int) -> list[synthesis.Request]:
-    """As many requests of each class, mixed, so that the first few hold all classes."""
-    found = synthesis.requests(dict.fromkeys(model.prompts, each), model.prompts, seeding.derive(0, "benchmark"))
-    return sorted(found, key=lambda request: request.file_name.rpartition("/")[2])
+def mixed(requests: Sequence[Request]) -> list[Request]:
+    """In such an order that the first few hold all classes."""
+    return sorted(requests, key=lambda request: request.file_name.rpartition("/")[2])
+
+
+def wanted(model: Model, each: int) -> list[Request]:
+    """As many requests of each class."""
+    return mixed(from_noise(dict.fromkeys(model.prompts, each), model.prompts, seeding.derive(0, "benchmark")))
 
 
 def by_notebook(model: Model, each: int, out: Path) -> tuple[float, float]:
@@ -110,8 +122,8 @@ def by_notebook(model: Model, each: int, out: Path) -> tuple[float, float]:
     chosen, spent = wanted(model, each), ModelTime()
     started = time.perf_counter()
     notebook(
-        model.base, model.adapter, "", [r.prompt for r in chosen], [r.seed for r in chosen], model.resolution, 50,
-        model.guidance, STRENGTH, out,
+        model.base.folder, model.adapter, [r.prompt for r in chosen], [r.seed for r in chosen], out,
+        resolution=model.resolution, guidance=model.guidance, strength=STRENGTH,
     )  # fmt: skip
     seconds = time.perf_counter() - started
     return seconds, spent.seconds / seconds
@@ -123,49 +135,54 @@ def by_sonosynth(model: Model, each: int, way: Way, out: Path) -> tuple[float, f
     load = low_rank.load
     if not way.merged:
         low_rank.load = lambda pipeline, folder: pipeline.load_lora_weights(folder)
-    recipe = Recipe(max(way.steps, math.ceil(1 / STRENGTH)), model.guidance, way.interval, way.solver)
-    sampler = Sampler(model.base, model.adapter, "", way.precision, model.resolution, recipe)
+    steps = max(way.steps, math.ceil(1 / STRENGTH))
+    settings = Synthesis(
+        steps=steps, guidance=model.guidance, guidance_interval=way.interval, solver=way.solver, batch=way.batch
+    )
+    sampler = Sampler(model.base, model.adapter, way.precision, model.resolution, settings)
     low_rank.load = load
-    latents: dict[str, torch.Tensor] = {}
 
-    def generate(some: Sequence[synthesis.Request]) -> np.ndarray:
-        images, found = sampler.generate([r.prompt for r in some], [r.seed for r in some])
-        latents.update(zip([f"sd/{r.file_name}" for r in some], found, strict=True))
-        return images
+    def generate(some: Sequence[Request], _: np.ndarray | None) -> np.ndarray:
+        return sampler.generate([r.prompt for r in some], [r.seed for r in some])
 
-    def refine(some: Sequence[synthesis.Request]) -> np.ndarray:
-        names, prompts, seeds = ([getattr(r, key) for r in some] for key in ("source", "prompt", "seed"))
-        start = sampler.stack([latents[x] for x in names]) if way.latent else synthesis.load_images(out, names)
-        return sampler.refine(start, prompts, seeds, STRENGTH)
+    def refine(some: Sequence[Request], starts: np.ndarray | None) -> np.ndarray:
+        assert starts is not None
+        return sampler.refine(starts, [r.prompt for r in some], [r.seed for r in some], STRENGTH)
 
+    sources = {label: [r.file_name for r in chosen if r.label == label] for label in model.prompts}
+    again = mixed(from_images(dict.fromkeys(sources, each), model.prompts, 0, sources, depth=1))
     spent = ModelTime()
     started = time.perf_counter()
-    synthesis.make_set(chosen, generate, out / "sd", batch=way.batch, columns={})
-    again = synthesis.refinements(chosen, "sd", 0)
-    synthesis.make_set(again, refine, out / "refined", batch=way.batch, columns={})
+    images = make_set(chosen, None, Maker(generate, {}), out / "sd", name="sd", batch=way.batch)
+    make_set(again, images, Maker(refine, {}), out / "refined", name="refined", batch=way.batch)
     seconds = time.perf_counter() - started
     return seconds, spent.seconds / seconds
 
 
-def looks(repeat: Repeat, images: np.ndarray) -> dict[str, str]:
-    """Kernel distance and ultrasound distance to the real training images."""
-    extract = features.remembering(repeat.features, repeat.root / ".parts" / "features")
+class Looks:
+    """How images look, beside the real training images of a run."""
 
-    def described(x: np.ndarray) -> dict[str, np.ndarray]:
-        return ultrasound.measures(x) | {"features": extract(x)}
+    def __init__(self, run: FinishedRun) -> None:
+        self.extract = extractor(run.machine.network)
+        self.validation = run.pixels[run.of_side(VALIDATION)]
+        self.real, self.held_out = (self.described(x) for x in (run.pixels[run.of_side(TRAIN)], self.validation))
 
-    real, held_out = (described(repeat.images(repeat.rows(side))) for side in (TRAIN, VALIDATION))
-    row = {}
-    for measure, name, label in (
-        (comparison.by_features, "kernel", "kernel distance"),
-        (comparison.by_ultrasound, "mean", "ultrasound distance"),
-    ):
-        rng = seeding.numpy_generator(0, "benchmark", name)
-        found = next(
-            x for x in comparison.compare(measure, real, described(images), held_out, rng) if x["metric"] == name
-        )
-        row[label] = f"{found['value']:.3f} ({found['low']:.3f} to {found['high']:.3f})"
-    return row
+    def described(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        """What the measures say of images (N, H, W) uint8."""
+        return ultrasound.measures(images) | {"features": self.extract(images)}
+
+    def row(self, images: np.ndarray) -> dict[str, str]:
+        """Kernel distance and ultrasound distance of images (N, H, W) uint8."""
+        other, row = self.described(images), {}
+        for measure, name, label in (
+            (features.compare, "kernel", "kernel distance"),
+            (ultrasound.compare, "mean", "ultrasound distance"),
+        ):
+            rng = seeding.numpy_generator(0, "benchmark", name)
+            compared = comparison.compare(measure, self.real, other, self.held_out, rng)
+            found = next(x for x in compared if x["metric"] == name)
+            row[label] = f"{found['value']:.3f} ({found['low']:.3f} to {found['high']:.3f})"
+        return row
 
 
 def main() -> None:
@@ -182,40 +199,44 @@ def main() -> None:
     parser.add_argument("--rows", type=int, nargs="+", help="numbers of the rows to run, the notebook being 0")
     o = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        repeat = Study.reopen(o.run).first if o.run else None
-        if repeat:
-            s = repeat.settings
-            prompts, guidance = repeat.prompts("sd"), s.synthesis.guidance
-            model = Model(repeat.base_folder, o.run / "adapters" / "sd", prompts, s.resolution, guidance)
+        looks = None
+        if o.run:
+            run = FinishedRun.read(o.run)
+            s, (name, adapter) = run.settings, next(iter(run.settings.declared_adapters.items()))
+            prompts = {label: with_token(s.prompts.of(label), adapter.token) for label in run.labels}
+            model = Model(run.machine.base, run.adapters[name], prompts, s.resolution, s.synthesis.guidance)
+            looks = Looks(run)
         else:
             model = untrained(find_base(o.base, o.work), Path(folder), o.resolution)
         print(f"{machine()}\n{o.each} images of each of {len(model.prompts)} classes, refined too; {o.run or o.base}")
-        table = pd.DataFrame(measured(model, repeat, o.each, o.short, tuple(o.interval), o.rows)).fillna("")
+        sides = ways(model, o.each, o.short, tuple(o.interval))
+        table = pd.DataFrame(measured(sides, looks, o.rows)).fillna("")
     print("| " + " | ".join(table.columns) + " |\n|" + "---|" * len(table.columns))
     for row in table.to_numpy():
         print("| " + " | ".join(row) + " |")
 
 
-def measured(
-    model: Model, repeat: Repeat | None, each: int, short: int, interval: tuple[float, float], only: list[int] | None
-) -> Iterator[dict[str, str]]:
-    """A row for each way; how the images look is told where there are real ones to compare them with."""
-    auto = base_model.choose_precision("auto")
-    ways = {"batches of 16": replace(Way(), batch=16)}
+def ways(model: Model, each: int, short: int, interval: tuple[float, float]) -> dict[str, Side]:
+    """The rows, by name. Each changes one lever of the one before."""
+    auto = sd1.choose_precision("auto")
+    found = {"batches of 16": replace(Way(), batch=16)}
 
     def further(name: str, **changes: object) -> None:
-        ways[name] = replace(list(ways.values())[-1], **changes)  # type: ignore[arg-type]
+        found[name] = replace(list(found.values())[-1], **changes)  # type: ignore[arg-type]
 
     further("adapter merged", merged=True)
     further(auto, precision=auto)
     further("20 steps of DPM-Solver++", steps=20, solver="dpm++")
     further(f"{short} steps", steps=short)
     further(f"guided from {interval[0]} to {interval[1]}", interval=interval)
-    further("refined from the latent", latent=True)
-    sides = {"notebook": partial(by_notebook, model, each)}
-    sides |= {name: partial(by_sonosynth, model, each, way) for name, way in ways.items()}
-    if repeat:
-        yield {"way": "real validation images"} | looks(repeat, repeat.images(repeat.rows(VALIDATION)))
+    sides: dict[str, Side] = {"notebook": partial(by_notebook, model, each)}
+    return sides | {name: partial(by_sonosynth, model, each, way) for name, way in found.items()}
+
+
+def measured(sides: Mapping[str, Side], looks: Looks | None, only: list[int] | None) -> Iterator[dict[str, str]]:
+    """A row for each way; how the images look is told where there are real ones to compare them with."""
+    if looks:
+        yield {"way": "real validation images"} | looks.row(looks.validation)
     first = None
     for name, side in [list(sides.items())[i] for i in only or range(len(sides))]:
         with tempfile.TemporaryDirectory() as folder:
@@ -229,7 +250,7 @@ def measured(
             "way": name, "images a second": f"{rate:.3g}", "ratio": f"{rate / first:.2f}",
             "inside the model": f"{inside:.0%}", "peak MB": f"{peak:.0f}",
         }  # fmt: skip
-        row |= looks(repeat, images) if repeat else {}
+        row |= looks.row(images) if looks else {}
         print(row, file=sys.stderr, flush=True)
         yield row
 

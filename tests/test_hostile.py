@@ -8,23 +8,28 @@ import shutil
 import struct
 import sys
 import zlib
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from PIL import Image
 
-from sonosynth import cli, config, report, store
-from sonosynth.cohort import read, to_table
-from sonosynth.diffusion import base
+from sonosynth import cli, run, store
+from sonosynth import settings as loading
+from sonosynth.bases import sd1
+from sonosynth.cohort.reading import read
+from sonosynth.cohort.settings import Split
+from sonosynth.cohort.split import to_table
 from sonosynth.errors import UserError
-from sonosynth.evaluation import features
-from sonosynth.evaluation.classifier import make_model
-from sonosynth.report.page import ALT
-from sonosynth.stages import prepare
-from sonosynth.study import Study
+from sonosynth.fidelity import networks
+from sonosynth.report.facts import Counts, Facts
+from sonosynth.report.page import Provenance, page
+from sonosynth.report.results import Results
+from sonosynth.report.sections import SECTIONS
+from sonosynth.run import Study, reopen
+from sonosynth.tasks.classification import classifier
 
 
 @pytest.fixture
@@ -78,7 +83,7 @@ def test_bad_images_stop_a_study_unless_they_are_skipped(kind, cohort_folder, tm
     assert "--skip-bad" in message
     assert not (tmp_path / "run").exists()
     found = read(cohort_folder)
-    rows = to_table(found, 0, holdout=0.2, with_twins=True, with_conflicts=False, skip_bad=True)
+    rows = to_table(found, Split(), 0)
     assert rows["file"].is_unique
     skipped = rows[rows["file"] == "benign/bad one.png"].iloc[0]
     assert reason in skipped["excluded"]
@@ -86,13 +91,14 @@ def test_bad_images_stop_a_study_unless_they_are_skipped(kind, cohort_folder, tm
     assert (rows["excluded"] == "").sum() == 23
 
 
-def test_a_study_goes_on_without_bad_files(cohort_folder, tmp_path, tiny_base):
+def test_a_study_goes_on_without_bad_files(cohort_folder, tmp_path, settings):
     (cohort_folder / "normal" / "empty.png").write_bytes(b"")
-    study = Study(cohort_folder, tmp_path / "run", config.load("quick", None, (f"base={tiny_base}", "skip_bad=true")))
-    study.prepare()
-    listed = pd.read_csv(tmp_path / "run" / "cohort.csv", keep_default_na=False)
+    root = tmp_path / "run"
+    Study(cohort_folder, settings("skip_bad=true", "adapters.sd.lora.steps=1")).run(root, "adapt", processes=False)
+    listed = pd.read_csv(root / "cohort.csv", keep_default_na=False)
     assert listed[listed["excluded"] != ""]["file"].tolist() == ["normal/empty.png"]
-    assert len(Study.reopen(tmp_path / "run").first.table) == 23
+    assert len(listed[listed["split"] != ""]) == 23
+    assert reopen(root).settings.skip_bad
 
 
 def test_names_that_are_not_utf8_and_links_to_nowhere_are_named(tmp_path):
@@ -127,8 +133,8 @@ def test_names_in_another_case_with_spaces_and_in_any_script_are_images_of_their
         picture(tmp_path / "größe x" / name, seed=n)
         picture(tmp_path / "b" / name, seed=n + 50)
     found = read(tmp_path)
-    assert len(found.sources) == 10
-    assert len({source.id for source in found.sources}) == 10
+    assert len(found.images) == 10
+    assert found.images["id"].is_unique
 
 
 def test_labels_that_differ_in_case_alone_are_refused(tmp_path):
@@ -154,7 +160,7 @@ def test_no_cell_of_a_table_is_a_formula(tmp_path):
         rows.append([name, "xy"[n % 2], f"=HYPERLINK({n})"])
     with (tmp_path / "c.csv").open("w", newline="") as file:
         csv.writer(file).writerows(rows)
-    table = to_table(read(tmp_path / "c.csv"), 0, holdout=0.4, with_twins=True, with_conflicts=False)
+    table = to_table(read(tmp_path / "c.csv"), Split(holdout=0.4), 0)
     cells = [str(cell) for row in table.to_numpy() for cell in row]
     assert not [cell for cell in cells if cell.startswith(("=", "+", "-", "@"))]
     assert all((tmp_path / name).is_file() for name in table["file"])
@@ -193,11 +199,11 @@ def test_pickled_weights_are_refused_and_never_run(tmp_path, tiny_base, tiny_cla
             file.unlink()
         (folder / part / name).write_bytes(bird)
     with pytest.raises(UserError, match="pickled weights are refused"):
-        base.find(str(folder))
+        sd1.find(str(folder))
     (tmp_path / name).write_bytes(bird)
     with pytest.raises(UserError, match=r"holds no model_index\.json"):
-        base.find(str(tmp_path / name))
-    for load in (partial(make_model, classes=2, seed=0), features.extractor):
+        sd1.find(str(tmp_path / name))
+    for load in (classifier.resolve, networks.resolve):
         other = shutil.copytree(tiny_classifier, tmp_path / "other", dirs_exist_ok=True)
         (other / "model.safetensors").unlink()
         (other / "preprocessor_config.json").write_text(
@@ -214,7 +220,7 @@ def test_a_base_names_no_module_of_its_own(tiny_base, tmp_path):
     index = json.loads((folder / "model_index.json").read_text())
     (folder / "model_index.json").write_text(json.dumps(index | {"scheduler": ["antigravity", "fly"]}))
     with pytest.raises(UserError, match=r"model_index\.json has \['antigravity', 'fly'\] for scheduler"):
-        base.load(folder, base.DTYPES["fp32"], "cpu")
+        sd1.load(folder, sd1.DTYPES["fp32"], "cpu")
     assert "antigravity" not in sys.modules
 
 
@@ -231,7 +237,7 @@ def test_a_broken_base_is_one_message(tiny_base, tmp_path, harm):
     folder = shutil.copytree(tiny_base, tmp_path / "base")
     harm(folder)
     with pytest.raises(UserError, match="base "):
-        base.load(folder, base.DTYPES["fp32"], "cpu")
+        sd1.load(folder, sd1.DTYPES["fp32"], "cpu")
 
 
 @pytest.mark.parametrize(
@@ -239,16 +245,16 @@ def test_a_broken_base_is_one_message(tiny_base, tmp_path, harm):
     [
         (OSError(28, "No space left on device", "x.png"), r"x\.png: No space left on device"),
         (OSError(30, "Read-only file system", "run"), "run: Read-only file system"),
-        (RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"), "the memory does not suffice"),
-        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), "the memory does not suffice"),
+        (RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"), "out of memory"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), "out of memory"),
         (MemoryError(), r"lower lora\.batch"),
     ],
 )
-def test_a_machine_at_its_end_gets_advice_and_no_traceback(monkeypatch, answer, cohort_folder, tmp_path, error, said):
-    def ends(repeat):
+def test_exhausted_resources_get_advice_and_no_traceback(monkeypatch, answer, cohort_folder, tmp_path, error, said):
+    def ends(path):
         raise error
 
-    monkeypatch.setattr(prepare, "read", ends)
+    monkeypatch.setattr(run, "list_files", ends)
     status, message = answer("run", cohort_folder, "--out", tmp_path / "run")
     assert status == 2
     assert re.search(said, message)
@@ -257,10 +263,10 @@ def test_a_machine_at_its_end_gets_advice_and_no_traceback(monkeypatch, answer, 
 
 
 def test_other_errors_are_not_hidden(monkeypatch, cohort_folder, tmp_path):
-    def ends(repeat):
+    def ends(path):
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(prepare, "read", ends)
+    monkeypatch.setattr(run, "list_files", ends)
     monkeypatch.setattr(sys, "argv", ["sonosynth", "run", str(cohort_folder), "--out", str(tmp_path / "run")])
     with pytest.raises(RuntimeError, match="a bug"):
         cli.main()
@@ -271,25 +277,59 @@ def test_hostile_text_is_inert_in_the_report_which_opens_no_connection(tmp_path)
     table = pd.DataFrame([{"arm": evil, "status": "not run", "n_train": 1, "n_validation": 9}])
     verdicts = pd.DataFrame([{"arm": evil, "finding": "not run", "sentence": f"{evil}: not run."}])
     columns = ["set", "class", "protocol", "metric", "value", "matched", "floor", "n_matched"]
-    results = report.Results(
+    facts = Facts(evil, False, 8, evil, evil, 8, "last", None, 1, 1, 1, evil, False)
+    results = Results(
         table=table, differences=pd.DataFrame(), verdicts=verdicts, fidelity=pd.DataFrame(columns=columns),
-        memorisation=pd.DataFrame([{"set": evil, "copy": True}]), predictions=pd.DataFrame(), sets={}, smallest=6,
-        facts={name: evil for name in ("cohort", "near-duplicates", "repeats", "base", "classifier", "fidelity")},
+        memorisation=pd.DataFrame([{"set": evil, "copy": True}]), predictions=pd.DataFrame(), arms={evil: (evil,)},
+        smallest=6, facts=facts, counts=Counts(evil, False, 9, 9, 0, 0, {evil: 1}, {evil: 1}),
     )  # fmt: skip
-    settings = config.load("quick").model_dump(mode="json") | {"resolved": {"versions": {"sonosynth": evil}}}
-    for name in ALT:
+    values = yaml.safe_load(loading.as_yaml(loading.load("quick")))
+    values |= {"cohort": evil, "resolved": {"versions": {"sonosynth": evil}}}
+    for name in (name for section in SECTIONS for name in section.alt):
         Image.new("L", (2, 2)).save(tmp_path / f"{name}.png")
-    page = report.page(results, report.Provenance(evil, evil, settings, {evil: evil}, []), tmp_path)
-    assert evil not in page
-    assert "&lt;img src=http://evil.example/x onerror=alert(1)&gt;" in page
-    assert "<script" not in page
-    assert all(link.startswith(("data:", "#")) for link in re.findall(r"<[^>]+(?:src|href)=[\"']?([^\"' >]*)", page))
-    assert "default-src 'none'" in page
+    text = page(results, Provenance(evil, values, {evil: evil}, []), tmp_path)
+    assert evil not in text
+    assert "&lt;img src=http://evil.example/x onerror=alert(1)&gt;" in text
+    assert "<script" not in text
+    assert all(link.startswith(("data:", "#")) for link in re.findall(r"<[^>]+(?:src|href)=[\"']?([^\"' >]*)", text))
+    assert "default-src 'none'" in text
 
 
 def test_a_run_in_use_is_refused_by_the_command_line(cohort_folder, tmp_path, answer):
     with store.Run(tmp_path / "run").alone():
         status, message = answer("run", cohort_folder, "--out", tmp_path / "run")
     assert status == 2
-    assert "is being worked on by process" in message
+    assert "is in use by process" in message
     assert Path(cohort_folder).is_dir()
+
+
+def test_a_run_of_the_first_version_is_refused_with_the_lines_to_change(tmp_path, answer, cohort_folder):
+    root = tmp_path / "run"
+    (root / ".stages").mkdir(parents=True)
+    old = {
+        "cohort": str(cohort_folder), "prompts": {"token": "<ultrasound>", "benign": "a lesion"},
+        "refine": {"strength": 0.3, "from": "pixels"},
+        "arms": {"real": {"synthetic": "none"}, "real+sd": {"synthetic": "sd"}, "real+mixup": None},
+    }  # fmt: skip
+    (root / "study.yaml").write_text(yaml.safe_dump(old))
+    for arguments in (("run", cohort_folder, "--out", root), ("report", root), ("plan", root)):
+        status, message = answer(*arguments)
+        assert status == 2
+        assert f"{root}: made by sonosynth 0.1" in message
+        assert f"start a new run: sonosynth run COHORT --out NEW --config {root}/study.yaml" in message
+        for line in ("prompts.token: ", "prompts.benign: ", "refine.from: ", "arms.real+sd.synthetic: "):
+            assert f"\n  {line}" in message
+
+
+@pytest.mark.parametrize("name", ["simulated-annealing-study", "embedded-probe"])
+def test_a_name_draws_no_warning(name, finished, tiny_base, tiny_classifier, phantoms, tmp_path, settings):
+    """Facts are values: no sentence is searched for words."""
+    cohort = shutil.copytree(phantoms, tmp_path / name)
+    (cohort / "SIMULATED.txt").unlink()
+    base = shutil.copytree(tiny_base, tmp_path / f"{name}-base")
+    few = ("classifier.seeds=[0]", "adapters.sd+ti=null", "adapters.sd.lora.steps=1", f"base={base}")
+    Study(cohort, settings(*few)).run(tmp_path / "run", processes=False)
+    text = (tmp_path / "run" / "report.html").read_text()
+    assert "The cohort is simulated" not in text and "embedded small model" not in text
+    simulated = (finished / "report.html").read_text()
+    assert "The cohort is simulated" in simulated

@@ -8,3 +8,44 @@ def test_plain_lines_tell_how_much_is_done_and_left(capsys):
     lines = capsys.readouterr().err.splitlines()
     assert [line.split(",")[0] for line in lines] == ["working: 3/8", "working: 4/8", "working: 6/8", "working: 8/8"]
     assert lines[-1].endswith("0 s left")
+
+
+def test_work_of_two_kinds_at_a_time_is_counted_apart(capsys):
+    with progress.task("first", 4) as first:
+        first.advance(2)
+        with progress.task("second", 2) as second:
+            second.advance()
+            first.advance()
+            second.advance(note="loss 0.5")
+        first.advance()
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(",")[0] for line in lines] == [
+        "first: 2/4", "second: 1/2", "first: 3/4", "second: 2/2", "first: 4/4",
+    ]  # fmt: skip
+    assert lines[3].endswith("0 s left loss 0.5")
+
+
+def test_the_same_work_again_is_told_again(capsys):
+    for _ in range(2):
+        with progress.task("working", 1) as bar:
+            bar.advance()
+    assert [line.split(",")[0] for line in capsys.readouterr().err.splitlines()] == ["working: 1/1"] * 2
+
+
+def test_work_that_breaks_off_leaves_others_alone(capsys):
+    try:
+        with progress.task("broken", 2):
+            raise RuntimeError
+    except RuntimeError:
+        pass
+    with progress.task("working", 1) as bar:
+        bar.advance()
+    assert [line.split(",")[0] for line in capsys.readouterr().err.splitlines()] == ["working: 1/1"]
+
+
+def test_what_is_said_is_one_line_as_it_stands(capsys):
+    line = "[bold]images[/bold] of " + 40 * "C:\\a\\long folder/"
+    progress.say(line)
+    captured = capsys.readouterr()
+    assert captured.err == line + "\n"
+    assert captured.out == ""

@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from sonosynth import store
-from sonosynth.cohort import read
+from sonosynth.artefacts import TRAIN, VALIDATION
 from sonosynth.cohort.decoding import Unusable, read_grey
-from sonosynth.cohort.splitting import TRAIN, VALIDATION, folds, split
-from sonosynth.config import Settings, load, validated
+from sonosynth.cohort.reading import read
+from sonosynth.cohort.split import folds, split
 from sonosynth.errors import UserError
-from sonosynth.synthesis import plan
+from sonosynth.settings import Settings, load, validated
+from sonosynth.synthesis.requests import plan
 
 settings.register_profile("steady", deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 settings.load_profile("steady")
@@ -87,21 +88,55 @@ def test_settings_are_valid_or_one_message(values):
         assert validated(found.model_dump(mode="json", by_alias=True), "again") == found
 
 
+WORDS = st.sampled_from(["a", "b", "A", "noise", "real", "<x>", "", "../x", "1"])
+KEYS = st.sampled_from([
+    "kind", "from", "adapter", "strength", "count", "synthesis", "refine", "token", "lora", "sets", "balance", "mixup",
+])  # fmt: skip
+ENTRIES = st.none() | st.dictionaries(
+    KEYS,
+    WORDS | st.floats() | st.integers(-1, 3) | st.lists(WORDS, max_size=2) | st.dictionaries(WORDS, VALUES, max_size=1),
+    max_size=3,
+)
+DECLARED = st.dictionaries(WORDS, ENTRIES, max_size=3)
+CHAINS = st.dictionaries(
+    st.sampled_from("abcd"), st.fixed_dictionaries({"from": st.sampled_from(["noise", "real", *"abcd"])}), max_size=4
+)
+
+
+@settings(max_examples=300)
+@given(st.fixed_dictionaries({}, optional={"adapters": DECLARED, "sets": DECLARED | CHAINS, "arms": DECLARED}))
+def test_any_declarations_are_valid_or_one_message(values):
+    try:
+        found = validated(values, "here")
+    except UserError as error:
+        assert str(error).startswith("here: ")
+    else:
+        assert validated(found.model_dump(mode="json", by_alias=True), "again") == found
+        order = list(found.declared_sets)
+        assert set(order) == {name for name, made in found.sets.items() if made}
+        for place, name in enumerate(order):
+            start = found.declared_sets[name].start
+            assert start in ("noise", "real", *order[:place])
+
+
 @given(st.text(max_size=30))
 def test_any_change_on_the_command_line_is_a_setting_or_one_message(text):
     try:
-        load("quick", None, (text,))
+        load("quick", (), (text,))
     except UserError as error:
         assert "Traceback" not in str(error)
 
 
-@given(st.binary(max_size=80) | st.text(alphabet='file,label\n"x.png\r\0;é=', max_size=60).map(str.encode))
+SCRAPS = st.text(alphabet='file,label\n"x.png\r\0;é=', max_size=60).map(str.encode)
+
+
+@given(st.binary(max_size=80) | SCRAPS | SCRAPS.map(lambda rows: b"file,label,mask,group\nx.png,a,,\n" + rows))
 def test_any_csv_is_a_cohort_or_one_message(tmp_path_factory, data):
     folder = tmp_path_factory.mktemp("csv")
     Image.new("L", (16, 16), 80).save(folder / "x.png")
     (folder / "c.csv").write_bytes(data)
     try:
-        assert read(folder / "c.csv").sources
+        assert len(read(folder / "c.csv").images)
     except UserError as error:
         assert str(folder / "c.csv") in str(error)
 

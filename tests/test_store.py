@@ -1,54 +1,76 @@
-import json
 import os
 import subprocess
 import sys
 
 import pytest
 
+from graph_examples import joined, writing
 from sonosynth.errors import UserError
+from sonosynth.jobs import State
+from sonosynth.runners.execution import execute
 from sonosynth.store import Run, digest, is_empty, write_bytes, write_text
 
 
-def writer(text):
-    def make(work):
-        write_text(work / "folder" / "a.txt", text)
-        write_text(work / "b.txt", text)
+def done(root, *jobs):
+    """Run jobs in order; returns what they made."""
+    made = {}
+    for job in jobs:
+        status = Run(root).status(job, made)
+        made[job.name] = status.made or execute(Run(root), job, made)
+    return made
 
-    return make
+
+def states(root, *jobs):
+    return {name: (status.state, status.reason) for name, status in Run(root).statuses(jobs).items()}
 
 
-def test_a_finished_stage_is_kept_until_its_inputs_change(tmp_path):
-    run = Run(tmp_path)
-    outputs = ["folder", "b.txt"]
-    assert run.stage("s", {"x": 1}, outputs, writer("one"))
-    assert not run.stage("s", {"x": 1}, outputs, writer("two"))
-    assert (tmp_path / "folder" / "a.txt").read_text() == "one"
-    assert run.stage("s", {"x": 2}, outputs, writer("two"))
-    assert (tmp_path / "folder" / "a.txt").read_text() == (tmp_path / "b.txt").read_text() == "two"
-    (tmp_path / "b.txt").unlink()
-    assert run.stage("s", {"x": 2}, outputs, writer("three"))
+def test_the_four_states_of_a_job(tmp_path):
+    a, b = writing("a", "one"), joined("a")
+    assert states(tmp_path, a, b) == {
+        "a": (State.MISSING, "was not run yet"), "joined": (State.MISSING, "was not run yet"),
+    }  # fmt: skip
+    done(tmp_path, a, b)
+    assert states(tmp_path, a, b) == {"a": (State.DONE, ""), "joined": (State.DONE, "")}
+    changed = writing("a", "two")
+    assert states(tmp_path, changed, b) == {
+        "a": (State.STALE, "settings.text changed"), "joined": (State.WAITING, "a has to run first"),
+    }  # fmt: skip
+    assert states(tmp_path, changed, joined("a", text="-"))["joined"] == (State.STALE, "settings.text changed")
+    done(tmp_path, changed)
+    assert states(tmp_path, changed, b)["joined"] == (State.STALE, "parts changed")
+    assert (tmp_path / "a" / "folder" / "a.txt").read_text() == (tmp_path / "a.txt").read_text() == "two"
+    (tmp_path / "a.txt").unlink()
+    assert states(tmp_path, changed, b)["a"] == (State.MISSING, "a.txt is gone")
     assert not (tmp_path / ".work").exists()
 
 
-def test_an_interrupted_stage_leaves_the_old_outputs_and_goes_on(tmp_path):
-    run = Run(tmp_path)
-    run.stage("s", {"x": 1}, ["b.txt", "folder"], writer("old"))
+def test_an_altered_result_is_refused_with_the_file_the_job_and_the_fix(tmp_path):
+    done(tmp_path, writing("a"))
+    (tmp_path / "a" / "folder" / "a.txt").write_text("One")
+    with pytest.raises(UserError) as refused:
+        states(tmp_path, writing("a"))
+    assert str(refused.value).startswith(f"{tmp_path}/a/folder/a.txt: is not what the job a wrote\n")
+    assert "fix: restore it, or remove it and run the same command again" in str(refused.value)
+    (tmp_path / "a" / "folder" / "a.txt").unlink()
+    done(tmp_path, writing("a"))
+    assert (tmp_path / "a" / "folder" / "a.txt").read_text() == "one"
 
-    def stopped(work):
-        write_text(work / "half.txt", "done so far")
-        raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
-        run.stage("s", {"x": 2}, ["b.txt", "folder"], stopped)
-    assert (tmp_path / "b.txt").read_text() == "old"
+def test_an_interrupted_job_leaves_the_old_results_and_goes_on(tmp_path):
+    done(tmp_path, writing("a", "old"))
+    job = writing("a", "new")
+    work = Run(tmp_path).work(job, {})
+    (work / "half").write_text("done so far")
+    assert (tmp_path / "a.txt").read_text() == "old"
+    assert (Run(tmp_path).work(job, {}) / "half").read_text() == "done so far"
+    done(tmp_path, job)
+    assert (tmp_path / "a.txt").read_text() == "new"
+    assert not list(tmp_path.rglob("half"))
 
-    def goes_on(work):
-        assert (work / "half.txt").read_text() == "done so far"
-        writer("new")(work)
 
-    assert run.stage("s", {"x": 2}, ["b.txt", "folder"], goes_on)
-    assert (tmp_path / "b.txt").read_text() == "new"
-    assert not (tmp_path / "half.txt").exists()
+def test_the_digest_of_a_result_does_not_depend_on_where_it_lies(tmp_path):
+    one, other = done(tmp_path / "x", writing("a"))["a"], done(tmp_path / "y", writing("b"))["b"]
+    assert one.digest == other.digest != done(tmp_path / "z", writing("a", "two"))["a"].digest
 
 
 def test_digest_sees_names_and_contents(tmp_path):
@@ -87,11 +109,11 @@ def test_a_run_is_one_processs_until_that_is_gone(tmp_path):
     other = subprocess.Popen([sys.executable, "-c", HOLDS, tmp_path / "run"], stdout=subprocess.PIPE, text=True)
     assert other.stdout.readline() == "in\n"
     run = Run(tmp_path / "run")
-    with pytest.raises(UserError, match=rf"is being worked on by process {other.pid} on "), run.alone():
+    with pytest.raises(UserError, match=rf"is in use by process {other.pid} on "), run.alone():
         pass
     other.kill()
     other.wait()
-    with run.alone(), run.alone():
+    with run.alone():
         assert f"process {os.getpid()} " in (tmp_path / "run" / ".lock.holder").read_text()
     assert not (tmp_path / "run" / ".lock.holder").exists()
 
@@ -104,15 +126,26 @@ def test_a_start_that_was_killed_leaves_an_empty_run(tmp_path):
     assert not is_empty(tmp_path)
 
 
-def test_what_a_kill_at_the_end_of_a_stage_left_is_cleared_away(tmp_path):
-    run, outputs = Run(tmp_path), ["folder", "b.txt"]
-    run.stage("s", {"x": 1}, outputs, writer("one"))
-    key = json.loads((tmp_path / ".stages" / "s.json").read_text())["key"]
-    write_text(tmp_path / ".work" / f"s-{key[:12]}" / "checkpoint", "left")
-    assert run.finished("s", {"x": 1}, outputs)
+def test_what_a_kill_at_the_end_of_a_job_left_is_cleared_away(tmp_path):
+    done(tmp_path, writing("a"))
+    write_text(Run(tmp_path).work(writing("a"), {}) / "checkpoint", "left")
+    Run(tmp_path).clear(writing("a"))
     assert not (tmp_path / ".work").exists()
-    (tmp_path / ".stages" / "s.json").write_text("{torn")
-    assert run.stage("s", {"x": 1}, outputs, writer("one"))
+    (tmp_path / ".jobs" / "a.json").write_text("{torn")
+    assert states(tmp_path, writing("a"))["a"][0] is State.MISSING
+
+
+def test_a_run_that_fails_before_its_first_job_is_done_leaves_nothing(tmp_path):
+    for root in (tmp_path / "new", tmp_path):
+        with pytest.raises(UserError), Run(root).alone():
+            write_text(root / "study.yaml", "seed: 1")
+            Run(root).work(writing("a"), {})
+            raise UserError("no")
+        assert not (tmp_path / "new").exists() and not list(tmp_path.iterdir())
+    done(tmp_path, writing("a"))
+    with pytest.raises(UserError), Run(tmp_path).alone():
+        raise UserError("no")
+    assert (tmp_path / "a.txt").exists()
 
 
 def test_a_planted_link_is_replaced_not_followed(tmp_path):
@@ -127,14 +160,14 @@ def test_links_lead_no_writing_out_of_a_run(tmp_path):
     (tmp_path / "elsewhere").mkdir()
     root = tmp_path / "run"
     root.mkdir()
-    (root / "folder").symlink_to(tmp_path / "elsewhere")
-    (root / "repeats").mkdir()
-    (root / "repeats" / "1").symlink_to(tmp_path / "elsewhere")
-    inner = Run(root / "repeats" / "1", root)
-    for run, outputs in ((Run(root), ["folder", "b.txt"]), (Run(root), ["folder/deeper"]), (inner, ["b.txt"])):
-        with pytest.raises(UserError, match="symbolic link"):
-            run.stage("s", {}, outputs, writer("text"))
-    (root / ".stages").symlink_to(tmp_path / "elsewhere")
+    (root / "a").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(UserError, match="symbolic link"):
-        Run(root).stage("s", {}, ["b.txt"], writer("text"))
+        done(root, writing("a"))
+    (root / ".jobs").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UserError, match="symbolic link"):
+        done(root, writing("b"))
+    (root / ".jobs").unlink()
+    (root / ".work").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UserError, match="symbolic link"):
+        done(root, writing("b"))
     assert not any((tmp_path / "elsewhere").iterdir())

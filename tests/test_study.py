@@ -1,4 +1,4 @@
-"""The whole study on a tiny base: its files, resuming, the firewall, and the command line."""
+"""The whole study on a tiny base: its files, what a change runs again, the firewall, and the command line."""
 
 import itertools
 import json
@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -16,25 +17,31 @@ import pytest
 import yaml
 from PIL import Image
 
-from conftest import SMALL
+from conftest import SMALL, sign
 from sonosynth import store
-from sonosynth.config import SETS
+from sonosynth.artefacts import CohortImages, Split
 from sonosynth.errors import UserError
+from sonosynth.jobs import State
 from sonosynth.phantom import write_cohort
-from sonosynth.stages import evaluate
-from sonosynth.study import Study
+from sonosynth.run import Study, reopen
 
+SETS = ("sd", "sd+img2img", "sd+ti", "sd+ti+img2img")
 ARMS = ("real", *(f"real+{name}" for name in SETS), "real+oversampling", "real+classical+sd+ti")
-
-
-@pytest.fixture(autouse=True)
-def _trained_here(trained_in_this_process):
-    pass
 
 
 @pytest.fixture
 def copy(finished, tmp_path) -> Path:
     return Path(shutil.copytree(finished, tmp_path / "run"))
+
+
+def run(study, root, command="report"):
+    """Run a study in this process; the names of the jobs that were not done before."""
+    before = {job.name for job, status in study.statuses(root) if status.state is State.DONE}
+    return set(study.run(root, command, processes=False)) - before
+
+
+def again(root, command="report"):
+    return run(reopen(root), root, command)
 
 
 def snapshot(root):
@@ -84,34 +91,60 @@ def test_a_run_holds_what_the_design_says(finished):
     assert values["resolved"]["versions"]["torch"]
 
 
-def test_the_same_study_again_does_no_work(finished, settings, phantoms, monkeypatch):
+def test_the_same_study_again_does_no_work(finished, settings, phantoms):
     before = snapshot(finished)
-
-    def no_work(*args, **kwargs):
-        raise AssertionError("work was done again")
-
-    monkeypatch.setattr("sonosynth.diffusion.training.train", no_work)
-    monkeypatch.setattr("sonosynth.evaluation.classifier.predict", no_work)
-    Study(phantoms, finished, settings()).everything()
+    assert run(Study(phantoms, settings()), finished) == set()
     after = snapshot(finished)
     assert {k: v for k, v in after.items() if k != "study.yaml"} == {
         k: v for k, v in before.items() if k != "study.yaml"
     }
 
 
-def test_a_changed_setting_reruns_what_depends_on_it(copy, settings, phantoms):
+def classifiers(*arms):
+    return {f"classifiers/{arm}/{seed}" for arm in arms for seed in (0, 1)}
+
+
+def test_a_changed_setting_runs_again_what_depends_on_it(copy, settings, phantoms):
     before = snapshot(copy)
-    Study(phantoms, copy, settings("refine.strength=0.5")).everything()
+    ran = run(Study(phantoms, settings("refine.strength=0.5")), copy)
     changed = {name for name, time in snapshot(copy).items() if before.get(name) != time}
     assert not any(name.startswith("adapters/") or name.startswith("synthetic/sd/") for name in changed)
     assert any(name.startswith("synthetic/sd+img2img/") for name in changed)
-    redone = {name for name in changed if name.startswith(".parts/predictions/")}
-    assert redone == {f".parts/predictions/real+{s}+img2img/{seed}.csv" for s in ("sd", "sd+ti") for seed in (0, 1)}
+    refined = ("real+sd+img2img", "real+sd+ti+img2img")
+    assert {name for name in ran if name.startswith(("classifiers", "synthetic", "adapters"))} == {
+        *classifiers(*refined), "synthetic/sd+img2img", "synthetic/sd+ti+img2img",
+    }  # fmt: skip
 
 
-def test_every_arm_takes_as_many_steps(copy):
-    steps = {json.loads(file.read_text())["inputs"]["steps"] for file in (copy / ".stages").glob("classify-*.json")}
-    assert steps == {3}  # 24 images in batches of 8
+def test_a_new_set_an_arm_or_a_seed_costs_itself_and_what_depends_on_it(copy, settings, phantoms):
+    further = ("sets.again={from: sd+img2img, adapter: sd}", "arms.real+again={sets: [again]}")
+    ran = run(Study(phantoms, settings(*further)), copy)
+    of_all = {"fidelity", "images/ultrasound", "memorisation", "predictions", "tables", "report"}
+    new = {
+        "synthetic/again",
+        "copies/again",
+        "fidelity/again",
+        *(f"measures/{m}/again" for m in ("features", "ultrasound")),
+    }
+    assert ran == new | of_all | classifiers("real+again")
+    ran = run(Study(phantoms, settings(*further, "classifier.seeds=[0, 1, 2]")), copy)
+    assert {name for name in ran if name.startswith("classifiers/")} == {
+        f"classifiers/{arm}/2" for arm in (*ARMS, "real+again")
+    }
+
+
+def test_the_size_of_batches_in_sampling_changes_nothing(copy, settings, phantoms):
+    assert run(Study(phantoms, settings("synthesis.batch=3")), copy) == {"report"}  # it prints the settings
+
+
+def test_every_arm_takes_as_many_steps_whatever_arms_there_are(copy, settings, phantoms):
+    more = ("arms.real+both={sets: [sd, sd+ti]}", "arms.real+sd+img2img=null")
+    run(Study(phantoms, settings(*more)), copy, "evaluate")
+    parts = [json.loads(file.read_text()) for file in (copy / ".parts" / "predictions").rglob("*.json")]
+    assert {part["steps"] for part in parts} == {3}  # 24 images after the balance plan, in batches of 8
+    table = pd.read_csv(copy / "evaluation" / "table.csv").set_index("arm")
+    assert table.loc["real+both", "n_train"] == 17 + 7 + 7
+    assert table.loc["real+sd", "n_train"] == 17 + 7
 
 
 def test_the_table_is_rebuilt_from_the_predictions(copy):
@@ -122,57 +155,140 @@ def test_the_table_is_rebuilt_from_the_predictions(copy):
     for label in ("benign", "malignant", "normal"):
         predictions.loc[arm, f"p_{label}"] = (predictions.loc[arm, "label"] == label).astype(float)
     predictions.to_csv(file, index=False)
-    Study.reopen(copy).report()
+    with pytest.raises(UserError, match=r"predictions\.csv: is not what the job predictions wrote"):
+        again(copy)
+    sign(copy, "predictions")
+    assert again(copy) == {"tables", "report"}
     after = pd.read_csv(copy / "evaluation" / "table.csv")
     assert after.set_index("arm").loc["real+sd", "accuracy"] == 1
     assert after[after["arm"] != "real+sd"].equals(before[before["arm"] != "real+sd"])
 
 
+@pytest.mark.parametrize(
+    "name", ["cohort.csv", "synthetic/sd/metadata.csv", "figures/grid.png", "adapters/sd/losses.csv"]
+)
+def test_a_missing_file_is_made_again_and_an_altered_one_refused(copy, name):
+    before = store.sha256(copy / name)
+    (copy / name).unlink()
+    assert again(copy)
+    if not name.endswith("png"):
+        assert store.sha256(copy / name) == before
+    data = (copy / name).read_bytes()
+    (copy / name).write_bytes(data[: len(data) // 2])
+    with pytest.raises(UserError, match=r"is not what the job .* wrote") as refused:
+        again(copy)
+    assert str(copy / name) in str(refused.value)
+    assert "fix: " in str(refused.value)
+
+
+def split_of(root):
+    """The split and the images of a finished run."""
+    made = {job.name: status.made for job, status in reopen(root).statuses(root)}
+    return Split(made["split"]), CohortImages(made["cohort"])
+
+
 def test_a_validation_image_in_an_adapter_fails_the_run(copy):
-    table = pd.read_csv(copy / "cohort.csv", keep_default_na=False)
-    leaked = table[table["split"] == "validation"]["sha256"].iloc[0]
+    leaked = min(split_of(copy)[0].scored)
     file = copy / "adapters" / "sd" / "adapter.json"
     about = json.loads(file.read_text())
     assert leaked not in about["images"]
     store.write_json(file, about | {"images": [*about["images"], leaked]})
-    for stage in ("synthesize", "evaluate"):
-        with pytest.raises(UserError, match="was made from 1 validation image"):
-            getattr(Study.reopen(copy), stage)()
+    sign(copy, "adapters/sd")
+    for command in ("synthesize", "evaluate"):
+        with pytest.raises(UserError, match="adapters/sd: was made from 1 validation image"):
+            again(copy, command)
+
+
+def test_a_validation_image_in_a_learned_token_fails_the_run(copy):
+    leaked = min(split_of(copy)[0].scored)
+    file = copy / ".parts" / "tokens" / "sd+ti.json"
+    about = json.loads(file.read_text())
+    store.write_json(file, about | {"images": [*about["images"], leaked]})
+    sign(copy, "tokens/sd+ti")
+    with pytest.raises(UserError, match=r"the token of tokens/sd\+ti: was made from 1 validation image"):
+        again(copy, "adapt")
+
+
+def test_a_validation_image_among_the_training_images_fails_the_run(copy):
+    """The hash of a row of the cohort's images says that they are a validation image's."""
+    split, _ = split_of(copy)
+    file = copy / ".parts" / "images.csv"
+    rows = pd.read_csv(file, keep_default_na=False, dtype=str)
+    rows.loc[rows["id"] == split.train["id"].iloc[0], "sha256"] = split.validation["sha256"].iloc[0]
+    rows.to_csv(file, index=False)
+    sign(copy, "cohort")
+    with pytest.raises(UserError, match="was made from 1 validation image"):
+        again(copy, "adapt")
 
 
 def test_a_validation_image_in_a_synthetic_set_fails_the_run(copy):
-    table = pd.read_csv(copy / "cohort.csv", keep_default_na=False)
-    study = Study.reopen(copy)
-    victim = study.path / table[table["split"] == "validation"]["file"].iloc[0]
+    split, _ = split_of(copy)
+    victim = reopen(copy).path / split.validation["file"].iloc[0]
     shutil.copy(victim, copy / "synthetic" / "sd" / "normal" / "00000.png")
+    sign(copy, "synthetic/sd")
     with pytest.raises(UserError, match="synthetic/sd: was made from 1 validation image"):
-        study.evaluate()
+        again(copy, "evaluate")
+
+
+def replace_images(root, name, images):
+    """Put `images` in the place of a set's first ones, picture and pixels, and sign them."""
+    folder, pixels = root / "synthetic" / name, root / ".parts" / "pixels" / f"{name}.npy"
+    known = np.load(pixels)
+    for i, (file, image) in enumerate(zip(pd.read_csv(folder / "metadata.csv")["file_name"], images, strict=False)):
+        Image.fromarray(image).save(folder / file)
+        known[i] = image
+    np.save(pixels, known)
+    sign(root, f"synthetic/{name}")
+
+
+def pixels_of(root, side):
+    split, cohort = split_of(root)
+    return np.array(cohort.pixels[cohort.rows(getattr(split, side)["id"])])
 
 
 def test_the_pixels_of_a_validation_image_in_a_synthetic_set_fail_the_run(copy):
-    study = Study.reopen(copy)
-    Image.fromarray(study.first.images(study.first.rows("validation"))[0]).save(
-        copy / "synthetic" / "sd" / "normal" / "00000.png"
-    )
-    with pytest.raises(UserError, match=r"normal/00000\.png: is a validation image"):
-        study.evaluate()
+    replace_images(copy, "sd", [pixels_of(copy, "validation")[0]])
+    with pytest.raises(UserError, match=r"malignant/00000\.png: is a validation image"):
+        again(copy, "evaluate")
 
 
 def test_a_validation_image_behind_a_synthetic_set_fails_the_run(copy):
-    table = pd.read_csv(copy / "cohort.csv", keep_default_na=False)
-    file = copy / "synthetic" / "sd+ti" / "provenance.json"
+    split, _ = split_of(copy)
+    file = copy / ".parts" / "origins" / "sd+ti.json"
     about = json.loads(file.read_text())
-    assert about["plan"] == {"benign": 0, "malignant": 3, "normal": 4}
-    assert sorted(about["images"]) == sorted(table[table["split"] == "train"]["sha256"])
-    leaked = table[table["split"] == "validation"]["sha256"].iloc[0]
-    store.write_json(file, about | {"images": [*about["images"], leaked]})
-    with pytest.raises(UserError, match=r"synthetic/sd\+ti: was made from 1 validation image"):
-        Study.reopen(copy).evaluate()
+    assert sorted(about["shared"]) == sorted(split.train["sha256"])
+    store.write_json(file, about | {"shared": [*about["shared"], min(split.scored)]})
+    sign(copy, "synthetic/sd+ti")
+    with pytest.raises(UserError, match=r"was made from 1 validation image"):
+        again(copy, "evaluate")
+
+
+def test_a_validation_image_behind_one_image_of_a_set_fails_the_run(copy, settings, phantoms):
+    varied = ("sets.varied={from: real, adapter: sd, strength: 0.3, count: 2}", "arms.real+varied={sets: [varied]}")
+    study = Study(phantoms, settings(*varied))
+    run(study, copy)
+    rows = pd.read_csv(copy / "synthetic" / "varied" / "metadata.csv")
+    split, _ = split_of(copy)
+    file = copy / ".parts" / "origins" / "varied.json"
+    about = json.loads(file.read_text())
+    hashes = split.train.set_index("id")["sha256"]
+    assert about["own"] == [[hashes[source]] for source in rows["source"]]
+    about["own"][3].append(min(split.scored))
+    store.write_json(file, about)
+    sign(copy, "synthetic/varied")
+    with pytest.raises(UserError, match="was made from 1 validation image"):
+        run(study, copy, "evaluate")
+    # ... unless that image is not trained on: choosing rows chooses their origins.
+    table = pd.read_csv(copy / "synthetic" / "varied" / "metadata.csv", keep_default_na=False)
+    table.loc[3, "flaw"] = "constant"
+    table.to_csv(copy / "synthetic" / "varied" / "metadata.csv", index=False)
+    sign(copy, "synthetic/varied")
+    run(study, copy, "evaluate")
 
 
 def test_the_leak_of_the_original_scripts_is_labelled(tmp_path, settings, phantoms):
     root = tmp_path / "run"
-    Study(phantoms, root, settings("adapt.on=all", "classifier.seeds=[0]")).everything()
+    run(Study(phantoms, settings("adapt.on=all", "classifier.seeds=[0]")), root)
     about = json.loads((root / "adapters" / "sd" / "adapter.json").read_text())
     assert len(about["images"]) == 23
     verdicts = pd.read_csv(root / "evaluation" / "verdicts.csv").set_index("arm")
@@ -183,18 +299,9 @@ def test_the_leak_of_the_original_scripts_is_labelled(tmp_path, settings, phanto
     assert "no score is evidence" in (root / "report.html").read_text()
 
 
-def replace_set(run, name, images):
-    """Put `images` in the place of a set's own."""
-    folder = run / "synthetic" / name
-    for file, image in zip(pd.read_csv(folder / "metadata.csv")["file_name"], images, strict=True):
-        Image.fromarray(image).save(folder / file)
-
-
 def test_a_generator_that_copies_is_refused(copy):
-    repeat = Study.reopen(copy).first
-    train = repeat.images(repeat.rows("train"))
-    replace_set(copy, "sd", np.flip(train[:7], axis=2))
-    Study.reopen(copy).evaluate()
+    replace_images(copy, "sd", np.flip(pixels_of(copy, "train")[:7], axis=2))
+    again(copy, "evaluate")
     verdicts = pd.read_csv(copy / "evaluation" / "verdicts.csv").set_index("arm")
     assert verdicts.loc["real+sd", "finding"] == "refused"
     assert "100% of its images copy a training image" in verdicts.loc["real+sd", "sentence"]
@@ -203,8 +310,8 @@ def test_a_generator_that_copies_is_refused(copy):
 def test_held_out_real_images_are_at_the_floor(copy, tmp_path):
     write_cohort(tmp_path / "others", {"benign": 1, "malignant": 3, "normal": 4}, seed=9, size=32)
     files = sorted(p for p in (tmp_path / "others").glob("[mn]*/*") if "_mask" not in p.stem)
-    replace_set(copy, "sd", [np.asarray(Image.open(file)) for file in files])
-    Study.reopen(copy).evaluate()
+    replace_images(copy, "sd", [np.asarray(Image.open(file)) for file in files])
+    again(copy, "evaluate")
     fidelity = pd.read_csv(copy / "evaluation" / "fidelity.csv")
     row = fidelity[(fidelity["metric"] == "frechet") & (fidelity["class"] == "all") & fidelity["floor"].notna()]
     row = row.set_index("set")
@@ -214,18 +321,28 @@ def test_held_out_real_images_are_at_the_floor(copy, tmp_path):
 
 
 def test_copies_can_be_left_out(copy, settings, phantoms):
-    repeat = Study.reopen(copy).first
-    train = repeat.images(repeat.rows("train"))
-    own = [np.asarray(Image.open(file)) for file in sorted((copy / "synthetic" / "sd").glob("*/*.png"))]
-    replace_set(copy, "sd", [*train[:3], *own[3:]])
-    study = Study.reopen(copy)
-    study.settings = settings("memorisation.drop=true")
-    study.evaluate()
+    replace_images(copy, "sd", pixels_of(copy, "train")[:3])
+    run(Study(phantoms, settings("memorisation.drop=true")), copy, "evaluate")
     copies = pd.read_csv(copy / "evaluation" / "memorisation.csv")
     flagged = int(copies[copies["set"] == "sd"]["copy"].sum())
     assert flagged >= 3
     table = pd.read_csv(copy / "evaluation" / "table.csv").set_index("arm")
     assert table.loc["real+sd", "n_train"] == 24 - flagged
+
+
+def test_the_thresholds_of_copies_do_not_know_the_validation_images(copy):
+    """They are chosen without the images that the classifiers are scored on."""
+    before = json.loads((copy / ".parts" / "copies" / "real.json").read_text())
+    split, cohort = split_of(copy)
+    file = copy / ".parts" / "pixels" / "real.npy"
+    known = np.load(file)
+    held_out = cohort.rows(split.validation["id"])
+    known[held_out] = known[cohort.rows(split.train["id"])[: len(held_out)]]  # as near as can be
+    np.save(file, known)
+    sign(copy, "cohort")
+    with pytest.raises(UserError):  # the features of the old pixels are checked, too, and are made again
+        raise UserError("") if "copies/real" in again(copy, "evaluate") else AssertionError
+    assert json.loads((copy / ".parts" / "copies" / "real.json").read_text()) == before
 
 
 def test_a_csv_and_labels_with_a_dollar_make_a_study_too(tmp_path, settings, phantoms):
@@ -235,9 +352,8 @@ def test_a_csv_and_labels_with_a_dollar_make_a_study_too(tmp_path, settings, pha
             shutil.copy(file, tmp_path / file.name)
             lines.append(f"{file.name},$_{file.parent.name}$")
     (tmp_path / "c.csv").write_text("\n".join(lines))
-    arms = ", ".join(f"{name}: null" for name in (*ARMS[2:], "real+classical+sd", "real+weights", "real+mixup"))
-    small = settings(f"arms={{{arms}, real+classical+oversampling: null}}", "classifier.seeds=[0]")
-    Study(tmp_path / "c.csv", tmp_path / "run", small).everything()
+    arms = ", ".join(f"{name}: null" for name in ARMS[2:])
+    run(Study(tmp_path / "c.csv", settings(f"arms={{{arms}}}", "classifier.seeds=[0]")), tmp_path / "run")
     assert "$_benign$" in (tmp_path / "run" / "report.html").read_text()
 
 
@@ -246,7 +362,8 @@ def test_flawed_images_are_not_trained_on(copy):
     rows = pd.read_csv(file, keep_default_na=False)
     rows.loc[:2, "flaw"] = "constant"
     rows.to_csv(file, index=False)
-    evaluate.tables(Study.reopen(copy).first, [Study.reopen(copy).first])
+    sign(copy, "synthetic/sd")
+    again(copy, "evaluate")
     table = pd.read_csv(copy / "evaluation" / "table.csv").set_index("arm")
     assert table.loc["real+sd", "n_train"] == table.loc["real+sd+ti", "n_train"] - 3
 
@@ -255,57 +372,157 @@ def test_an_arm_without_predictions_is_not_run(copy):
     file = copy / "evaluation" / "predictions.csv"
     predictions = pd.read_csv(file)
     predictions[predictions["arm"] != "real+oversampling"].to_csv(file, index=False)
-    Study.reopen(copy).report()
+    sign(copy, "predictions")
+    again(copy)
     row = pd.read_csv(copy / "evaluation" / "table.csv").set_index("arm").loc["real+oversampling"]
     assert row["status"] == "not run"
     assert row.drop("status").isna().all()
     assert "not run" in (copy / "report.html").read_text()
 
 
-def test_folds_and_generators_are_repeats_of_the_study(tmp_path, settings, cohort_folder):
+FEW = "arms={real+sd+img2img: null, real+sd+ti: null, real+sd+ti+img2img: null, real+classical+sd+ti: null}"
+
+
+def test_folds_are_repeats_of_the_study(tmp_path, settings, cohort_folder):
     root = tmp_path / "run"
-    arms = "arms={real+sd+img2img: null, real+sd+ti: null, real+sd+ti+img2img: null, real+classical+sd+ti: null}"
-    few = (arms, "classifier.seeds=[0]", "repeats.folds=3")
-    study = Study(cohort_folder, root, settings(*few))
-    study.everything()
+    run(Study(cohort_folder, settings(FEW, "adapters.sd+ti=null", "classifier.seeds=[0]", "repeats.folds=3")), root)
     predictions = pd.read_csv(root / "evaluation" / "predictions.csv")
     real = predictions[predictions["arm"] == "real"]
     assert sorted(real["repeat"].unique()) == [0, 1, 2]
     assert len(real) == real["id"].nunique() == 23
-    for repeat in study.repeats:
-        about = json.loads((repeat.run.root / "adapters" / "sd" / "adapter.json").read_text())
-        assert not set(about["images"]) & set(repeat.rows("validation")["sha256"])
+    for place in (root, root / "repeats" / "1", root / "repeats" / "2"):
+        about = json.loads((place / "adapters" / "sd" / "adapter.json").read_text())
+        table = pd.read_csv(place / "cohort.csv", keep_default_na=False)
+        assert not set(about["images"]) & set(table["sha256"][table["split"] == "validation"])
     assert "nadeau-bengio" in set(pd.read_csv(root / "evaluation" / "differences.csv")["test"])
     assert "1 x 3 grouped folds" in (root / "report.html").read_text()
 
 
+def test_generators_share_what_does_not_depend_on_them(tmp_path, settings, phantoms):
+    small = settings(FEW, "adapters.sd+ti=null", "classifier.seeds=[0]", "repeats.generators=2")
+    names = [job.name for job, _ in Study(phantoms, small).statuses()]
+    assert {name for name in names if "latents" in name or name.startswith("repeats/1/classifiers")} == {
+        "latents", "repeats/1/classifiers/real+sd/0",
+    }  # fmt: skip
+    run(Study(phantoms, small), tmp_path / "run")
+    one, other = (
+        pd.read_csv(place / "synthetic" / "sd" / "metadata.csv")
+        for place in (tmp_path / "run", tmp_path / "run/repeats/1")
+    )
+    assert not set(one["seed"]) & set(other["seed"])
+    assert (tmp_path / "run" / "cohort.csv").read_bytes() == (tmp_path / "run/repeats/1/cohort.csv").read_bytes()
+
+
 def test_the_epoch_may_be_chosen_on_images_held_back(copy, settings, phantoms, tmp_path):
-    study = Study(phantoms, copy, settings("classifier.selection=inner"))
     with pytest.raises(UserError, match=r"classifier\.selection=inner: .* 4 group\(s\) of normal for 5 folds"):
-        study.evaluate()
+        run(Study(phantoms, settings("classifier.selection=inner")), copy, "evaluate")
     write_cohort(tmp_path / "cohort", {"benign": 11, "malignant": 8, "normal": 7}, seed=4, size=32)
     changes = ("classifier.selection=inner", "classifier.epochs=2", "classifier.seeds=[0]")
-    Study(tmp_path / "cohort", tmp_path / "run", settings(*changes)).everything()
+    run(Study(tmp_path / "cohort", settings(*changes)), tmp_path / "run")
     assert "best epoch on a fifth of the training images" in (tmp_path / "run" / "report.html").read_text()
 
 
-def test_a_set_of_another_adapter_is_refused(copy):
-    (copy / "adapters" / "sd" / "losses.csv").write_text("part,step,loss\n")
-    with pytest.raises(UserError, match="was not made with adapters/sd as it is now"):
-        Study.reopen(copy).evaluate()
+def test_another_base_adapts_anew(copy, settings, phantoms, tiny_base, tmp_path):
+    other = shutil.copytree(tiny_base, tmp_path / "elsewhere" / "base")
+    moved = Study(phantoms, settings(f"base={other}"))
+    assert run(moved, copy) == {"report"}  # the same base at another path: the report prints where it lies
+    (other / "vae" / "README.md").write_text("another base")
+    changed = {job.name: status for job, status in moved.statuses(copy)}
+    assert changed["adapters/sd"].state is State.STALE
+    assert changed["adapters/sd"].reason == "settings.learning.base.digest changed"
+    assert changed["synthetic/sd"].state is State.STALE
+    assert changed["copies/sd"].state is State.WAITING
 
 
 def test_the_generator_sees_training_images_only(finished):
     table = pd.read_csv(finished / "cohort.csv", keep_default_na=False)
-    for model in ("sd", "sd+ti"):
-        about = json.loads((finished / "adapters" / model / "adapter.json").read_text())
+    for name in ("sd", "sd+ti"):
+        about = json.loads((finished / "adapters" / name / "adapter.json").read_text())
         assert sorted(about["images"]) == sorted(table[table["split"] == "train"]["sha256"])
 
 
-def test_refinement_from_latents_runs(copy, settings, phantoms):
-    Study(phantoms, copy, settings("refine.from=latent")).synthesize()
-    rows = pd.read_csv(copy / "synthetic" / "sd+img2img" / "metadata.csv")
-    assert set(rows["refined_from"]) == {"latent"}
+def test_sets_that_nobody_has_seen_before(tmp_path, settings, phantoms):
+    """Declared in a file alone: three refinements deep, from two adapters, from real images, of the base as it is."""
+    declared = {
+        "adapters": {"short": {"lora": {"steps": 1}}, "word": {"token": "<word>"}},
+        "sets": {
+            "again": {"from": "sd+img2img", "adapter": "sd", "strength": 0.5},
+            "thrice": {"from": "again", "adapter": "short", "count": {"normal": 2}},
+            "varied": {"from": "real", "adapter": "word", "strength": 0.3, "count": 3},
+            "plain": {"from": "noise", "count": {"benign": 2}, "synthesis": {"steps": 2}},
+        },
+        "arms": {"real+thrice+varied": {"sets": ["thrice", "varied"]}, "real+mixup": {"mixup": 0.2}},
+    }  # fmt: skip
+    (tmp_path / "declared.yaml").write_text(yaml.safe_dump(declared))
+    changes = yaml.safe_dump(declared, default_flow_style=True)
+    small = settings(
+        *(f"{group}={yaml.safe_dump(declared[group], default_flow_style=True, width=9999)}" for group in declared)
+    )
+    assert changes
+    root = tmp_path / "run"
+    run(Study(phantoms, small), root)
+    rows = {
+        name: pd.read_csv(root / "synthetic" / name / "metadata.csv", keep_default_na=False)
+        for name in declared["sets"]
+    }
+    assert Counter(rows["again"]["label"]) == {"normal": 4, "malignant": 3}
+    assert list(rows["thrice"]["source"]) == ["again/normal/00000.png", "again/normal/00001.png"]
+    assert Counter(rows["varied"]["label"]) == {"benign": 3, "malignant": 3, "normal": 3}
+    assert rows["varied"]["prompt"].str.endswith("<word>").all()
+    assert (rows["plain"]["adapter"] == "").all() and set(rows["plain"]["steps"]) == {2}
+    train = pd.read_csv(root / "cohort.csv", keep_default_na=False).query("split == 'train'")
+    assert set(rows["varied"]["source"]) <= set(train["id"])
+    assert (
+        dict(zip(rows["varied"]["source"], rows["varied"]["label"], strict=True)).items()
+        <= dict(zip(train["id"], train["label"], strict=True)).items()
+    )
+    seeds = [seed for name in ("again", "thrice", "varied") for seed in rows[name]["seed"]]
+    first = pd.read_csv(root / "synthetic" / "sd+img2img" / "metadata.csv")
+    assert not set(seeds[:9]) & set(first["seed"])  # another depth, other noise
+    assert (root / "adapters" / "word" / "learned_embeds.safetensors").is_file()
+    assert not (root / "adapters" / "word" / "pytorch_lora_weights.safetensors").exists()
+    table = pd.read_csv(root / "evaluation" / "table.csv").set_index("arm")
+    assert table.loc["real+thrice+varied", "n_train"] == 17 + 2 + 9
+    assert {"again", "thrice", "varied", "plain"} <= set(pd.read_csv(root / "evaluation" / "fidelity.csv")["set"])
+    page = (root / "report.html").read_text()
+    assert "real+thrice+varied" in page
+    origins = json.loads((root / ".parts" / "origins" / "plain.json").read_text())
+    assert origins["shared"] == [] and not any(origins["own"])
+    origins = json.loads((root / ".parts" / "origins" / "thrice.json").read_text())
+    assert sorted(origins["shared"]) == sorted(train["sha256"])
+
+
+def test_a_set_takes_no_more_images_than_its_source_has(tmp_path, settings, phantoms):
+    small = settings("sets.more={from: sd, adapter: sd, count: 50}")
+    with pytest.raises(UserError, match=r"sets\.more\.count: 50 of benign\nexpected: at most the 0 of sd"):
+        run(Study(phantoms, small), tmp_path / "run", "synthesize")
+
+
+def test_no_file_is_hashed_and_no_picture_decoded_twice_in_a_command(tmp_path, settings, phantoms, monkeypatch):
+    hashed, decoded = Counter(), Counter()
+    real_digest, real_open = store.hashlib.file_digest, Image.open
+
+    def file_digest(file, kind):
+        hashed[file.name] += 1
+        return real_digest(file, kind)
+
+    def opened(source, *more):
+        if "_mask" not in str(source):
+            decoded[
+                str(source if isinstance(source, (str, Path)) else store.hashlib.sha256(source.getvalue()).hexdigest())
+            ] += 1
+        return real_open(source, *more)
+
+    monkeypatch.setattr(store.hashlib, "file_digest", file_digest)
+    monkeypatch.setattr(Image, "open", opened)
+    few = settings(FEW, "classifier.seeds=[0]")
+    for number in range(2):
+        hashed.clear()
+        decoded.clear()
+        Study(phantoms, few).run(tmp_path / "run", processes=False)
+        assert max(hashed.values()) == 1, hashed.most_common(3)
+        pictures = {name: n for name, n in decoded.items() if "figures" not in name}
+        assert max(pictures.values(), default=0) <= (2 if number == 0 else 0), decoded.most_common(3)
 
 
 def command(*arguments):
@@ -324,9 +541,12 @@ def command(*arguments):
         (("run", "COHORT", "--out", "OUT", "--set", "lora.rnk=3"), "lora.rnk: there is no such setting"),
         (("run", "COHORT", "--out", "OUT", "--base", "./none"), "base ./none"),
         (("run", "COHORT", "--out", "OUT", "--set", "resolution=100"), "resolution: 100"),
-        (("run", "COHORT", "--out", "OUT", "--set", "prompts.cat=a cat"), "cat is no label of the cohort"),
-        (("run", "COHORT", "--out", "COHORT"), "exists and is no run"),
-        (("adapt", "OUT"), "is no run"),
+        (("run", "COHORT", "--out", "OUT", "--set", "prompts.labels.cat=a cat"), "cat is no label of the cohort"),
+        (("run", "COHORT", "--out", "OUT", "--set", "sets.x={from: y}"), "sets.x: needs sets.y, which is not declared"),
+        (("run", "COHORT", "--out", "OUT", "--config", "no-such-file"), "no-such-file"),
+        (("run", "COHORT", "--out", "COHORT"), "exists and is not a run folder"),
+        (("adapt", "OUT"), "is not a run folder (study.yaml is missing)"),
+        (("plan", "nothing"), "nothing: does not exist"),
         (("inspect", "nothing"), "does not exist"),
         (("phantoms", "--out", "OUT", "--count", "benign"), "--count benign"),
         (("fly",), "No such command"),
@@ -345,6 +565,9 @@ def test_bad_input_gets_one_message_and_status_2(tmp_path, cohort_folder, argume
 
 def test_commands_of_the_stages_and_inspect(copy, cohort_folder):
     shutil.rmtree(copy / "figures")
+    planned = json.loads(command("plan", copy, "--json").stdout)
+    assert {row["state"] for row in planned} == {"done", "missing"}
+    assert [row["reason"] for row in planned if row["name"] == "report"] == ["figures/balance.pdf is gone"]
     for name in ("adapt", "synthesize", "evaluate", "report"):
         result = command(name, copy)
         assert result.returncode == 0, result.stderr
@@ -364,7 +587,7 @@ def test_an_interrupted_command_exits_with_130_and_goes_on(tmp_path, cohort_fold
         stderr=subprocess.PIPE, text=True, env=os.environ | {"OMP_NUM_THREADS": "2"},
     )  # fmt: skip
     deadline = time.monotonic() + 120
-    while not any((tmp_path / "run" / ".work").glob("adapt-sd-*")) and time.monotonic() < deadline:
+    while not any((tmp_path / "run" / ".work").glob("adapters,sd-*")) and time.monotonic() < deadline:
         time.sleep(0.2)
     process.send_signal(signal.SIGTERM)
     _, message = process.communicate(timeout=60)
@@ -377,8 +600,8 @@ def test_an_interrupted_command_exits_with_130_and_goes_on(tmp_path, cohort_fold
 
 
 def contents(root):
-    """Of all files but those that tell the stages' times."""
-    told = ("report.html", ".stages/")
+    """Of all files but those that tell how long jobs took."""
+    told = ("report.html", ".jobs/")
     files = {str(p.relative_to(root)): p for p in root.rglob("*") if p.is_file()}
     return {name: store.sha256(file) for name, file in files.items() if not name.startswith(told)}
 
@@ -394,7 +617,7 @@ def test_a_run_that_is_killed_again_and_again_ends_with_the_same_files(tmp_path,
 
     whole, killed = process(tmp_path / "whole"), tmp_path / "killed"
     assert whole.wait() == 0, whole.stderr.read()
-    moments = ["training token", "training LoRA", "making sd", "making sd+ti", "training classifiers", "measuring"]
+    moments = ["training token", "training LoRA", "making sd", "making sd+ti", "[25/", "measuring"]
     for number, moment in zip(itertools.cycle((signal.SIGKILL, signal.SIGTERM)), moments, strict=False):
         other = process(killed)
         for line in other.stderr:

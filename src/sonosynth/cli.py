@@ -1,4 +1,4 @@
-"""The command line: one command per stage, no logic."""
+"""The command line: a few lines for each command, no logic."""
 
 import errno
 import json
@@ -15,12 +15,15 @@ from sonosynth.errors import UserError
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 CohortPath = Annotated[Path, typer.Argument(metavar="COHORT", help="Folder of class folders, or a CSV.")]
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")]
+Preset = Annotated[str, typer.Option(help="paper or quick.")]
+Config = Annotated[list[str], typer.Option(metavar="FILE|NAME", help="YAML file of settings, or a shipped one's name.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Changes = Annotated[list[str], typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Change a setting.")]
 
 
 @app.callback()
 def sonosynth() -> None:
-    """Class-balancing synthetic ultrasound images, and whether they help."""
+    """Class-balancing synthetic medical images, and whether they help."""
 
 
 @app.command()
@@ -35,27 +38,52 @@ def demo(out: Annotated[Path, typer.Option(help="Where the run goes.")] = Path("
 def run(
     cohort: CohortPath,
     out: Annotated[Path, typer.Option(metavar="RUN", help="Where the run goes; the same folder resumes.")],
-    preset: Annotated[str, typer.Option(help="paper or quick.")] = "quick",
-    config: Annotated[Path | None, typer.Option(metavar="FILE", help="YAML file of settings.")] = None,
+    preset: Preset = "quick",
+    config: Config = [],  # noqa: B006 (typer copies it)
     base: Annotated[str | None, typer.Option(metavar="embedded|DIR|HUB_ID", help="The model to adapt.")] = None,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Go on without files that can't be used.")] = False,
-    change: Changes = [],  # noqa: B006 (typer copies it)
+    change: Changes = [],  # noqa: B006
 ) -> None:
     """The whole study. The same command again resumes an interrupted one."""
-    from sonosynth import config as settings
-    from sonosynth.study import Study
+    from sonosynth import settings
 
-    changes = (*([f"base={json.dumps(base)}"] if base is not None else []), *["skip_bad=true"] * skip_bad, *change)
-    Study(cohort, out, settings.load(preset, config, changes)).everything()
+    given = (*([f"base={json.dumps(base)}"] if base is not None else []), *["skip_bad=true"] * skip_bad, *change)
+    loaded = settings.load(preset, config, given)
+    from sonosynth.run import Study  # torch takes seconds, and a mistake in a setting needs none of it
+
+    Study(cohort, loaded).run(out)
 
 
 @app.command()
-def inspect(cohort: CohortPath, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+def plan(
+    place: Annotated[Path, typer.Argument(metavar="COHORT|RUN", help="A cohort, or the folder of a run.")],
+    preset: Preset = "quick",
+    config: Config = [],  # noqa: B006
+    change: Changes = [],  # noqa: B006
+    as_json: AsJson = False,
+) -> None:
+    """The jobs of a study and the state that each is in. Nothing is written."""
+    from sonosynth import settings
+    from sonosynth.report.terminal import planned, show_plan
+    from sonosynth.run import Study, reopen
+
+    is_run = (place / "study.yaml").is_file()
+    cohort, files = (reopen(place).path, [place / "study.yaml"]) if is_run else (place, [])
+    study = Study(cohort, settings.load(preset, [*files, *config], change))
+    rows = [planned(job, status) for job, status in study.statuses(place if is_run else None)]
+    if as_json:
+        typer.echo(json.dumps(rows, indent=1, ensure_ascii=False))
+    else:
+        show_plan(rows)
+
+
+@app.command()
+def inspect(cohort: CohortPath, as_json: AsJson = False) -> None:
     """What is in a cohort, and which of its files can't be used."""
-    from sonosynth.cohort import read
+    from sonosynth.cohort.reading import describe, read
     from sonosynth.report.terminal import show_cohort
 
-    description = read(cohort).describe()
+    description = describe(read(cohort))
     if as_json:
         typer.echo(json.dumps(description, indent=1, ensure_ascii=False))
     else:
@@ -64,34 +92,32 @@ def inspect(cohort: CohortPath, as_json: Annotated[bool, typer.Option("--json", 
 
 @app.command()
 def adapt(run: RunPath) -> None:
-    """Learn the token and the LoRA of every model of a run."""
-    from sonosynth.study import Study
-
-    Study.reopen(run).adapt()
+    """Learn the adapters of a run."""
+    _up_to("adapt", run)
 
 
 @app.command()
 def synthesize(run: RunPath) -> None:
-    """Make the synthetic sets of a run."""
-    from sonosynth.study import Study
-
-    Study.reopen(run).synthesize()
+    """Make the synthetic sets of a run, and what they need."""
+    _up_to("synthesize", run)
 
 
 @app.command()
 def evaluate(run: RunPath) -> None:
-    """Predictions, scores and fidelity of a run."""
-    from sonosynth.study import Study
-
-    Study.reopen(run).evaluate()
+    """Make the tables of a run, and what they need."""
+    _up_to("evaluate", run)
 
 
 @app.command()
 def report(run: RunPath) -> None:
-    """The table, the grid and the page of a run."""
-    from sonosynth.study import Study
+    """Draw the figures and the page of a run, and make what they need."""
+    _up_to("report", run)
 
-    Study.reopen(run).report()
+
+def _up_to(command: str, run: Path) -> None:
+    from sonosynth.run import reopen
+
+    reopen(run).run(run, command)
 
 
 @app.command()
@@ -112,40 +138,24 @@ def phantoms(
     write_cohort(out, counts, seed)
 
 
-@app.command()
-def pretrain(
-    out: Annotated[Path, typer.Option(help="Where the embedded base and feature network go.")],
-    work: Annotated[Path, typer.Option(help="Simulated images and checkpoints; the same folder resumes.")],
-) -> None:
-    """Pretrain the weights that ship with the package, on simulated images (about 2 hours on 2 cores)."""
-    from sonosynth.pretraining import pretrain
-
-    pretrain(out, work)
-
-
 REFUSALS = {
     errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EEXIST, errno.EISDIR,
     errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG,
 }  # fmt: skip
 
 
-def _of_the_machine(error: BaseException) -> UserError | None:
-    """What to tell a user whose disk or memory is at its end, or None for any other error."""
+def resource_error(error: BaseException) -> UserError | None:
+    """The message for a user whose disk or memory is exhausted, None for any other error."""
     if isinstance(error, OSError) and error.errno in REFUSALS:
         return UserError(
             f"{error.filename or 'a file'}: {error.strerror}",
             "files that can be read, and a folder that can be written to, on a disk with room",
-            "mend that or give another folder; what is finished is kept, and the same command goes on",
+            "fix that or give another folder; what is finished is kept, and the same command goes on",
         )
     lines = str(error).lower()
-    if type(error).__name__ == "BrokenProcessPool":
-        return UserError(
-            "a process that trained a classifier was ended from outside; systems do that when memory runs out",
-            fix="lower classifier.batch or classifier.resolution; the same command goes on",
-        )
     if isinstance(error, MemoryError) or "out of memory" in lines or "can't allocate memory" in lines:
         return UserError(
-            "the memory does not suffice",
+            "out of memory",
             fix="lower lora.batch, token.batch and synthesis.batch (raise lora.accumulation as much), then resolution;"
             " precision: bf16 or fp16 takes half of fp32; what is finished is kept",
         )
@@ -165,9 +175,9 @@ def main() -> None:
     except (KeyboardInterrupt, typer.Abort):
         status = 130
     except Exception as error:
-        told = _of_the_machine(error)
-        if told:
-            print(f"error: {told}", file=sys.stderr)
+        known = resource_error(error)
+        if known:
+            print(f"error: {known}", file=sys.stderr)
             sys.exit(2)
         show = getattr(error, "show", None)  # a mistake in the command line itself, whose class typer hides
         if show is None:

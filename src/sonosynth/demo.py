@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from sonosynth import config, progress, store
+from sonosynth import progress, settings, store
 from sonosynth.phantom import write_cohort
-from sonosynth.study import Study
+from sonosynth.run import Study
 
 COUNTS = {"normal": 27, "benign": 87, "malignant": 42}  # a fifth of BUSI's
 
@@ -12,10 +12,10 @@ COUNTS = {"normal": 27, "benign": 87, "malignant": 42}  # a fifth of BUSI's
 def run_demo(out: Path) -> None:
     """Simulate a cohort into `out/cohort` and run the study in `out/run`; the same call resumes."""
     cohort = out / "cohort"
-    progress.say("A demonstration on simulated images, 4 to 5 minutes on 2 cores.")
+    progress.say("A demonstration on simulated images, 2 to 5 minutes on 2 cores.")
     progress.say("Its scores say nothing about patients.")
-    progress.say(f"[0/5] simulating a cohort, imbalanced like BUSI, into {cohort}")
     with store.Run(out).alone():
         if not cohort.exists():
+            progress.say(f"simulating a cohort, imbalanced like BUSI, into {cohort}")
             write_cohort(cohort, COUNTS, seed=1)
-        Study(cohort, out / "run", config.load("demo")).everything()
+        Study(cohort, settings.load("demo")).run(out / "run")

@@ -1,4 +1,4 @@
-"""The one kind of error that is the user's to mend."""
+"""The one kind of error that the user can fix."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,17 +14,21 @@ class UserError(Exception):
     """
 
     def __init__(self, found: str, expected: str = "", fix: str = "") -> None:
-        lines = [found]
-        if expected:
-            lines.append(f"expected: {expected}")
-        if fix:
-            lines.append(f"to mend it: {fix}")
-        super().__init__("\n".join(lines))
+        super().__init__(found, expected, fix)  # all three, so that it can be pickled
+        self.found, self.expected, self.fix = found, expected, fix
+
+    def __str__(self) -> str:
+        lines = [self.found]
+        if self.expected:
+            lines.append(f"expected: {self.expected}")
+        if self.fix:
+            lines.append(f"fix: {self.fix}")
+        return "\n".join(lines)
 
 
 @contextmanager
 def loading(what: str, expected: str, fix: str = "") -> Iterator[None]:
-    """Whatever a loader raises, as a UserError: `what` (setting and name) can't be loaded.
+    """Turn whatever a loader raises into a UserError: `what` (setting and name) can't be loaded.
 
     The hub's client and the loaders raise many kinds of errors; all mean that there is no such model.
     """
@@ -35,5 +39,5 @@ def loading(what: str, expected: str, fix: str = "") -> Iterator[None]:
 
 
 def first_line(error: Exception) -> str:
-    """What a library's error says, without its further lines; its class where it says nothing."""
+    """The first line of a library's error message; its class where the message is empty."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)

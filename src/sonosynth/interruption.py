@@ -8,13 +8,20 @@ from types import FrameType
 from typing import Any
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_second_interrupts = True
+
+
+def ignore_further_signals() -> None:
+    """From now on a second signal no longer interrupts at once: in a process whose parent decides about that."""
+    global _second_interrupts  # noqa: PLW0603 (signal handlers are the process's, too)
+    _second_interrupts = False
 
 
 @contextmanager
 def held_back() -> Iterator[Callable[[], bool]]:
     """Hold both signals back; yields a function that tells whether one has come. A second one interrupts at once.
 
-    Only a process's main thread gets signals; in another one this does nothing.
+    Only a process's main thread receives signals; in another one this does nothing.
 
     Raises:
         KeyboardInterrupt: at the end, if one has come.
@@ -25,7 +32,7 @@ def held_back() -> Iterator[Callable[[], bool]]:
     came = threading.Event()
 
     def remember(number: int, frame: FrameType | None) -> None:
-        if came.is_set():
+        if came.is_set() and _second_interrupts:
             raise KeyboardInterrupt
         came.set()
 

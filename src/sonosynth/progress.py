@@ -1,50 +1,111 @@
-"""What a waiting person sees: a bar with time left on a terminal, a few plain lines elsewhere."""
+"""What a waiting person sees: bars with time left on a terminal, a few plain lines elsewhere.
 
+Work reports events. The process that the user started draws them; a worker process sends them there (`relay`).
+"""
+
+import itertools
+import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import TimeRemainingColumn as Left
 
-console = Console(stderr=True)
+SHARES = (0.05, 0.25, 0.5, 0.75, 1)  # of a task, after each of which output that is not a terminal gets a line
 
-SHARES = (0.05, 0.25, 0.5, 0.75, 1)  # of a task, after each of which output that is no terminal gets a line
+
+@dataclass(frozen=True)
+class Event:
+    """A plain line, if `key` is empty; else `done` of `total` units of a task, which has ended if `total` is None."""
+
+    text: str
+    key: str = ""
+    done: int = 0
+    total: int | None = None
+    note: str = ""
+
+
+class Screen:
+    """Draws the events of all processes."""
+
+    def __init__(self) -> None:
+        self.console = Console(stderr=True)
+        text = TextColumn("{task.description}", markup=False)
+        columns = (text, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left"), Left())
+        self.bars = Progress(*columns, console=self.console)
+        self.tasks: dict[str, TaskID] = {}
+        self.begun: dict[str, tuple[float, int, int]] = {}  # time, units done then, lines printed
+
+    def show(self, event: Event) -> None:
+        """Draw one event."""
+        if not event.key:
+            self.console.print(event.text, highlight=False, markup=False, soft_wrap=True)
+        elif self.console.is_terminal:
+            self._draw(event)
+        elif event.total is not None:
+            self._print(event, event.total)
+
+    def _draw(self, event: Event) -> None:
+        if event.total is None:
+            self.bars.remove_task(self.tasks.pop(event.key))
+        elif event.key not in self.tasks:
+            self.tasks[event.key] = self.bars.add_task(event.text, total=event.total, completed=event.done)
+        else:
+            text = f"{event.text} {event.note}".rstrip()
+            self.bars.update(self.tasks[event.key], completed=event.done, description=text)
+        (self.bars.start if self.tasks else self.bars.stop)()
+
+    def _print(self, event: Event, total: int) -> None:
+        started, first, lines = self.begun.setdefault(event.key, (time.monotonic(), event.done, 0))
+        passed = sum(event.done >= share * total for share in SHARES) if event.done > first else 0
+        if passed > lines:
+            self.begun[event.key] = (started, first, passed)
+            spent = time.monotonic() - started
+            left = spent * (total - event.done) / (event.done - first)
+            line = f"{event.text}: {event.done}/{total}, {spent:.0f} s spent, {left:.0f} s left {event.note}"
+            print(line.rstrip(), file=sys.stderr, flush=True)
+
+
+show = Screen().show
+"""Draws an event of this process or of another one."""
+_emit: Callable[[Event], None] = show
+_numbers = itertools.count()
+
+
+def relay(emit: Callable[[Event], None]) -> None:
+    """Hand all further events of this process to `emit` instead of drawing them."""
+    global _emit  # noqa: PLW0603 (one screen a process)
+    _emit = emit
 
 
 class Task:
     """Counts work done towards `total`; `advance` shows it."""
 
-    def __init__(self, description: str, total: int, done: int, bar: Progress | None) -> None:
-        self.description, self.total, self.done, self.bar = description, total, done, bar
-        self.started, self.first, self.said = time.monotonic(), done, 0
-        self.row = bar.add_task(description, total=total, completed=done) if bar else None
+    def __init__(self, description: str, total: int, done: int) -> None:
+        self.description, self.total, self.done = description, total, done
+        self.key = f"{os.getpid()}-{next(_numbers)}"
+        self.advance(0)
 
     def advance(self, count: int = 1, note: str = "") -> None:
         """`count` more are done; `note` is shown after the description."""
         self.done += count
-        if self.bar and self.row is not None:
-            self.bar.update(self.row, completed=self.done, description=f"{self.description} {note}".rstrip())
-        elif (passed := sum(self.done >= share * self.total for share in SHARES)) > self.said:
-            self.said = passed
-            spent = time.monotonic() - self.started
-            left = spent * (self.total - self.done) / max(self.done - self.first, 1)
-            line = f"{self.description}: {self.done}/{self.total}, {spent:.0f} s spent, {left:.0f} s left {note}"
-            print(line.rstrip(), file=sys.stderr, flush=True)
+        _emit(Event(self.description, self.key, self.done, self.total, note))
 
 
 @contextmanager
 def task(description: str, total: int, done: int = 0) -> Iterator[Task]:
     """Show work of `total` units, `done` of which an earlier, interrupted run has finished."""
-    if not console.is_terminal:
-        yield Task(description, total, done, None)
-        return
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, TextColumn("left"), TimeRemainingColumn(), console=console) as bar:
-        yield Task(description, total, done, bar)
+    shown = Task(description, total, done)
+    try:
+        yield shown
+    finally:
+        _emit(Event(description, shown.key))
 
 
 def say(line: str) -> None:
-    """One plain line about what is happening."""
-    console.print(line, highlight=False, markup=False, soft_wrap=True)
+    """Print one plain line about what is happening."""
+    _emit(Event(line))

@@ -5,12 +5,8 @@ with the batch size, and a training step draws the same numbers whether or not t
 """
 
 import hashlib
-from typing import TYPE_CHECKING
 
 import numpy as np
-
-if TYPE_CHECKING:
-    import torch
 
 
 def derive(seed: int, *names: str | int) -> int:
@@ -22,10 +18,3 @@ def derive(seed: int, *names: str | int) -> int:
 def numpy_generator(seed: int, *names: str | int) -> np.random.Generator:
     """The NumPy generator of the stream called `names`."""
     return np.random.default_rng(derive(seed, *names))
-
-
-def torch_generator(seed: int, *names: str | int) -> "torch.Generator":
-    """The torch generator (CPU, so that every device sees the same numbers) of the stream called `names`."""
-    import torch
-
-    return torch.Generator().manual_seed(derive(seed, *names))

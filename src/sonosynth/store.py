@@ -1,8 +1,8 @@
-"""Artefacts on disk: a stage publishes its files whole, remembers what they were made from, and is not run again.
+"""Results on disk: whole or not at all, and checked against a record of what was written.
 
-A stage's key is a digest of its settings and of the content of the artefacts it reads. The record of a
-finished stage (`.stages/<name>.json` in the run) holds that key. A stage works in `.work/`, where what it has
-done so far survives an interruption, and its outputs are moved into place when all of them are there.
+A job works in `.work/`, where what it has done so far survives an interruption. When all of its results are there they
+are moved into place, and the record `.jobs/<name>.json` is written last: it holds the job's key, and the SHA-256 of
+every file.
 """
 
 import hashlib
@@ -12,8 +12,7 @@ import resource
 import shutil
 import socket
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -21,11 +20,11 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from sonosynth import progress
 from sonosynth.errors import UserError
+from sonosynth.jobs import Job, Made, State, Status, differences, key
+from sonosynth.parallel import in_threads
 
-WORK = ".work"
-FORMAT = 2  # of the artefacts; those of an older one are made again
+WORK, RECORDS, OLD_RECORDS = ".work", ".jobs", ".stages"
 LOCK, HOLDER = ".lock", ".lock.holder"
 
 
@@ -35,29 +34,35 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def digest(*paths: Path) -> str:
-    """One digest of the names and contents of files, and of all files below folders."""
-    total = hashlib.sha256()
-    for path in paths:
-        files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
-        for file in files:
-            total.update(f"{file.relative_to(path.parent).as_posix()}\0{sha256(file)}\n".encode())
-    return total.hexdigest()
+def files_below(path: Path) -> list[Path]:
+    """A file itself, or all files below a folder, sorted."""
+    return sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+
+
+def digest(folder: Path, patterns: Sequence[str] = ("**/*",)) -> str:
+    """One digest of the names and contents of the files below a folder that match `patterns`, wherever it lies."""
+    files = sorted({file for pattern in patterns for file in folder.glob(pattern) if file.is_file()})
+    return _total({f.relative_to(folder).as_posix(): d for f, d in zip(files, in_threads(sha256, files), strict=True)})
+
+
+def _total(files: Mapping[str, str]) -> str:
+    lines = "".join(f"{name}\0{content}\n" for name, content in sorted(files.items()))
+    return hashlib.sha256(lines.encode()).hexdigest()
 
 
 def write_bytes(path: Path, data: bytes) -> None:
     """Write a file whole or not at all, whatever happens to the process, the disk or the power."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    partial.unlink(missing_ok=True)  # a stopped process's, or a link that would be followed
+    partial_file = path.with_name(path.name + ".partial")
+    partial_file.unlink(missing_ok=True)  # a stopped process's, or a link that would be followed
     try:
-        with partial.open("xb") as file:
+        with partial_file.open("xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(partial, path)
+        os.replace(partial_file, path)
     except BaseException:
-        partial.unlink(missing_ok=True)
+        partial_file.unlink(missing_ok=True)
         raise
 
 
@@ -84,34 +89,30 @@ def _text(path: Path) -> str:
 
 
 class Run:
-    """The folder of a study.
+    """The folder of a study."""
 
-    Args:
-        boundary: a folder that holds `root`; no link leads reading or writing out of it.
-    """
-
-    def __init__(self, root: Path, boundary: Path | None = None) -> None:
-        self.root, self.boundary = root, boundary or root
-        self._lock = FileLock(root / LOCK)
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._checked: dict[str, Made] = {}  # by key: each file is hashed once a command
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Keep other processes out of the run. The system frees the lock of a process that is gone.
+        """Keep other processes out of the run; the system frees the lock of a process that is gone.
+
+        A run that fails before its first job is done leaves nothing behind.
 
         Raises:
-            UserError: if another process works on it; it is named.
+            UserError: if another process is using it; it is named.
         """
-        holder = self.root / HOLDER
-        if self._lock.is_locked:
-            yield
-            return
-        new = not self.root.exists()
+        holder, lock = self.root / HOLDER, FileLock(self.root / LOCK)
+        existed = self.root.exists()
+        fresh = not existed or is_empty(self.root)
         self.root.mkdir(parents=True, exist_ok=True)
         try:
-            self._lock.acquire(timeout=0)
+            lock.acquire(timeout=0)
         except Timeout:
             raise UserError(
-                f"{self.root}: is being worked on by {_text(holder) or 'another process'}",
+                f"{self.root}: is in use by {_text(holder) or 'another process'}",
                 "one process at a time in a run",
                 "wait for it or stop it, or give another --out",
             ) from None
@@ -120,113 +121,154 @@ class Run:
             now = datetime.now().astimezone().isoformat(timespec="seconds")
             write_text(holder, f"process {os.getpid()} on {socket.gethostname()} since {now} ({command})")
             yield
+        except UserError:
+            if fresh and not (self.root / RECORDS).exists():
+                for path in self.root.iterdir():
+                    if path.name != LOCK:
+                        shutil.rmtree(path) if path.is_dir() else path.unlink()
+            raise
         finally:
             holder.unlink(missing_ok=True)
-            if is_empty(self.root):  # bad input leaves nothing behind
+            if is_empty(self.root):
                 (self.root / LOCK).unlink(missing_ok=True)
-                if new:
+                if not existed:
                     shutil.rmtree(self.root, ignore_errors=True)
-            self._lock.release()
+            lock.release()
 
-    def stage(
-        self,
-        name: str,
-        inputs: dict[str, Any],
-        outputs: Sequence[str],
-        make: Callable[[Path], None],
-        quiet: bool = False,
-        before: float = 0.0,
-    ) -> bool:
-        """Run a stage unless it is finished for the same inputs; return whether it ran.
+    def statuses(self, ordered: Iterable[Job]) -> dict[str, Status]:
+        """The state of every job of a study, by name; raises as `status` does."""
+        found: dict[str, Status] = {}
+        made: dict[str, Made] = {}
+        for job in ordered:
+            found[job.name] = status = self.status(job, made)
+            if status.made:
+                made[job.name] = status.made
+        return found
 
-        Args:
-            name: of the stage, unique in the run.
-            inputs: everything that the outputs depend on, as JSON values.
-            outputs: files and folders, relative to the run.
-            make: writes the outputs below the folder it is given, the same one when an interrupted stage
-                goes on. What it writes elsewhere in that folder is dropped.
-            quiet: don't say that the stage was finished before.
-            before: seconds of work that had been done for it when it was called.
+    def status(self, job: Job, made: Mapping[str, Made]) -> Status:
+        """The state of a job, given what those of its needs that are done have `made`, by name.
+
+        Raises:
+            UserError: if a file is not what the job wrote, or a link leads out of the run.
         """
-        if self.finished(name, inputs, outputs):
-            if not quiet:
-                progress.say(f"{name}: done before, kept")
-            return False
-        key, record, working = _key(inputs), self._record(name), self.root / WORK
-        work = working / f"{name}-{key[:12]}"
-        work.mkdir(parents=True, exist_ok=True)
-        started = time.monotonic()
-        make(work)
-        seconds = before + time.monotonic() - started
+        record = self._record(job)
+        self._check_inside(record, *(self.root / place for place in job.makes.values()))
+        stored = _record(record)
+        if stored is None:
+            return Status(State.MISSING, "was not run yet")
+        before, now = stored["inputs"], job.inputs(made)
+        own = [name for name in differences(before, now) if name.partition(".")[0] != "needs"]
+        if own:
+            return Status(State.STALE, f"{', '.join(own)} changed")
+        if waiting := [name for name in job.needed if name not in made]:
+            return Status(State.WAITING, f"{waiting[0]} has to run first")
+        if changed := differences(before["needs"], now["needs"]):
+            return Status(State.STALE, f"{', '.join(changed)} changed")
+        checked = key(now)
+        if checked not in self._checked:
+            if gone := self._check_files(job, stored["files"]):
+                return Status(State.MISSING, f"{gone} is gone")
+            self._checked[checked] = self._made(job, stored)
+        return Status(State.DONE, made=self._checked[checked])
 
+    def _made(self, job: Job, stored: Mapping[str, Any]) -> Made:
+        places = {role: self.root / place for role, place in job.makes.items()}
+        return Made(job.name, places, stored["files"], _total(stored["files"]), stored["seconds"], stored["peak_mb"])
+
+    def _check_files(self, job: Job, expected: Mapping[str, str]) -> str:
+        """The first file that is gone, or ""; raises UserError if one is there and is not what was written."""
+        paths = []
+        for name in expected:
+            role, _, below = name.partition("/")
+            paths.append(self.root / job.makes[role] / below)
+            if not paths[-1].is_file():
+                return paths[-1].relative_to(self.root).as_posix()
+        for path, digest, found in zip(paths, expected.values(), in_threads(sha256, paths), strict=True):
+            if found != digest:
+                raise UserError(
+                    f"{path}: is not what the job {job.name} wrote",
+                    "files of a run as they were written",
+                    f"restore it, or remove it and run the same command again: {job.name} and what depends on it will"
+                    " be made again",
+                )
+        return ""
+
+    def work(self, job: Job, made: Mapping[str, Made]) -> Path:
+        """The folder in which a job works until it is done; the same one when an interrupted job goes on."""
+        folder = self.root / WORK / f"{_slug(job.name)}-{key(job.inputs(made))[:12]}"
+        self._check_inside(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def publish(self, job: Job, made: Mapping[str, Made], work: Path, seconds: float) -> Made:
+        """Move what a job wrote into place, and record it.
+
+        Raises:
+            FileNotFoundError: if it did not write what it said it would.
+        """
+        record = self._record(job)
         record.unlink(missing_ok=True)
-        for output in outputs:
-            final, old = self.root / output, working / "replaced"
+        paths = [path for role in job.makes for path in files_below(work / role)]
+        names = [path.relative_to(work).as_posix() for path in paths]
+        files = dict(zip(names, in_threads(_synced_sha256, paths), strict=True))
+        for role, place in job.makes.items():
+            final, old = self.root / place, self.root / WORK / "replaced" / _slug(place)
             final.parent.mkdir(parents=True, exist_ok=True)
             if final.is_dir():  # a folder can't be replaced in one step: move the old one away first
                 shutil.rmtree(old, ignore_errors=True)
+                old.parent.mkdir(parents=True, exist_ok=True)
                 final.rename(old)
-            os.replace(work / output, final)
+            os.replace(work / role, final)
             shutil.rmtree(old, ignore_errors=True)
-        about = {"key": key, "inputs": inputs, "outputs": list(outputs)}
-        write_json(record, {**about, "seconds": round(seconds, 2), "peak_mb": round(_peak_mb())})
-        self._clear(name)
-        return True
+        stored = {"inputs": job.inputs(made), "files": files, "seconds": round(seconds, 2), "peak_mb": _peak_mb()}
+        write_json(record, stored)
+        self.clear(job)
+        return self._made(job, stored)
 
-    def finished(self, name: str, inputs: dict[str, Any], outputs: Sequence[str]) -> bool:
-        """Whether a stage is finished for these inputs, and its outputs are there.
-
-        If so, what a process left in `.work` that was stopped just before its end is cleared away.
-
-        Raises:
-            UserError: if a link leads out of the run.
-        """
-        key, record = _key(inputs), self._record(name)
-        work = self.root / WORK / f"{name}-{key[:12]}"
-        for path in (record, work, *(self.root / output for output in outputs)):
-            self.check_inside(path)
-        if not all((self.root / output).exists() for output in outputs):
-            return False
-        try:
-            done = bool(json.loads(_text(record))["key"] == key)
-        except (ValueError, KeyError, TypeError):  # none, or a damaged one: the stage is run again
-            return False
-        if done:
-            self._clear(name)
-        return done
-
-    def _clear(self, name: str) -> None:
+    def clear(self, job: Job) -> None:
+        """Remove the work folders of a job that is done."""
         working = self.root / WORK
-        for stale in working.glob(f"{name}-????????????"):
-            shutil.rmtree(stale)
-        if working.exists() and not any(working.iterdir()):
-            working.rmdir()
+        for folder in working.glob(f"{_slug(job.name)}-????????????"):
+            shutil.rmtree(folder)
+        for folder in (working / "replaced", working):
+            if folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
 
-    def finished_stages(self) -> list[dict[str, Any]]:
-        """stage, seconds and peak_mb (memory of the process until then) of every finished stage, in their order."""
-        files = sorted((self.root / ".stages").glob("*.json"), key=lambda file: file.stat().st_mtime_ns)
-        records = [json.loads(file.read_text(encoding="utf-8")) for file in files]
-        return [
-            {"stage": file.stem, "seconds": found.get("seconds"), "peak_mb": found.get("peak_mb")}
-            for file, found in zip(files, records, strict=True)
-        ]
+    def _record(self, job: Job) -> Path:
+        return self.root / RECORDS / f"{job.name}.json"
 
-    def check_inside(self, path: Path) -> None:
-        """Raise UserError if `path` is a link, or lies behind one that leads out of the run."""
-        if path.is_symlink() or not path.parent.resolve().is_relative_to(self.boundary.resolve()):
-            raise UserError(
-                f"{path}: is or lies behind a symbolic link", "files of the run inside its folder", "remove the link"
-            )
-
-    def _record(self, name: str) -> Path:
-        return self.root / ".stages" / f"{name}.json"
+    def _check_inside(self, *paths: Path) -> None:
+        for path in paths:
+            if path.is_symlink() or not path.parent.resolve().is_relative_to(self.root.resolve()):
+                raise UserError(
+                    f"{path}: is or lies behind a symbolic link",
+                    "files of the run inside its folder",
+                    "remove the link",
+                )
 
 
-def _peak_mb() -> float:
+def _record(path: Path) -> dict[str, Any] | None:
+    """A record, or None if there is none that is whole: the job is run again then."""
+    try:
+        stored = json.loads(_text(path))
+        known = {"inputs": dict, "files": dict, "seconds": float, "peak_mb": int}
+        return stored if all(isinstance(stored[name], kind) for name, kind in known.items()) else None
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _slug(name: str) -> str:
+    return name.replace("/", ",")
+
+
+def _synced_sha256(path: Path) -> str:
+    """The digest of a file that is on the disk from now on, whatever happens to the power."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _peak_mb() -> int:
     """The largest memory that this process ever had, MB."""
     unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
-
-
-def _key(inputs: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps([FORMAT, inputs], sort_keys=True).encode()).hexdigest()
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6)

@@ -1,131 +1,289 @@
-"""A study: the stages in order, over its repeats.
+"""Which jobs a study consists of."""
 
-The rooms (cohort, diffusion, synthesis, evaluation, report) and the stages don't know of each other; what one needs of
-another is handed over here.
-"""
+from collections.abc import Iterator, Sequence
+from functools import partial
 
-from collections.abc import Callable
-from functools import cached_property, wraps
-from pathlib import Path
-
-import numpy as np
-
-from sonosynth import progress, store
-from sonosynth.config import Settings, read_yaml, validated
+from sonosynth import extensions, jobs
+from sonosynth.adapters import jobs as adaptation
+from sonosynth.adapters.learning import with_token
+from sonosynth.bases import sd1
+from sonosynth.cohort import jobs as reading
+from sonosynth.cohort.reading import Files
 from sonosynth.errors import UserError
-from sonosynth.stages import adapt, evaluate, prepare, report, synthesize
-from sonosynth.stages.repeat import Repeat, draws
+from sonosynth.fidelity import jobs as fidelity
+from sonosynth.fidelity import memorisation
+from sonosynth.jobs import Job
+from sonosynth.machine import Machine
+from sonosynth.repeats import Repeat, repeats
+from sonosynth.report import jobs as report
+from sonosynth.report import tables
+from sonosynth.report.facts import Facts
+from sonosynth.settings import REFERENCE, Settings, shipped_words
+from sonosynth.synthesis import jobs as synthesis
+from sonosynth.synthesis import requests
+from sonosynth.synthesis.settings import NOISE, REAL
+from sonosynth.tasks.classification import jobs as classification
+
+COHORT, LATENTS, PREDICTIONS, TABLES = "cohort", "latents", "predictions", "tables"  # jobs
+FEATURES = "features"  # the measure that the search for copies reads, too
+OPTIONAL = ("fidelity", "images/ultrasound")  # tables that the report shows where there are any
+PARTS = ".parts"  # of the run: what is kept for later jobs, not for people
+AT_ONCE = 4  # classifiers that are trained beside each other, at most
 
 
-def alone(stage: Callable[["Study"], None]) -> Callable[["Study"], None]:
-    """A stage that no other process may enter meanwhile."""
-
-    @wraps(stage)
-    def entered(study: "Study") -> None:
-        with study.first.run.alone():
-            stage(study)
-
-    return entered
-
-
-class Study:
-    """One study in its run folder. The methods are the stages; each keeps what is finished.
+def plan(settings: Settings, cohort: Files, machine: Machine, study: str = "") -> list[Job]:
+    """The jobs of a study, each after those it needs.
 
     Args:
-        path: the cohort. root: the run folder. settings: of the study.
+        study: study.yaml as text, which the report prints.
 
     Raises:
-        UserError: if the run folder holds something else.
+        UserError: if the settings don't fit the cohort, or an installed extension doesn't fit the settings.
     """
+    _check(settings, cohort)
+    graph = _Graph(settings, cohort, machine)
+    every = repeats(settings)
+    found = [*graph.of_the_cohort(), *(job for repeat in every for job in graph.of_repeat(repeat))]
+    found += graph.of_the_first(every[0])
+    found += graph.tables(every)
+    found.append(graph.report(every, found, study))
+    return jobs.ordered(found)
 
-    def __init__(self, path: Path, root: Path, settings: Settings) -> None:
-        if root.exists() and (not root.is_dir() or (not store.is_empty(root) and not (root / "study.yaml").exists())):
-            raise UserError(f"--out {root}: exists and is no run", "a new or empty folder, or the folder of a run")
-        for place in (path, root):
-            if not str(place).isprintable():
-                raise UserError(f"{str(place)!r}: has characters that can't be printed", "a path in UTF-8 text")
-        self.path, self.root, self.settings = path.resolve(), root, settings
 
-    @classmethod
-    def reopen(cls, root: Path) -> "Study":
-        """The study of an existing run folder."""
-        file = root / "study.yaml"
-        if not file.is_file():
-            raise UserError(
-                f"{root}: is no run (it has no study.yaml)", fix="start one: sonosynth run COHORT --out RUN"
-            )
-        values = read_yaml(file)
-        path = values.pop("cohort", None)
-        if not isinstance(path, str):
-            raise UserError(f"{file}: does not name its cohort", fix="sonosynth run COHORT --out RUN")
-        values.pop("resolved", None)
-        return cls(Path(path), root, validated(values, str(file)))
+COMMANDS: dict[str, set[object]] = {
+    "adapt": {adaptation.learn},
+    "synthesize": {synthesis.make},
+    "evaluate": {fidelity.join, fidelity.single_images, tables.tabulate},
+    "report": {report.draw},
+}
+"""What each command of the command line is for; it runs these jobs, and what they need."""
 
-    @cached_property
-    def repeats(self) -> list[Repeat]:
-        """The splits and generators of the study."""
-        decoded: dict[str, np.ndarray] = {}
-        return [Repeat(self.path, self.root, self.settings, draw, decoded) for draw in draws(self.settings)]
 
-    @property
-    def first(self) -> Repeat:
-        """The repeat whose folder is the run's own."""
-        return self.repeats[0]
-
-    @alone
-    def everything(self) -> None:
-        """The whole study."""
-        stages = (
-            (self.prepare, "reading the cohort, and splitting it into training and validation images"),
-            (self.adapt, "adapting the base to the training images: a learned token, and a LoRA with and without it"),
-            (self.synthesize, "making synthetic images that balance the classes: from text, then refined"),
-            (self.evaluate, "training classifiers with and without them, and measuring how real they look"),
-            (self.report, "drawing the report"),
+def _check(settings: Settings, cohort: Files) -> None:
+    """Raise UserError for what can be known to fail before anything is decoded."""
+    if len(cohort.labels) < 2:
+        raise UserError(
+            f"cohort {cohort.path}: has one class, {', '.join(cohort.labels)}",
+            "at least two classes",
+            "give the folder that holds the class folders, not one of them",
         )
-        for number, (stage, what) in enumerate(stages, 1):
-            progress.say(f"[{number}/{len(stages)}] {what}")
-            stage()
+    shipped = {label: words[label] for words in shipped_words().values() for label in words}
+    given = settings.prompts.labels.items()
+    unknown = sorted(k for k, words in given if k not in cohort.labels and shipped.get(k) != words)
+    if unknown:
+        raise UserError(
+            f"prompts.labels: {', '.join(unknown)} is no label of the cohort", f"words for {', '.join(cohort.labels)}"
+        )
+    for name, made in settings.declared_sets.items():
+        start = extensions.find("sets", made.way).FROM
+        if (made.start == NOISE) != (start == NOISE):
+            raise UserError(f"sets.{name}: {made.way} makes images from {start}, not from {made.start}")
+        if isinstance(made.count, dict):
+            requests.declared(made.count, cohort.labels, name)
 
-    @alone
-    def prepare(self) -> None:
-        """Read and split the cohort: cohort.csv."""
-        found = prepare.read(self.first)
-        for repeat in self.repeats:
-            self._announce(repeat)
-            prepare.prepare(repeat, found)
 
-    @alone
-    def adapt(self) -> None:
-        """Token and LoRA: adapters/<model>/."""
-        for repeat in self.repeats:
-            self._announce(repeat)
-            adapt.adapt(repeat)
+class _Graph:
+    """The jobs of one study, part by part."""
 
-    @alone
-    def synthesize(self) -> None:
-        """The synthetic sets: synthetic/<set>/."""
-        for repeat in self.repeats:
-            self._announce(repeat)
-            synthesize.synthesize(repeat)
+    def __init__(self, settings: Settings, files: Files, machine: Machine) -> None:
+        self.settings, self.files, self.machine = settings, files, machine
+        self.leaks = settings.adapt.on == "all"
+        # A job that runs the diffusion model has all cores, or the GPU, for itself.
+        self.model_job = partial(Job, threads=machine.cores, device=machine.device)
 
-    @alone
-    def evaluate(self) -> None:
-        """Predictions of every arm and seed, their scores, copies, and the fidelity of the sets: evaluation/."""
-        files = []
-        for repeat in self.repeats:
-            self._announce(repeat)
-            evaluate.memorise(repeat)
-            files += evaluate.classify(repeat)
-        evaluate.gather(self.first, files)
-        evaluate.fidelity(self.first)
-        evaluate.tables(self.first, self.repeats)
+    def measuring(self, measure: str) -> fidelity.Measuring:
+        network = self.machine.network if measure == FEATURES else None
+        return fidelity.Measuring(measure, extensions.find("measures", measure).VERSION, network)
 
-    @alone
-    def report(self) -> None:
-        """The figures, the page, and the table in the terminal; the tables are rebuilt from the predictions."""
-        evaluate.tables(self.first, self.repeats)
-        report.draw(self.first)
+    def describe(self, measure: str, place: str, images: str, needs: dict[str, str]) -> Job:
+        return self.model_job(
+            f"{place}measures/{measure}/{images}", fidelity.describe, self.measuring(measure), needs,
+            {"values": f"{place}{PARTS}/measures/{measure}/{images}.safetensors"},
+        )  # fmt: skip
 
-    def _announce(self, repeat: Repeat) -> None:
-        if len(self.repeats) > 1:
-            progress.say(f"repeat {repeat.draw.number + 1} of {len(self.repeats)}")
+    def of_the_cohort(self) -> Iterator[Job]:
+        """Its images, decoded, encoded and described: once for all splits and generators."""
+        s, m = self.settings, self.machine
+        places = {"pixels": f"{PARTS}/pixels/real.npy", "images": f"{PARTS}/images.csv", "about": f"{PARTS}/about.json"}
+        settings = reading.Reading(self.files, s.resolution, s.skip_bad)
+        yield Job(COHORT, reading.decode, settings, {}, places | {"twins": "twins.csv"}, threads=m.cores)
+        encoding, latents = adaptation.Encoding(m.base, m.precision), {"latents": f"{PARTS}/latents.safetensors"}
+        yield self.model_job(LATENTS, adaptation.encode, encoding, {"cohort": COHORT}, latents)
+        for measure in dict.fromkeys((FEATURES, *s.fidelity.measures)):
+            yield self.describe(measure, "", REAL, {"cohort": COHORT})
+
+    def of_repeat(self, repeat: Repeat) -> Iterator[Job]:
+        """The split, the adapters, the sets, the search for copies, and the classifiers."""
+        at = repeat.place
+        splitting = reading.Splitting(self.settings.split, repeat.split_seed, repeat.fold)
+        yield Job(f"{at}split", reading.split, splitting, {"cohort": COHORT}, {"table": f"{at}cohort.csv"})
+        yield from self.adapters(repeat)
+        yield from self.sets(repeat)
+        yield from self.copies(repeat)
+        yield from self.classifiers(repeat)
+
+    def adapters(self, repeat: Repeat) -> Iterator[Job]:
+        s, m, at = self.settings, self.machine, repeat.place
+        prompts = {label: s.prompts.of(label) for label in self.files.labels}
+        learning = adaptation.Learning(m.base, m.precision, prompts, repeat.seed, s.adapt)
+        images = {"cohort": COHORT, "split": f"{at}split", "latents": LATENTS}
+        tokens: dict[str, str] = {}  # one for all adapters that have the same
+        for name, adapter in s.declared_adapters.items():
+            needs = dict(images)
+            if adapter.token:
+                if adapter.token not in tokens:
+                    tokens[adapter.token] = f"{at}tokens/{name}"
+                    yield self.model_job(
+                        tokens[adapter.token], adaptation.learn_token,
+                        adaptation.TokenLearning(learning, s.token, adapter.token), images,
+                        {"token": f"{at}{PARTS}/tokens/{name}", "about": f"{at}{PARTS}/tokens/{name}.json"},
+                    )  # fmt: skip
+                needs["token"] = tokens[adapter.token]
+            yield self.model_job(
+                f"{at}adapters/{name}", adaptation.learn, adaptation.AdapterLearning(learning, s.lora_of(name)), needs,
+                {"adapter": f"{at}adapters/{name}"},
+            )  # fmt: skip
+
+    def sets(self, repeat: Repeat) -> Iterator[Job]:
+        s, m, at = self.settings, self.machine, repeat.place
+        depth = {NOISE: 0, REAL: 0}
+        for name, declared in s.declared_sets.items():
+            depth[name] = depth[declared.start] + (declared.start != NOISE)
+            needs = {"split": f"{at}split"}
+            token = None
+            if declared.adapter:
+                needs["adapter"] = f"{at}adapters/{declared.adapter}"
+                token = s.declared_adapters[declared.adapter].token
+            if declared.start == REAL:
+                needs["cohort"] = COHORT
+            elif declared.start != NOISE:
+                needs["source"] = f"{at}synthetic/{declared.start}"
+            making = synthesis.Making(
+                name=name, kind=declared.way, kind_version=extensions.find("sets", declared.way).VERSION,
+                depth=depth[name], count=declared.count, balance=s.balance, synthesis=s.synthesis_of(name),
+                prompts={label: with_token(s.prompts.of(label), token) for label in self.files.labels},
+                strength=None if declared.start == NOISE else s.strength_of(name),
+                base=m.base, precision=m.precision, resolution=s.resolution,
+                seed=repeat.seed, leaks=self.leaks,
+            )  # fmt: skip
+            parts = f"{at}{PARTS}"
+            yield self.model_job(
+                f"{at}synthetic/{name}", synthesis.make, making, needs,
+                {"images": f"{at}synthetic/{name}", "samples": f"{parts}/samples/{name}",
+                 "pixels": f"{parts}/pixels/{name}.npy", "origins": f"{parts}/origins/{name}.json"},
+            )  # fmt: skip
+
+    def copies(self, repeat: Repeat) -> Iterator[Job]:
+        at, parts = repeat.place, f"{repeat.place}{PARTS}/copies"
+        images = {"cohort": COHORT, "split": f"{at}split"}
+        real = f"{at}copies/{REAL}"
+        yield Job(
+            real, memorisation.search_real, memorisation.Searching(memorisation.REAL),
+            {**images, "features": f"measures/{FEATURES}/{REAL}"},
+            {"table": f"{parts}/{REAL}.csv", "thresholds": f"{parts}/{REAL}.json"},
+        )  # fmt: skip
+        for name in self.settings.declared_sets:
+            made = f"{at}synthetic/{name}"
+            yield self.describe(FEATURES, at, name, {"images": made})
+            needs = {"images": made, "real_features": f"measures/{FEATURES}/{REAL}", "real": real}
+            yield Job(
+                f"{at}copies/{name}", memorisation.search, memorisation.Searching(name),
+                {**images, **needs, "features": f"{at}measures/{FEATURES}/{name}"}, {"table": f"{parts}/{name}.csv"},
+            )  # fmt: skip
+        tables_of = (real, *(f"{at}copies/{name}" for name in self.settings.declared_sets))
+        yield self.join(f"{at}memorisation", tables_of, f"{at}evaluation/memorisation.csv")
+
+    def classifiers(self, repeat: Repeat) -> Iterator[Job]:
+        s, m, at = self.settings, self.machine, repeat.place
+        for name, arm in s.declared_arms.items():
+            if not arm.sets and repeat.number != repeat.block:
+                continue  # without a set no generator has a part in it
+            needs: dict[str, str | tuple[str, ...]] = {"cohort": COHORT, "split": f"{at}split"}
+            if arm.sets:
+                needs["sets"] = tuple(f"{at}synthetic/{other}" for other in arm.sets)
+            if arm.sets and s.memorisation.drop:
+                needs["copies"] = tuple(f"{at}copies/{other}" for other in arm.sets)
+            for number in s.classifier.seeds:
+                training = classification.Training(
+                    name=name, arm=arm, classifier=s.classifier, balance=s.balance, model=m.classifier,
+                    precision=m.precision, seed=repeat.seed, number=number, repeat=repeat.number,
+                    split_seed=repeat.split_seed, drop=s.memorisation.drop, leaks=self.leaks,
+                )  # fmt: skip
+                part = f"{at}{PARTS}/predictions/{name}/{number}"
+                yield Job(
+                    f"{at}classifiers/{name}/{number}", classification.train, training, needs,
+                    {"table": f"{part}.csv", "about": f"{part}.json"},
+                    # Small networks train half as fast again in two processes of one thread as in one of two.
+                    threads=max(1, m.cores // AT_ONCE), device=m.device,
+                )  # fmt: skip
+
+    def join(self, name: str, parts: tuple[str, ...], place: str) -> Job:
+        return Job(name, fidelity.join, fidelity.Joining(name), {"parts": parts}, {"table": place})
+
+    def of_the_first(self, repeat: Repeat) -> Iterator[Job]:
+        """The fidelity of the sets, which is measured in the first repeat alone."""
+        measures, sets = self.settings.fidelity.measures, tuple(self.settings.declared_sets)
+        for measure in measures:
+            if measure != FEATURES:
+                for name in sets:
+                    yield self.describe(measure, "", name, {"images": f"synthetic/{name}"})
+            if single := extensions.find("measures", measure).SINGLE:
+                yield Job(
+                    f"images/{measure}", fidelity.single_images, fidelity.Listing(sets, single),
+                    {"cohort": COHORT, "split": "split", "sets": tuple(f"synthetic/{name}" for name in sets),
+                     "real": f"measures/{measure}/{REAL}",
+                     "synthetic": tuple(f"measures/{measure}/{name}" for name in sets)},
+                    {"table": f"evaluation/{measure}.csv"},
+                )  # fmt: skip
+        measuring = tuple(self.measuring(measure) for measure in measures)
+        for name in sets:
+            needs: dict[str, str | tuple[str, ...]] = {
+                "cohort": COHORT, "split": "split", "images": f"synthetic/{name}",
+                "real": tuple(f"measures/{measure}/{REAL}" for measure in measures),
+                "synthetic": tuple(f"measures/{measure}/{name}" for measure in measures),
+            }  # fmt: skip
+            place = {"table": f"{PARTS}/fidelity/{name}.csv"}
+            yield Job(f"fidelity/{name}", fidelity.compare, fidelity.Comparing(name, measuring), needs, place)
+        if sets:
+            yield self.join("fidelity", tuple(f"fidelity/{name}" for name in sets), "evaluation/fidelity.csv")
+
+    def tables(self, every: Sequence[Repeat]) -> Iterator[Job]:
+        """predictions.csv of the study, and what is made of it."""
+        s = self.settings
+        trained = tuple(job.name for repeat in every for job in self.classifiers(repeat))
+        yield self.join(PREDICTIONS, trained, "evaluation/predictions.csv")
+        adapted = {name for name, made in s.declared_sets.items() if made.adapter}
+        arms = {name: arm.sets for name, arm in s.declared_arms.items()}
+        tabulating = tables.Tabulating(
+            reference=REFERENCE, arms=arms, blocks=tuple(r.block for r in every), folded=bool(s.repeats.folds),
+            leaking=tuple(name for name, sets in arms.items() if self.leaks and adapted & set(sets)),
+        )  # fmt: skip
+        yield Job(
+            TABLES, tables.tabulate, tabulating,
+            {"predictions": PREDICTIONS, "parts": trained, "splits": tuple(f"{r.place}split" for r in every),
+             "copies": tuple(f"{r.place}memorisation" for r in every)},
+            {name: f"evaluation/{name}.csv" for name in ("table", "differences", "verdicts")},
+        )  # fmt: skip
+
+    def report(self, every: Sequence[Repeat], others: Sequence[Job], study: str) -> Job:
+        """The figures and the page."""
+        s, m = self.settings, self.machine
+        facts = Facts(
+            base=s.base, embedded=s.base == sd1.EMBEDDED, resolution=s.resolution, precision=m.precision,
+            classifier=s.classifier.model, classifier_resolution=s.classifier.resolution,
+            selection=s.classifier.selection, folds=s.repeats.folds, times=s.repeats.times,
+            generators=s.repeats.generators, seeds=len(s.classifier.seeds), network=m.network.name, leaks=self.leaks,
+        )  # fmt: skip
+        drawing = report.Drawing(
+            facts, {name: arm.sets for name, arm in s.declared_arms.items()},
+            {name: made.start for name, made in s.declared_sets.items() if made.start not in (NOISE, REAL)}, study,
+        )  # fmt: skip
+        gathered = [TABLES, PREDICTIONS, "memorisation", *(job.name for job in others if job.name in OPTIONAL)]
+        needs: dict[str, str | tuple[str, ...]] = {
+            "cohort": COHORT, "split": "split", "tables": tuple(gathered),
+            "adapters": tuple(f"adapters/{name}" for name in s.declared_adapters),
+            "sets": tuple(f"synthetic/{name}" for name in s.declared_sets),
+            "finished": tuple(job.name for job in others),
+        }  # fmt: skip
+        places = {"figures": "figures", "page": "report.html", "summary": f"{PARTS}/summary.txt"}
+        return Job("report", report.draw, drawing, needs, places)

@@ -1,11 +1,19 @@
+import hashlib
 import json
+import re
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from sonosynth.cohort import crossing, load_table, read, read_images, to_table, twins_table
+from sonosynth.cohort import jobs
+from sonosynth.cohort.decoding import read_grey, to_square
+from sonosynth.cohort.reading import decode, describe, list_files, read
+from sonosynth.cohort.settings import Split
+from sonosynth.cohort.split import crossing, to_table
 from sonosynth.errors import UserError
+from sonosynth.settings import load
+from sonosynth.study import plan
 
 RNG = np.random.default_rng(0)
 
@@ -32,10 +40,13 @@ def test_busi_layout_masks_are_merged_and_never_images(tmp_path):
     picture(tmp_path / "stray.png")
     mask(tmp_path / "normal" / "lost_mask.png")
     cohort = read(tmp_path)
-    assert [source.id for source in cohort.sources] == ["benign/benign (1)", "benign/benign (2)", "normal/normal (1)"]
-    assert [len(source.masks) for source in cohort.sources] == [2, 1, 0]
-    assert cohort.lesion[:2] == [0.5, 0.25]
-    description = cohort.describe()
+    assert list(cohort.images["id"]) == ["benign/benign (1)", "benign/benign (2)", "normal/normal (1)"]
+    assert list(cohort.images["mask"]) == [
+        "benign/benign (1)_mask.png;benign/benign (1)_mask_1.png", "benign/benign (2)_mask.png", "",
+    ]  # fmt: skip
+    assert list(cohort.images["lesion"][:2]) == [0.5, 0.25]
+    assert np.isnan(cohort.images["lesion"][2])
+    description = describe(cohort)
     assert description["classes"] == {"benign": 2, "normal": 1}
     assert set(description["unusable"]) == {"normal/lost_mask.png"}
     assert set(description["ignored"]) == {"benign/Thumbs.db", "benign/more", "stray.png"}
@@ -46,7 +57,7 @@ def test_same_name_with_two_extensions_is_two_images(tmp_path):
     for name in ("x.png", "x.bmp"):
         picture(tmp_path / "a" / name)
     picture(tmp_path / "b" / "x.png")
-    assert [source.id for source in read(tmp_path).sources] == ["a/x.bmp", "a/x.png", "b/x"]
+    assert list(read(tmp_path).images["id"]) == ["a/x.bmp", "a/x.png", "b/x"]
 
 
 def test_csv_with_groups(tmp_path):
@@ -57,10 +68,10 @@ def test_csv_with_groups(tmp_path):
         "file,label,mask,group\nimages/b.png,x,m.png,p1\nimages/a.png,x,,p1\nimages/c.png,y,,\n"
     )
     cohort = read(tmp_path / "c.csv")
-    assert [(s.id, s.label, s.group) for s in cohort.sources] == [
-        ("images/a.png", "x", "p1"), ("images/b.png", "x", "p1"), ("images/c.png", "y", ""),
+    assert cohort.images[["id", "label", "group"]].to_numpy().tolist() == [
+        ["images/a.png", "x", "p1"], ["images/b.png", "x", "p1"], ["images/c.png", "y", ""],
     ]  # fmt: skip
-    assert cohort.lesion[1] == 0.25
+    assert cohort.images["lesion"][1] == 0.25
 
 
 @pytest.mark.parametrize(
@@ -88,8 +99,8 @@ def test_no_cohort_there(tmp_path):
         read(tmp_path)
 
 
-def table(path, with_twins=True, with_conflicts=False):
-    return to_table(read(path), 0, holdout=0.2, with_twins=with_twins, with_conflicts=with_conflicts)
+def table(path, **settings):
+    return to_table(read(path), Split(holdout=0.2, **settings), seed=0)
 
 
 def test_table_lists_every_image_with_its_hash(cohort_folder):
@@ -99,11 +110,24 @@ def test_table_lists_every_image_with_its_hash(cohort_folder):
         ("benign", "train"): 8, ("benign", "validation"): 3, ("malignant", "train"): 5, ("malignant", "validation"): 2,
         ("normal", "train"): 4, ("normal", "validation"): 1,
     }  # fmt: skip
-    images = read_images(cohort_folder, rows, 16)
-    assert images.shape == (23, 16, 16)
-    (cohort_folder / rows["file"][0]).write_bytes((cohort_folder / rows["file"][1]).read_bytes())
-    with pytest.raises(UserError, match="has changed since"):
-        read_images(cohort_folder, rows, 16)
+    for file, content in zip(rows["file"], rows["sha256"], strict=True):
+        assert hashlib.sha256((cohort_folder / file).read_bytes()).hexdigest() == content
+
+
+def test_pixels_are_the_whole_images_as_squares_in_the_order_of_the_rows(cohort_folder):
+    cohort = read(cohort_folder, 16)
+    assert cohort.squares.shape == (23, 16, 16)
+    expected = [to_square(read_grey(cohort_folder / file), 16) for file in cohort.images["file"]]
+    assert np.array_equal(cohort.squares, expected)
+    assert len(read(cohort_folder).squares) == 0
+
+
+def test_a_file_that_changes_while_the_cohort_is_read_is_named(cohort_folder):
+    files = list_files(cohort_folder)
+    first, second = (source.file for source in files.sources[:2])
+    first.write_bytes(second.read_bytes())
+    with pytest.raises(UserError, match=re.escape(f"{first}: changed while the cohort was read")):
+        decode(files, 16)
 
 
 def test_split_does_not_depend_on_names(cohort_folder):
@@ -115,18 +139,23 @@ def test_split_does_not_depend_on_names(cohort_folder):
     assert table(cohort_folder).set_index("sha256")["split"].to_dict() == before
 
 
-def test_unusable_files_are_all_named_and_stop_the_study(cohort_folder):
+def test_unusable_files_are_all_named_and_stop_the_study_unless_they_are_skipped(cohort_folder, tmp_path):
     (cohort_folder / "benign" / "empty.png").write_bytes(b"")
     (cohort_folder / "normal" / "text.jpg").write_bytes(b"text")
     with pytest.raises(UserError, match=r"2 of its files can't be used\n.*empty.png is empty\n.*text.jpg is not"):
-        table(cohort_folder)
+        jobs.decode(jobs.Reading(list_files(cohort_folder), 16, skip_bad=False), work=tmp_path)
+    assert not list(tmp_path.glob("pixels"))
+    rows = table(cohort_folder).set_index("id")
+    assert rows["excluded"]["benign/empty.png"] == "can't be used: is empty"
+    assert rows["split"]["benign/empty.png"] == rows["label"]["benign/empty.png"] == ""
+    assert len(rows) == 25
 
 
 def test_one_class_and_one_image_are_too_few(tmp_path):
     for n in range(4):
         picture(tmp_path / "a" / f"{n}.png")
     with pytest.raises(UserError, match="has one class, a"):
-        table(tmp_path)
+        plan(load(), list_files(tmp_path), machine=None)
     picture(tmp_path / "b" / "0.png")
     with pytest.raises(UserError, match="no train image of b"):
         table(tmp_path)
@@ -142,7 +171,7 @@ def test_twins_stay_together_and_those_with_two_labels_are_left_out(cohort_folde
     change(benign[0], "benign/larger.png", lambda x: x.resize((96, 96), Image.Resampling.BICUBIC))
     change(benign[1], "benign/mirrored.png", lambda x: x.transpose(Image.Transpose.FLIP_LEFT_RIGHT))
     change(benign[2], "normal/darker.png", lambda x: x.point(lambda v: v * 0.8))
-    found = {tuple(pair) for pair in read(cohort_folder).describe()["twins"]}
+    found = {tuple(pair) for pair in describe(read(cohort_folder))["twins"]}
     ids = [name.removesuffix(".png") for name in benign]
     expected = [(ids[0], "benign/larger"), (ids[1], "benign/mirrored"), (ids[2], "normal/darker")]
     assert found == {tuple(sorted(pair)) for pair in expected}
@@ -151,30 +180,23 @@ def test_twins_stay_together_and_those_with_two_labels_are_left_out(cohort_folde
     assert rows["split"][ids[1]] == rows["split"]["benign/mirrored"] != ""
     assert rows["excluded"]["normal/darker"] == f"label conflict with {ids[2]} (benign)"
     assert rows["split"][ids[2]] == ""
-    kept = table(cohort_folder, with_conflicts=True)
+    kept = table(cohort_folder, conflicts="keep")
     assert (kept["excluded"] == "").all() and (kept["split"] != "").all()
 
 
-def test_text_of_a_table_comes_back_as_text(tmp_path):
-    (tmp_path / "cohort.csv").write_text("id,label,group\n007,01,\nNA,1e3,2\n")
-    assert load_table(tmp_path / "cohort.csv").to_dict("list") == {
-        "id": ["007", "NA"], "label": ["01", "1e3"], "group": ["", "2"],
-    }  # fmt: skip
-
-
 def test_busi_is_split_as_in_the_paper_if_twins_are_ignored(busi):
-    rows = table(busi, with_twins=False, with_conflicts=True)
+    rows = table(busi, groups="none", conflicts="keep")
     assert rows.groupby(["split", "label"]).size().to_dict() == {
         ("train", "benign"): 349, ("train", "malignant"): 168, ("train", "normal"): 106,
         ("validation", "benign"): 88, ("validation", "malignant"): 42, ("validation", "normal"): 27,
     }  # fmt: skip
-    twins = twins_table(read(busi))
+    twins = read(busi).twins
     assert 0 < len(crossing(rows, twins)) < len(twins)
 
 
 def test_busi_has_the_twins_that_are_known_of_it(busi):
     cohort = read(busi)
-    description = cohort.describe()
+    description = describe(cohort)
     assert description["classes"] == {"benign": 437, "malignant": 210, "normal": 133}
     assert description["exact_copies"] == [["benign/benign (433)", "malignant/malignant (145)"]]
     names = {"b": "benign", "m": "malignant", "n": "normal"}
@@ -183,12 +205,12 @@ def test_busi_has_the_twins_that_are_known_of_it(busi):
         frozenset(f"{names[side[0]]}/{names[side[0]]} ({side[1:]})" for side in pair.split("-"))
         for pair in known.split()
     }
-    label = {source.id: source.label for source in cohort.sources}
+    label = dict(zip(cohort.images["id"], cohort.images["label"], strict=True))
     found = {frozenset(pair) for pair in description["twins"]}
     assert {pair for pair in found if len({label[id] for id in pair}) > 1} == pairs
-    assert sum(twins.distance <= 4 for twins in cohort.twins) == 186
+    assert (cohort.twins["hash_distance"] <= 4).sum() == 186
 
     rows = table(busi)
-    assert crossing(rows, twins_table(cohort)) == []
+    assert crossing(rows, cohort.twins) == []
     assert set(rows["id"][rows["excluded"] != ""]) == {id for ids in description["label_conflicts"] for id in ids}
     assert len(rows[rows["excluded"] != ""]) == 18

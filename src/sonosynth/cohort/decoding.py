@@ -1,6 +1,8 @@
 """Image files of any kind to 8-bit grey."""
 
+from io import SEEK_END
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -15,8 +17,8 @@ class Unusable(Exception):
     """A file that can't be used as a grey image; the message says why."""
 
 
-def read_grey(path: Path) -> np.ndarray:
-    """(H, W) uint8 grey of an image file, upright.
+def read_grey(source: Path | BinaryIO) -> np.ndarray:
+    """(H, W) uint8 grey of an image file, or of its bytes in memory, upright.
 
     Colour is weighted as ITU-R 601 luma; transparent pixels lie on black, the ground of ultrasound images;
     16-bit files are scaled from their full range; the EXIF orientation is applied.
@@ -25,7 +27,7 @@ def read_grey(path: Path) -> np.ndarray:
         Unusable: if the file is no image, is damaged, is animated or is too large.
     """
     try:
-        with Image.open(path) as image:
+        with Image.open(source) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise Unusable(f"is {image.width} x {image.height} pixels, more than {MAX_PIXELS:,} in all")
             frames = getattr(image, "n_frames", 1)
@@ -36,10 +38,13 @@ def read_grey(path: Path) -> np.ndarray:
     except Unusable:
         raise
     except UnidentifiedImageError:
-        reason = "is empty" if path.stat().st_size == 0 else "is not an image that Pillow can read"
-        raise Unusable(reason) from None
+        raise Unusable("is empty" if _is_empty(source) else "is not an image that Pillow can read") from None
     except Exception as error:  # on broken files, Pillow's decoders raise errors of any kind
         raise Unusable(f"can't be decoded ({first_line(error)})") from None
+
+
+def _is_empty(source: Path | BinaryIO) -> bool:
+    return source.stat().st_size == 0 if isinstance(source, Path) else source.seek(0, SEEK_END) == 0
 
 
 def _to_grey(image: Image.Image) -> np.ndarray:

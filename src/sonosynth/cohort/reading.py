@@ -1,11 +1,12 @@
-"""A cohort read from disk, its table, and its description."""
+"""A cohort read from disk: its files and their hashes, then their pixels, and what a reader should know of them."""
 
 import hashlib
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import cached_property
+from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
@@ -13,268 +14,221 @@ from PIL import Image
 
 from sonosynth import progress
 from sonosynth.cohort.decoding import Unusable, read_grey, read_mask, to_square
-from sonosynth.cohort.sources import Source, inert, leads_out, list_sources
-from sonosynth.cohort.splitting import TRAIN, VALIDATION, folds, split
-from sonosynth.cohort.twins import Twins, View, components, find, view
-from sonosynth.errors import UserError
+from sonosynth.cohort.sources import Source, inert, list_sources
+from sonosynth.cohort.twins import View, components, find, view
+from sonosynth.errors import UserError, first_line
 from sonosynth.parallel import in_threads
+from sonosynth.section import NO_EFFECT
 
-COLUMNS = ["id", "file", "sha256", "label", "mask", "group", "split", "excluded"]
 SMALLEST = 8  # pixels
+COLUMNS = ["id", "file", "sha256", "label", "mask", "group", "pixels", "width", "height", "mode", "lesion"]
 TWIN_COLUMNS = ["id", "twin", "hash_distance", "correlation", "mirrored"]
+SIMULATED = "SIMULATED.txt"
+"""A file of that name beside the class folders says that no patient was imaged."""
 
 
-@dataclass
-class Cohort:
-    """What is in a cohort. Lists are parallel: one entry per usable image, ordered by id.
+Stamp = tuple[tuple[int, int], ...]
+"""Size and time of change of files."""
 
-    sha256: of the file's bytes. pixels: digest of the grey pixels, equal for exact copies. views: what is compared to
-    find twins. sizes: (width, height). modes: Pillow's names of the stored format. lesion: share of the image that the
-    mask covers, NaN without one. problems: images and masks that can't be used. ignored: what was left aside; both name
-    to reason.
+
+@dataclass(frozen=True)
+class Files:
+    """The files of a cohort, known before any is decoded. This is what a cohort *is*, wherever its folder lies.
+
+    path: of the cohort. root: what the names of its files are relative to. sources: one entry per image, ordered by
+    id. sha256: of their bytes. masks: one digest of the bytes of each image's masks, or "". stamps: of each image and
+    its masks when they were hashed. problems: files that can't be used. ignored: what was left aside; both name to
+    reason.
     """
 
-    root: Path
-    sources: list[Source] = field(default_factory=list)
-    sha256: list[str] = field(default_factory=list)
-    pixels: list[str] = field(default_factory=list)
-    views: list[View] = field(default_factory=list)
-    sizes: list[tuple[int, int]] = field(default_factory=list)
-    modes: list[str] = field(default_factory=list)
-    lesion: list[float] = field(default_factory=list)
-    problems: dict[str, str] = field(default_factory=dict)
-    ignored: dict[str, str] = field(default_factory=dict)
+    path: Annotated[Path, NO_EFFECT]
+    root: Annotated[Path, NO_EFFECT]
+    sources: tuple[Source, ...]
+    sha256: tuple[str, ...]
+    masks: tuple[str, ...]
+    stamps: Annotated[tuple[Stamp, ...], NO_EFFECT]
+    problems: dict[str, str]
+    ignored: Annotated[dict[str, str], NO_EFFECT]
+    simulated: bool
+
+    @property
+    def labels(self) -> list[str]:
+        """The different labels, sorted."""
+        return sorted({source.label for source in self.sources})
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """A cohort whose every image was decoded once.
+
+    images: one row per usable image, ordered by id, with `COLUMNS`; pixels is a digest of the grey pixels, equal for
+    exact copies, mode is Pillow's name of the stored format, lesion the share of the image that the mask covers, NaN
+    without one. twins: all pairs of near-duplicates, exact copies among them, with `TWIN_COLUMNS`. squares: (N, S, S)
+    uint8, where a side was asked for. problems, ignored, simulated: as in `Files`.
+    """
+
+    path: Path
+    images: pd.DataFrame
+    twins: pd.DataFrame
+    squares: np.ndarray = field(repr=False)
+    problems: dict[str, str]
+    ignored: dict[str, str]
+    simulated: bool
 
     @property
     def labels(self) -> list[str]:
         """The label of each image."""
-        return [source.label for source in self.sources]
-
-    @cached_property
-    def twins(self) -> list[Twins]:
-        """All pairs of near-duplicates, exact copies among them."""
-        return find(self.views)
-
-    def units(self, *, with_twins: bool) -> list[list[int]]:
-        """The positions of the images in parts that a split keeps together.
-
-        Images of one named group and exact copies always are, chains of twins where asked for.
-        """
-        pairs = [(t.first, t.second) for t in self.twins] if with_twins else []
-        first: dict[tuple[str, str], int] = {}
-        for row, (source, pixels) in enumerate(zip(self.sources, self.pixels, strict=True)):
-            for key in [("pixels", pixels)] + [("group", source.group)] * bool(source.group):
-                pairs.append((first.setdefault(key, row), row))
-        return components(len(self.sources), pairs)
-
-    def copies(self) -> list[list[int]]:
-        """Positions of the images whose pixels are exactly the same, group by group."""
-        groups: dict[str, list[int]] = {}
-        for row, pixels in enumerate(self.pixels):
-            groups.setdefault(pixels, []).append(row)
-        return [rows for rows in groups.values() if len(rows) > 1]
-
-    def conflicts(self) -> list[list[int]]:
-        """Positions of twins that don't all have one label, group by group."""
-        groups = components(len(self.sources), [(t.first, t.second) for t in self.twins])
-        return [rows for rows in groups if len({self.labels[row] for row in rows}) > 1]
-
-    def describe(self) -> dict[str, Any]:
-        """What `sonosynth inspect` prints, as JSON values."""
-        widths, heights = zip(*self.sizes, strict=True)
-        return {
-            "images": len(self.sources),
-            "classes": dict(sorted(Counter(self.labels).items())),
-            "width": [min(widths), max(widths)],
-            "height": [min(heights), max(heights)],
-            "modes": dict(Counter(self.modes).most_common()),
-            "masks": dict(sorted(Counter(s.label for s in self.sources if s.masks).items())),
-            "lesion_share": {
-                label: round(float(np.mean(shares)), 4)
-                for label in sorted(set(self.labels))
-                if (shares := [v for v, k in zip(self.lesion, self.labels, strict=True) if k == label and v > 0])
-            },
-            "groups": len({source.group for source in self.sources if source.group}),
-            "exact_copies": self._ids(self.copies()),
-            "twins": self._ids([[t.first, t.second] for t in self.twins]),
-            "label_conflicts": self._ids(self.conflicts()),
-            "unusable": self.problems,
-            "ignored": self.ignored,
-        }
-
-    def _ids(self, groups: list[list[int]]) -> list[list[str]]:
-        return [[self.sources[row].id for row in rows] for rows in groups]
+        return list(self.images["label"])
 
 
-def read(path: Path) -> Cohort:
-    """Decode every file of the cohort at `path` once, to know what is in it.
+def list_files(path: Path) -> Files:
+    """List and hash the files of the cohort at `path`; none is decoded.
 
     Raises:
-        UserError: if there is no cohort at `path`.
+        UserError: if there is no cohort at `path`, or a label or a table is wrong.
     """
     listing = list_sources(path)
-    cohort = Cohort(listing.root, problems=dict(listing.problems), ignored=listing.ignored)
-    with progress.task("reading the cohort", len(listing.sources)) as bar:
-        for source, found in zip(listing.sources, in_threads(_look, listing.sources), strict=True):
+    problems = dict(listing.problems)
+    kept: list[tuple[Source, str, str, Stamp]] = []
+    for source, found in zip(listing.sources, in_threads(_hash, listing.sources), strict=True):
+        if isinstance(found, str):
+            problems[_relative(source.file, listing.root)] = found
+        else:
+            kept.append((source, *found))
+    sources, hashes, masks, stamps = zip(*kept, strict=True) if kept else ((), (), (), ())
+    simulated = (listing.root / SIMULATED).is_file()
+    return Files(path, listing.root, sources, hashes, masks, stamps, problems, listing.ignored, simulated)
+
+
+def _hash(source: Source) -> tuple[str, str, Stamp] | str:
+    """Hash of an image, digest of its masks, and its stamp; or why it can't be read."""
+    try:
+        stamp = _stamp(source)
+        masks = "".join(f"{mask.name}\0{_sha256(mask)}\n" for mask in source.masks)
+        return _sha256(source.file), hashlib.sha256(masks.encode()).hexdigest() if masks else "", stamp
+    except OSError as error:
+        return f"can't be opened ({first_line(error)})"
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _stamp(source: Source) -> Stamp:
+    states = [file.stat() for file in (source.file, *source.masks)]
+    return tuple((state.st_size, state.st_mtime_ns) for state in states)
+
+
+def read(path: Path, side: int = 0) -> Cohort:
+    """Decode every file of the cohort at `path` once; keep the images as squares of `side` pixels, if not 0.
+
+    Raises:
+        UserError: if there is no cohort at `path`, or none of its files can be used.
+    """
+    return decode(list_files(path), side)
+
+
+def decode(files: Files, side: int = 0) -> Cohort:
+    """The cohort of `files`, each decoded once; as `read`."""
+    rows: list[list[Any]] = []
+    views: list[View] = []
+    squares = np.empty((len(files.sources) if side else 0, side, side), np.uint8)
+    problems = dict(files.problems)
+    with progress.task("reading the cohort", len(files.sources)) as bar:
+        wanted = [(source, stamp, side) for source, stamp in zip(files.sources, files.stamps, strict=True)]
+        for source, content, found in zip(files.sources, files.sha256, in_threads(_decode, wanted), strict=True):
             bar.advance()
+            file = _relative(source.file, files.root)
             if isinstance(found, str):
-                cohort.problems[_relative(source.file, cohort.root)] = found
+                problems[file] = found
                 continue
-            cohort.sources.append(source)
-            for name, value in found.items():
-                getattr(cohort, name).append(value)
-    if not cohort.sources:
-        reasons = "\n  ".join(f"{name} {reason}" for name, reason in list(cohort.problems.items())[:10])
-        raise UserError(f"cohort {path}: none of its files can be used\n  {reasons}")
-    return cohort
+            masks = ";".join(_relative(mask, files.root) for mask in source.masks)
+            if found.square is not None:
+                squares[len(rows)] = found.square
+            rows.append([source.id, file, content, source.label, masks, source.group, *found.about])
+            views.append(found.view)
+    if not rows:
+        reasons = "\n  ".join(f"{name} {reason}" for name, reason in list(problems.items())[:10])
+        raise UserError(f"cohort {files.path}: none of its files can be used\n  {reasons}")
+    images = pd.DataFrame(rows, columns=COLUMNS)
+    pairs = [
+        (images["id"][t.first], images["id"][t.second], t.distance, round(t.correlation, 4), t.mirrored)
+        for t in find(views)
+    ]
+    twins = pd.DataFrame(pairs, columns=TWIN_COLUMNS)
+    return Cohort(files.path, images, twins, squares[: len(rows)], problems, files.ignored, files.simulated)
 
 
-def _look(source: Source) -> dict[str, Any] | str:
-    """What a `Cohort` keeps of an image, by its names there, or why it can't be used."""
+@dataclass(frozen=True)
+class _Decoded:
+    """about: the values of `COLUMNS` from pixels on. square: (S, S) uint8, or None."""
+
+    about: tuple[Any, ...]
+    view: View
+    square: np.ndarray | None
+
+
+def _decode(wanted: tuple[Source, Stamp, int]) -> _Decoded | str:
+    """What is kept of an image, or why it can't be used."""
+    source, stamp, side = wanted
+    try:
+        unchanged = _stamp(source) == stamp
+    except OSError:
+        unchanged = False
+    if not unchanged:
+        raise UserError(f"{source.file}: changed while the cohort was read", fix="run the command again")
     try:
         data = source.file.read_bytes()
-        grey = read_grey(source.file)
+        grey = read_grey(BytesIO(data))
         if min(grey.shape) < SMALLEST:
             raise Unusable(f"is {grey.shape[1]} x {grey.shape[0]} pixels; a picture has {SMALLEST} a side or more")
-        with Image.open(source.file) as image:
+        with Image.open(BytesIO(data)) as image:
             mode = image.mode
-        return {
-            "sha256": hashlib.sha256(data).hexdigest(),
-            "pixels": hashlib.sha256(repr(grey.shape).encode() + grey.tobytes()).hexdigest(),
-            "views": view(grey),
-            "sizes": (grey.shape[1], grey.shape[0]),
-            "modes": mode,
-            "lesion": float(read_mask(list(source.masks), grey.shape).mean()) if source.masks else float("nan"),
-        }
+        pixels = hashlib.sha256(repr(grey.shape).encode() + grey.tobytes()).hexdigest()
+        lesion = float(read_mask(list(source.masks), grey.shape).mean()) if source.masks else float("nan")
+        about = (pixels, grey.shape[1], grey.shape[0], mode, lesion)
+        return _Decoded(about, view(grey), to_square(grey, side) if side else None)
     except (Unusable, OSError) as error:
         return str(error)
 
 
-def to_table(
-    cohort: Cohort, seed: int, *, holdout: float, with_twins: bool, with_conflicts: bool, skip_bad: bool = False,
-    fold: tuple[int, int] | None = None,
-) -> pd.DataFrame:  # fmt: skip
-    """The rows of cohort.csv (see `COLUMNS`), ordered by id; paths are relative to the cohort.
+def groups_of(ids: Iterable[str], pairs: pd.DataFrame) -> list[list[int]]:
+    """The positions of images in groups: those that a chain of pairs (columns id and twin) connects stand together."""
+    place = {name: row for row, name in enumerate(ids)}
+    ends = zip(pairs["id"], pairs["twin"], strict=True)
+    return components(len(place), ((place[a], place[b]) for a, b in ends))
 
-    Args:
-        seed: of the split. holdout: share of each class that is held out.
-        with_twins: whether twins stay on one side; images of one named group and exact copies always do.
-        with_conflicts: whether twins with several labels stay in; else they are excluded, and the reason given.
-        skip_bad: whether files that can't be used are listed as excluded, with the reason, instead of refused.
-        fold: (k, i) holds out the i-th of k folds instead.
 
-    Raises:
-        UserError: if a file can't be used, or there are too few classes or images for a study.
-    """
-    bad = cohort.problems
-    if bad and not skip_bad:
-        shown = [f"{name} {why}" for name, why in list(bad.items())[:10]]
-        shown += [f"and {len(bad) - 10} more"] * (len(bad) > 10)
-        raise UserError(
-            f"cohort {cohort.root}: {len(bad)} of its files can't be used\n  " + "\n  ".join(shown),
-            "images and masks that can be decoded",
-            "mend or remove these files, or give --skip-bad",
-        )
-    counts = Counter(cohort.labels)
-    if len(counts) < 2:
-        raise UserError(
-            f"cohort {cohort.root}: has one class, {next(iter(counts))}",
-            "at least two classes",
-            "give the folder that holds the class folders, not one of them",
-        )
-    excluded = [""] * len(cohort.sources)
-    for rows in [] if with_conflicts else cohort.conflicts():
-        for row in rows:
-            others = ", ".join(f"{cohort.sources[i].id} ({cohort.labels[i]})" for i in rows if i != row)
-            excluded[row] = f"label conflict with {others}"
-    kept = [row for row, reason in enumerate(excluded) if not reason]
-    place = {row: i for i, row in enumerate(kept)}
-    units = cohort.units(with_twins=with_twins)
-    groups = [""] * len(cohort.sources)
-    for rows in units:
-        named = sorted({cohort.sources[row].group for row in rows} - {""})
-        for row in rows if named or len(rows) > 1 else []:
-            groups[row] = " + ".join(named) or f"twins of {cohort.sources[rows[0]].id}"
-    sides = [""] * len(cohort.sources)
-    labels, hashes = [cohort.labels[row] for row in kept], [cohort.pixels[row] for row in kept]
-    try:
-        if fold:
-            found = folds(labels, hashes, [groups[row] for row in kept], fold[0], seed)
-            drawn = [VALIDATION if number == fold[1] else TRAIN for number in found]
-        else:
-            parts = [part for rows in units if (part := [place[row] for row in rows if row in place])]
-            drawn = split(labels, hashes, parts, holdout, np.random.default_rng(seed))
-    except ValueError as error:
-        how = f"{fold[0]} folds leave" if fold else f"a split with split.holdout={holdout} leaves"
-        raise UserError(
-            f"cohort {cohort.root}: {how} {error}",
-            "images of every class on both sides",
-            "add images or groups of that class, or change split.holdout, split.groups or repeats.folds",
-        ) from None
-    for row, side in zip(kept, drawn, strict=True):
-        sides[row] = side
-    skipped = pd.DataFrame(
-        {"id": list(bad), "file": list(bad), "excluded": [f"can't be used: {reason}" for reason in bad.values()]},
-        columns=COLUMNS,
-    )
-    usable = pd.DataFrame(
-        {
-            "id": [source.id for source in cohort.sources],
-            "file": [_relative(source.file, cohort.root) for source in cohort.sources],
-            "sha256": cohort.sha256,
-            "label": cohort.labels,
-            "mask": [";".join(_relative(mask, cohort.root) for mask in source.masks) for source in cohort.sources],
-            "group": groups,
-            "split": sides,
-            "excluded": excluded,
+def conflicts(cohort: Cohort) -> list[list[str]]:
+    """The ids of near-duplicates that don't all have one label, group by group."""
+    ids, labels = list(cohort.images["id"]), cohort.labels
+    groups = groups_of(ids, cohort.twins)
+    return [[ids[row] for row in rows] for rows in groups if len({labels[row] for row in rows}) > 1]
+
+
+def describe(cohort: Cohort) -> dict[str, Any]:
+    """What `sonosynth inspect` prints, as JSON values."""
+    images = cohort.images
+    copies = images.groupby("pixels", sort=False)["id"].agg(list)
+    masked = images[images["mask"] != ""]
+    return {
+        "images": len(images),
+        "classes": dict(sorted(Counter(cohort.labels).items())),
+        "width": [int(images["width"].min()), int(images["width"].max())],
+        "height": [int(images["height"].min()), int(images["height"].max())],
+        "modes": dict(Counter(images["mode"]).most_common()),
+        "masks": dict(sorted(Counter(masked["label"]).items())),
+        "lesion_share": {
+            str(label): round(float(shares.mean()), 4)
+            for label, shares in masked[masked["lesion"] > 0].groupby("label")["lesion"]
         },
-        columns=COLUMNS,
-    )
-    return pd.concat([usable, skipped.fillna("")], ignore_index=True)
-
-
-def twins_table(cohort: Cohort) -> pd.DataFrame:
-    """The rows of twins.csv (see `TWIN_COLUMNS`): every pair of near-duplicates."""
-    rows = [
-        (cohort.sources[t.first].id, cohort.sources[t.second].id, t.distance, round(t.correlation, 4), t.mirrored)
-        for t in cohort.twins
-    ]
-    return pd.DataFrame(rows, columns=TWIN_COLUMNS)
-
-
-def crossing(table: pd.DataFrame, twins: pd.DataFrame) -> list[tuple[str, str]]:
-    """The pairs of twins.csv (ids) that have one image among the training and one among the validation images."""
-    side = dict(zip(table["id"], table["split"], strict=True))
-    pairs = zip(twins["id"], twins["twin"], strict=True)
-    return [(a, b) for a, b in pairs if {side[a], side[b]} == {TRAIN, VALIDATION}]
-
-
-def load_table(path: Path) -> pd.DataFrame:
-    """cohort.csv of a run; every column is text."""
-    return pd.read_csv(path, dtype=str, keep_default_na=False)
-
-
-def read_images(root: Path, table: pd.DataFrame, side: int) -> np.ndarray:
-    """(N, side, side) uint8 grey of the rows of a cohort's table.
-
-    Raises:
-        UserError: if a file is gone or is not the one that the table was made from.
-    """
-    images = np.empty((len(table), side, side), np.uint8)
-    rows = list(zip(table["file"], table["sha256"], strict=True))
-    for i, image in enumerate(in_threads(lambda row: _read_unchanged(root, *row, side), rows)):
-        images[i] = image
-    return images
-
-
-def _read_unchanged(root: Path, name: str, expected: str, side: int) -> np.ndarray:
-    file = root / name
-    if leads_out(file, root):
-        raise UserError(f"{file}: lies outside of {root}", "files of the cohort")
-    if not file.is_file() or hashlib.sha256(file.read_bytes()).hexdigest() != expected:
-        state = "has changed since" if file.is_file() else "is gone since"
-        raise UserError(f"{file}: {state} the cohort was read", fix="run `sonosynth run` again")
-    return to_square(read_grey(file), side)
+        "groups": len(set(images["group"]) - {""}),
+        "exact_copies": [ids for ids in copies if len(ids) > 1],
+        "twins": cohort.twins[["id", "twin"]].to_numpy().tolist(),
+        "label_conflicts": conflicts(cohort),
+        "unusable": cohort.problems,
+        "ignored": cohort.ignored,
+    }
 
 
 def _relative(path: Path, root: Path) -> str:

@@ -1,1 +1,1 @@
-"""Settings of whole studies, as YAML."""
+"""Shipped files of settings."""

@@ -1,16 +1,40 @@
-"""The grid of pictures, and how figures are kept."""
+"""What all figures share: one style, pairs of pictures, and how figures are kept.
 
-from collections.abc import Collection, Mapping, Sequence
+Colours are those of Okabe and Ito, which colour-blind readers can tell apart.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
 
 matplotlib.use("Agg")
+from cycler import cycler
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
-PER_CELL = 4
+COLUMN, PAGE = 3.5, 7.2
+"""Widths of a journal, inches: one column, and both."""
+
+COLOURS = ("#000000", "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442")
+STYLE: Any = {
+    "font.size": 7,
+    "text.parse_math": False,  # a $ in a label is no formula
+    "axes.titlesize": 7.5,
+    "axes.prop_cycle": cycler(color=COLOURS) + cycler(linestyle=["-", "-", "--", "-.", ":", "-", "--", "-."]),
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "lines.linewidth": 1.1,
+    "legend.frameon": False,
+    "legend.fontsize": 6,
+    "figure.dpi": 150,
+    "savefig.dpi": 200,
+    "pdf.fonttype": 42,
+    "figure.constrained_layout.use": True,
+}
 
 
 def save(figures: Mapping[str, Figure], folder: Path) -> None:
@@ -22,47 +46,31 @@ def save(figures: Mapping[str, Figure], folder: Path) -> None:
         plt.close(figure)
 
 
-def grid(
-    sets: Mapping[str, tuple[Sequence[str], np.ndarray]], classes: Sequence[str], samples: Collection[str]
-) -> Figure:
-    """Classes by sets, four images a cell, as the paper's Figure 2.
+@dataclass(frozen=True)
+class Pair:
+    """Two pictures (H, W) uint8 with one title."""
 
-    The images are spread evenly over each set, not chosen. Refined sets show the refined images of the ones
-    beside them.
+    title: str
+    above: np.ndarray
+    below: np.ndarray
 
-    Args:
-        sets: name of each set to the labels and images (N, H, W) uint8 of it.
-        classes: the rows. samples: those whose synthetic images are shown only, not trained on.
-    """
-    size = (2.2 * len(sets) + 0.6, 2.2 * len(classes) + 0.5)
-    with plt.rc_context({"text.parse_math": False}):  # a $ in a label is no formula
-        figure, axes = plt.subplots(len(classes), len(sets), figsize=size, squeeze=False, dpi=150)
-    for column, (name, (labels, images)) in enumerate(sets.items()):
-        for row, label in enumerate(classes):
-            axis = axes[row, column]
-            rows = np.flatnonzero(np.asarray(labels) == label)
-            chosen = rows[np.linspace(0, len(rows) - 1, min(PER_CELL, len(rows))).astype(int)]
-            axis.imshow(_mosaic(images[chosen]), cmap="gray", vmin=0, vmax=255)
-            axis.set_xticks([])
-            axis.set_yticks([])
-            if row == 0:
-                axis.set_title(name, fontsize=10)
-            if column == 0:
-                note = "\n(synthetic shown only, none needed for balance)" if label in samples else ""
-                axis.set_ylabel(label, fontsize=10)
-                axis.text(-0.16, 0.5, note.strip(), rotation=90, fontsize=6, va="center", transform=axis.transAxes)
-    figure.tight_layout(pad=0.6)
+
+def pairs(shown: Sequence[Pair], above: str, below: str) -> Figure:
+    """Two rows of pictures, named at their left."""
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(2, max(len(shown), 1), figsize=(PAGE, 2.05), squeeze=False)
+        for axis in axes.flat:
+            axis.set(xticks=[], yticks=[])
+            axis.spines[:].set_visible(False)
+        for column, pair in zip(axes.T, shown, strict=False):
+            column[0].set_title(pair.title, fontsize=5.5)
+            for axis, image in zip(column, (pair.above, pair.below), strict=True):
+                axis.imshow(image, cmap="gray", vmin=0, vmax=255)
+        axes[0, 0].set_ylabel(above)
+        axes[1, 0].set_ylabel(below)
     return figure
 
 
-def _mosaic(images: np.ndarray) -> np.ndarray:
-    """Up to four images (N, H, W) as one, two by two with white gaps, or a single one alone."""
-    if len(images) == 1:
-        return images[0]
-    height, width = images.shape[1:]
-    gap = max(1, width // 64)
-    canvas = np.full((2 * height + gap, 2 * width + gap), 255, np.uint8)
-    for i, image in enumerate(images):
-        y, x = (i // 2) * (height + gap), (i % 2) * (width + gap)
-        canvas[y : y + height, x : x + width] = image
-    return canvas
+def evenly(count: int, most: int) -> np.ndarray:
+    """Positions of at most `most` of `count` items, spread evenly over them."""
+    return np.unique(np.linspace(0, count - 1, min(most, count)).astype(int)) if count else np.empty(0, int)

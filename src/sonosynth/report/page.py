@@ -1,6 +1,7 @@
 """report.html: one file that opens offline."""
 
 import base64
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -13,68 +14,59 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from sonosynth.jobs import Made
 from sonosynth.report.results import COLUMNS, SCORES, Results
-
-ALT = {
-    "grid": "Grid of real and synthetic images: one row per class, one column for the real images and one per set",
-    "balance": "Bars: real and synthetic training images of each class",
-    "forest": "Difference in macro F1 of every arm from real images alone, with 95% intervals",
-    "confusion": "Confusion matrix of every arm",
-    "roc": "ROC curves by class, a line an arm",
-    "calibration": "Calibration curves by class, a line an arm",
-    "fidelity": "Every fidelity metric of every set at equal counts, beside what real images get",
-    "speckle": "Speckle statistics and attenuation of real images and of every set, as boxes",
-    "refinement": "Text-to-image pictures, each above its refinement",
-    "closest": "The synthetic images nearest to a training image, each above that image",
-    "losses": "Loss by step of token and LoRA",
-}
-"""What each figure shows, in the order of the page."""
+from sonosynth.report.sections import SECTIONS
 
 
 @dataclass(frozen=True)
 class Provenance:
-    """How the run came about.
+    """How the run came about: study.yaml as text and as values, digests by name, and every finished job."""
 
-    command: that makes it again. settings: study.yaml as text. values: its settings as a mapping. hashes: what to its
-    digest. stages: rows with stage, seconds and peak_mb.
-    """
-
-    command: str
-    settings: str
+    study: str
     values: Mapping[str, Any]
     hashes: Mapping[str, str]
-    stages: Sequence[Mapping[str, Any]]
+    finished: Sequence[Made]
+
+    @property
+    def command(self) -> str:
+        """The command that makes the run again."""
+        return shlex.join(["sonosynth", "run", str(self.values["cohort"]), "--out", "NEW", "--config", "study.yaml"])
 
 
 def page(results: Results, provenance: Provenance, figures: Path) -> str:
     """The report as HTML, without scripts; nothing in it is fetched.
 
     Args:
-        figures: the folder of the PNG files that `ALT` names; they are put into the page.
+        figures: the folder of the PNG files of the sections; those that are there are put into the page.
     """
     environment = jinja2.Environment(
         autoescape=jinja2.select_autoescape(["html.j2"]), undefined=jinja2.StrictUndefined, trim_blocks=True,
         loader=jinja2.PackageLoader("sonosynth.report", "templates"),
     )  # fmt: skip
     environment.filters["inline"] = lambda data: base64.b64encode(data).decode()
-    environment.globals["number"] = _number
+    alt = {name: text for section in SECTIONS for name, text in section.alt.items()}
     tables = {
         "table": results.table, "differences": results.differences, "verdicts": results.verdicts,
         "fidelity": results.fidelity,
     }  # fmt: skip
+    environment.globals |= {
+        "number": _number,
+        "alt": alt,
+        "pictures": {name: _light(file) for name in alt if (file := figures / f"{name}.png").is_file()},
+        "tables": {name: table.to_csv(index=False).encode() for name, table in tables.items()},
+    }
+    methods = environment.get_template("methods.txt.j2")
     return environment.get_template("page.html.j2").render(
+        sections=SECTIONS,
         columns=COLUMNS,
         scores=SCORES,
         results=results,
         differences=results.differences.to_dict("records"),
         fidelity=results.fidelity[results.fidelity["class"] == "all"].to_dict("records"),
-        copies=results.copies(),
         provenance=provenance,
-        pictures={name: _light(figures / f"{name}.png") for name in ALT},
-        alt=ALT,
-        tables={name: table.to_csv(index=False).encode() for name, table in tables.items()},
         latex=latex(results),
-        methods=environment.get_template("methods.txt.j2").render(s=provenance.values, facts=results.facts),
+        methods=methods.render(s=provenance.values, facts=results.measured_on),
         bibtex=resources.files("sonosynth.report").joinpath("templates", "cite.bib").read_text(encoding="utf-8"),
     )
 

@@ -1,9 +1,14 @@
-"""The tables of a run, and what is said of them in the page and in the terminal alike."""
+"""What a run found, for the page and the terminal alike."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pandas as pd
+
+from sonosynth.artefacts import Adapter, CohortImages, Split, SyntheticSet
+from sonosynth.fidelity.jobs import ALL, TRAINING
+from sonosynth.report import words
+from sonosynth.report.facts import Counts, Facts
 
 COLUMNS = {
     "arm": "arm",
@@ -22,10 +27,10 @@ SCORES = ("accuracy", "f1", "auc", "ppv", "recall")
 
 @dataclass(frozen=True)
 class Results:
-    """What a run found: its tables (see `stages.evaluate`), and in `facts` what they were measured on.
+    """The tables of a run (see `report.tables` and `fidelity.jobs`), and what they were measured on.
 
-    sets: arm to the synthetic set that it adds, for arms that add one. smallest: fewest images by which an arm's
-    accuracy can differ significantly.
+    arms: each arm to the synthetic sets that it adds. smallest: fewest images by which an arm's accuracy can differ
+    significantly.
     """
 
     table: pd.DataFrame
@@ -34,27 +39,32 @@ class Results:
     fidelity: pd.DataFrame
     memorisation: pd.DataFrame
     predictions: pd.DataFrame
-    facts: Mapping[str, str]
-    sets: Mapping[str, str]
+    facts: Facts
+    counts: Counts
+    arms: Mapping[str, tuple[str, ...]]
     smallest: int
+
+    @property
+    def measured_on(self) -> dict[str, str]:
+        """What the scores were measured on, in words."""
+        return words.measured_on(self.facts, self.counts)
+
+    @property
+    def frechet(self) -> pd.DataFrame:
+        """The Fréchet distance of each set, all classes together, to the training images."""
+        rows = self.fidelity
+        whole = (rows["metric"] == "frechet") & (rows["class"] == ALL) & (rows["protocol"] == TRAINING)
+        return rows[whole].dropna(subset=["value"])
 
     def rows(self) -> list[dict[str, str]]:
         """The ablation as text: one row an arm, by the names of `COLUMNS`; an arm that did not run says so."""
         findings = dict(zip(self.verdicts["arm"], self.verdicts["finding"], strict=True))
-        overall = self.fidelity[
-            (self.fidelity["metric"] == "frechet")
-            & (self.fidelity["class"] == "all")
-            & (self.fidelity["protocol"] == "training images")
-        ].dropna(subset=["value"])
-        distances = {name: f"{v:.3g}" for name, v in zip(overall["set"], overall["value"], strict=True)}
+        known = {name: f"{v:.3g}" for name, v in zip(self.frechet["set"], self.frechet["value"], strict=True)}
         rows = []
         for row in self.table.to_dict("records"):
             arm = str(row["arm"])
-            shown = {
-                "arm": arm,
-                "distance": distances.get(self.sets.get(arm, ""), "–"),
-                "finding": findings.get(arm, "–"),
-            }
+            distances = [known[name] for name in self.arms.get(arm, ()) if name in known]
+            shown = {"arm": arm, "distance": ", ".join(distances) or "–", "finding": findings.get(arm, "–")}
             if row["status"] != "run":
                 rows.append(shown | dict.fromkeys(("n_train", *SCORES), "not run"))
                 continue
@@ -67,13 +77,13 @@ class Results:
 
     def floor(self) -> str:
         """The real-against-real distance beside the sets' own, in words."""
-        known = self.fidelity[(self.fidelity["metric"] == "frechet") & (self.fidelity["class"] == "all")]
-        known = known.dropna(subset=["floor"])
+        known = self.frechet.dropna(subset=["floor"])
         parts = [f"{r['set']} {r['matched']:.3g} against {r['floor']:.3g}" for r in known.to_dict("records")]
         count = f"{int(known['n_matched'].min())}" if len(known) else "0"
         told = f"Fréchet distance at equal counts ({count} images), the set against real ones: " + "; ".join(parts)
         return told + " (a set that holds other shares of the classes is further away for that alone)"
 
+    @property
     def n_validation(self) -> int:
         """How many validation images were scored."""
         return int(self.table["n_validation"].max())
@@ -88,27 +98,11 @@ class Results:
 
     def warnings(self) -> list[str]:
         """What a reader must know before the scores."""
-        found = []
-        if "LEAK" in self.facts:
-            found.append(f"Leak: {self.facts['LEAK']}.")
-        if "not independent" in self.facts["near-duplicates"]:
-            found.append(f"Near-duplicates: {self.facts['near-duplicates']}.")
-        if "ON THE VALIDATION" in self.facts["classifier"]:
-            found.append("The epoch was chosen on the validation images: all scores are optimistic.")
-        if "simulated" in self.facts["cohort"]:
-            found.append("The cohort is simulated: its scores say nothing about patients.")
-        if "embedded" in self.facts["base"]:
-            found.append("The base is the embedded small model: these are not Stable Diffusion's images.")
-        if self.smallest / self.n_validation() > TOO_SMALL:
-            found.append(
-                f"The validation set is small: a difference in accuracy below {self.smallest} of {self.n_validation()}"
-                " images can't be significant here."
-            )
-        return found
+        return words.warnings(self.facts, self.counts, self.smallest, TOO_SMALL)
 
     def sentences(self) -> list[str]:
         """One sentence an arm, then what the validation set could not have shown at all."""
-        n = self.n_validation()
+        n = self.n_validation
         return [
             *self.verdicts["sentence"],
             f"With {n} validation images and {len(self.verdicts)} comparisons, no difference in accuracy below"
@@ -117,10 +111,27 @@ class Results:
 
     def headline(self) -> str:
         """The one sentence to remember."""
-        synthetic = self.verdicts[self.verdicts["arm"].isin(list(self.sets))]
+        adding = [arm for arm, sets in self.arms.items() if sets]
+        synthetic = self.verdicts[self.verdicts["arm"].isin(adding)]
         count = {finding: int((synthetic["finding"] == finding).sum()) for finding in set(synthetic["finding"])}
         if count.get("improves"):
             arms = ", ".join(synthetic[synthetic["finding"] == "improves"]["arm"])
             return f"Synthetic images improve macro F1 on real images alone in {arms}, after correction for all arms."
         said = ", ".join(f"{n} {finding}" for finding, n in sorted(count.items()))
         return f"No arm with synthetic images improves on real images alone ({len(synthetic)} tried: {said})."
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What the sections of the page draw from.
+
+    refined: each set that starts from another one to that one. ultrasound: rows of ultrasound.csv, or None.
+    """
+
+    results: Results
+    cohort: CohortImages
+    split: Split
+    adapters: tuple[Adapter, ...]
+    sets: tuple[SyntheticSet, ...]
+    refined: Mapping[str, str]
+    ultrasound: pd.DataFrame | None

@@ -1,31 +1,37 @@
-"""The table of a run in the terminal."""
+"""The table of a run, and the description of a cohort, as text."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from io import StringIO
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from sonosynth.jobs import Job, Status
 from sonosynth.report.results import COLUMNS, Results
 
+WIDTH = 120  # cuts no table
 
-def show(results: Results) -> None:
-    """Print the ablation table, what it was measured on, and the sentences that read it."""
-    console = _console()
+
+def summary(results: Results) -> str:
+    """The ablation table, what it was measured on, and the sentences that read it."""
+    text = StringIO()
+    console = Console(file=text, width=WIDTH)
     shown = Table(*COLUMNS.values(), title="Ablation")
     for row in results.rows():
         shown.add_row(*(escape(row[name]) for name in COLUMNS))
     console.print(shown)
-    for name, value in results.facts.items():
+    for name, value in results.measured_on.items():
         console.print(f"{name}: {escape(value)}", highlight=False, soft_wrap=True)
     for sentence in (results.floor(), *results.sentences(), results.headline()):
         console.print(escape(sentence), highlight=False, soft_wrap=True)
+    return text.getvalue()
 
 
 def show_cohort(description: Mapping[str, Any]) -> None:
     """Print what `sonosynth inspect` found."""
-    console = _console()
+    console = plain_console()
     shown = Table("class", "images", "with mask", "mean lesion share", title=f"{description['images']} images")
     for label, count in description["classes"].items():
         share = description["lesion_share"].get(label)
@@ -47,10 +53,35 @@ def show_cohort(description: Mapping[str, Any]) -> None:
             console.print(f"{title}: {escape(name)} {escape(reason)}", soft_wrap=True, highlight=False)
 
 
-def _console() -> Console:
+def planned(job: Job, status: Status) -> dict[str, Any]:
+    """A job as `sonosynth plan --json` prints it."""
+    return {
+        "name": job.name, "run": job.function, "needs": dict(job.needs), "makes": dict(job.makes),
+        "state": str(status.state), "reason": status.reason, "seconds": status.made.seconds if status.made else None,
+    }  # fmt: skip
+
+
+def show_plan(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Print the jobs of a study: what `sonosynth plan` found."""
+    console = plain_console()
+    shown = Table("job", "needs", "makes", "state", "seconds", title=f"{len(rows)} jobs")
+    for row in rows:
+        needs = [name for names in row["needs"].values() for name in ([names] if isinstance(names, str) else names)]
+        some = ", ".join(needs[:2]) + (f" and {len(needs) - 2} more" if len(needs) > 2 else "")
+        state = f"{row['state']}: {row['reason']}" if row["reason"] else row["state"]
+        seconds = "–" if row["seconds"] is None else f"{row['seconds']:.1f}"
+        places = ", ".join(row["makes"].values())
+        shown.add_row(*map(escape, (row["name"], some, places, state, seconds)))
+    console.print(shown)
+    counts = {state: sum(row["state"] == state for row in rows) for state in ("done", "missing", "stale", "waiting")}
+    spent = sum(row["seconds"] or 0 for row in rows)
+    console.print(", ".join(f"{n} {state}" for state, n in counts.items() if n) + f"; {spent:.0f} s spent so far")
+
+
+def plain_console() -> Console:
     """The terminal, or a width that cuts no table where there is none."""
     console = Console()
-    return console if console.is_terminal else Console(width=120)
+    return console if console.is_terminal else Console(width=WIDTH)
 
 
 def _listed(counts: Mapping[str, int]) -> str:

@@ -1,0 +1,1 @@
+"""Adaptation: a token, a LoRA, and the training loop that both share."""

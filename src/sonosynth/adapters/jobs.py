@@ -1,0 +1,131 @@
+"""The jobs of adaptation: latents once for all adapters, then the token and the LoRA of each."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from sonosynth import firewall, progress, seeding, store
+from sonosynth.adapters import learning
+from sonosynth.adapters.settings import Adapt, Lora
+from sonosynth.adapters.settings import Token as TokenSettings
+from sonosynth.adapters.token import FILE as TOKEN_FILE
+from sonosynth.adapters.training import make_accelerator
+from sonosynth.artefacts import Artefact, CohortImages, Split
+from sonosynth.bases import sd1
+from sonosynth.bases.latents import Latents, encode_images
+
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """The base whose VAE encodes, and in which precision."""
+
+    base: sd1.Base
+    precision: str
+
+
+def encode(settings: Encoding, *, cohort: CohortImages, work: Path) -> None:
+    """Encode every image of the cohort and its mirror image, once for all adapters: makes latents."""
+    device = make_accelerator(settings.precision).device
+    dtype = sd1.DTYPES[settings.precision]
+    pipeline = sd1.load(settings.base.folder, dtype, device, without=("unet", "text_encoder"))
+    encode_images(pipeline.vae, np.asarray(cohort.pixels)).save(work / "latents")
+
+
+@dataclass(frozen=True)
+class Learning:
+    """What all adapters of a generator share.
+
+    prompts: of every label, without a token. seed: of the generator.
+    """
+
+    base: sd1.Base
+    precision: str
+    prompts: dict[str, str]
+    seed: int
+    adapt: Adapt
+
+
+@dataclass(frozen=True)
+class TokenLearning:
+    """How a token is learned; `text` is how it stands in prompts."""
+
+    learning: Learning
+    token: TokenSettings
+    text: str
+
+
+def learn_token(settings: TokenLearning, *, cohort: CohortImages, split: Split, latents: Artefact, work: Path) -> None:
+    """Textual inversion: makes token (a folder) and about (JSON)."""
+    shared, out = settings.learning, work / "token"
+    examples, origins = _examples(shared, cohort, split, latents)
+    out.mkdir(exist_ok=True)
+    losses, movement = learning.learn_token(
+        settings.token, settings.text, shared.base, examples, precision=shared.precision,
+        seed=seeding.derive(shared.seed, "token"), work=work, out=out,
+    )  # fmt: skip
+    about = {"text": settings.text, "losses": losses, "movement": movement, "images": sorted(origins)}
+    store.write_json(work / "about", about)
+    progress.say(
+        f"token {settings.text}: moved {movement['moved']:.3f} from a norm of {movement['norm_before']:.3f}"
+        f" (cosine {movement['cosine']:.3f})"
+    )
+
+
+@dataclass(frozen=True)
+class AdapterLearning:
+    """How an adapter is learned: with a LoRA or without."""
+
+    learning: Learning
+    lora: Lora | None
+
+
+def learn(
+    settings: AdapterLearning, *, cohort: CohortImages, split: Split, latents: Artefact,
+    token: Artefact | None = None, work: Path,
+) -> None:  # fmt: skip
+    """An adapter, with the learned token if it has one: makes adapter, a folder that diffusers loads."""
+    shared, out = settings.learning, work / "adapter"
+    out.mkdir(exist_ok=True)
+    losses: list[tuple[str, int, float]] = []
+    origins: frozenset[str] = frozenset()
+    learned = token.json("about") if token else None
+    if token and learned:
+        store.write_bytes(out / TOKEN_FILE, (token.place("token") / TOKEN_FILE).read_bytes())
+        losses += [("token", i, x) for i, x in enumerate(learned["losses"], 1)]
+        origins |= frozenset(learned["images"])
+        if shared.adapt.on == "training":
+            firewall.check(origins, split.scored, f"the token of {token.made.job}")
+    if settings.lora:
+        examples, seen = _examples(shared, cohort, split, latents)
+        values = learning.learn_lora(
+            settings.lora, shared.base, examples, precision=shared.precision,
+            seed=seeding.derive(shared.seed, "lora"), work=work, out=out,
+        )  # fmt: skip
+        losses += [("lora", i, x) for i, x in enumerate(values, 1)]
+        origins |= seen
+    store.write_text(out / "losses.csv", pd.DataFrame(losses, columns=["part", "step", "loss"]).to_csv(index=False))
+    about = {
+        "base": shared.base.name,
+        "base_digest": shared.base.digest,
+        "token": {"text": learned["text"], **learned["movement"]} if learned else None,
+        "lora": settings.lora is not None,
+        "images": sorted(origins),
+    }
+    store.write_json(out / "adapter.json", about)
+
+
+def _examples(
+    shared: Learning, cohort: CohortImages, split: Split, latents: Artefact
+) -> tuple[learning.Examples, frozenset[str]]:
+    """The images that the generator may see, with their prompts; and their origins."""
+    seen = split.used if shared.adapt.on == "all" else split.train
+    rows = cohort.rows(seen["id"])
+    origins = cohort.origins(rows).all()
+    if shared.adapt.on == "training":
+        firewall.check(origins, split.scored, "the images that the adapter would be trained on")
+    prompts = [shared.prompts[label] for label in seen["label"]]
+    return learning.Examples(Latents.load(latents.place("latents")).choose(rows), prompts), origins

@@ -1,0 +1,146 @@
+"""Adaptation of a base to a cohort's training images: the token first, then the LoRA.
+
+Both minimise the error of the predicted noise (Ho et al., NeurIPS 2020, eq. 14; velocity where the base
+predicts that). Latents are encoded once, mirror images included; for the LoRA the prompts are, too.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+from diffusers import DDPMScheduler, StableDiffusionPipeline
+from diffusers.models.attention_processor import AttnProcessor
+from peft.helpers import disable_input_dtype_casting
+from torch import Tensor
+
+from sonosynth.adapters import lora as low_rank
+from sonosynth.adapters import token as inversion
+from sonosynth.adapters.settings import Lora, Token
+from sonosynth.adapters.training import Schedule, make_accelerator, train
+from sonosynth.bases import sd1
+from sonosynth.bases.latents import Latents, encode_prompts, tokenize
+
+SMALL = 1024
+"""Largest latent, in positions, with full attention: all pairs are held. 256 pixels of Stable Diffusion."""
+
+
+@dataclass(frozen=True)
+class Examples:
+    """What a base is adapted to: the latents of N images and the prompt of each, without the token."""
+
+    latents: Latents
+    prompts: Sequence[str]
+
+
+def with_token(prompt: str, token: str | None) -> str:
+    """The prompt with a learned token, which is appended in training and in inference; itself without one."""
+    return f"{prompt} {token}" if token else prompt
+
+
+def learn_token(
+    settings: Token, text: str, base: sd1.Base, examples: Examples, *, precision: str, seed: int, work: Path, out: Path
+) -> tuple[list[float], dict[str, float]]:
+    """Textual inversion of the token `text`; writes it into the folder `out`, and checkpoints into `work`.
+
+    Returns the losses, and how far the vector moved: its norm before and after, the distance between the two
+    and the cosine of the angle.
+    """
+    accelerator = make_accelerator(precision, settings.accumulation)
+    pipeline = sd1.load(base.folder, sd1.DTYPES[precision], accelerator.device, without=("vae",))
+    new = inversion.add(pipeline, text, settings.init)
+    prompts = [with_token(prompt, text) for prompt in examples.prompts]
+    inversion.check_present(pipeline, text, prompts)
+    distinct, rows = _distinct(prompts)
+    tokens = tokenize(pipeline.tokenizer, distinct)
+    error = _noise_error(pipeline, examples.latents)
+    before = new.vector.detach().clone()
+
+    def loss_of(indices: Tensor, generator: torch.Generator) -> Tensor:
+        needed, places = rows[indices].unique(return_inverse=True)
+        embeddings = encode_prompts(pipeline.text_encoder, tokens[needed])
+        return error(indices, embeddings[places.to(embeddings.device)], generator)
+
+    schedule = Schedule.of(settings, weight_decay=0)
+    with inversion.override_embedding(pipeline, new):
+        losses = train(
+            f"token {text}", [new.vector], loss_of, len(prompts), schedule,
+            accelerator=accelerator, seed=seed, checkpoint=work / "token.safetensors",
+        )  # fmt: skip
+    inversion.save(new, out)
+    after = new.vector.detach()
+    return losses, {
+        "norm_before": float(before.norm()),
+        "norm_after": float(after.norm()),
+        "moved": float((after - before).norm()),
+        "cosine": float(torch.cosine_similarity(before, after, dim=0)),
+    }
+
+
+def learn_lora(
+    settings: Lora, base: sd1.Base, examples: Examples, *, precision: str, seed: int, work: Path, out: Path
+) -> list[float]:
+    """LoRA on the base, with the learned token in every prompt if there is one in the folder `out`.
+
+    Writes `pytorch_lora_weights.safetensors` into `out`, and checkpoints into `work`; returns the losses.
+    """
+    accelerator = make_accelerator(precision, settings.accumulation)
+    load = partial(sd1.load, base.folder, sd1.DTYPES[precision], accelerator.device)
+    embeddings, rows = _embed(load(without=("vae", "unet")), examples.prompts, out)
+    pipeline = load(without=("vae", "text_encoder"))
+    error = _noise_error(pipeline, examples.latents)
+    parameters = low_rank.attach(pipeline, settings.rank, settings.layers, seed)
+
+    def loss_of(indices: Tensor, generator: torch.Generator) -> Tensor:
+        return error(indices, embeddings[rows[indices].to(embeddings.device)], generator)
+
+    # peft would cast all inputs to its weights' float32, and autocast would cast them back.
+    with disable_input_dtype_casting(pipeline.unet):
+        # One name for all adapters, so that those with and without a token see the same images, noises and times.
+        losses = train(
+            "LoRA", parameters, loss_of, len(rows), Schedule.of(settings),
+            accelerator=accelerator, seed=seed, checkpoint=work / "lora.safetensors",
+        )  # fmt: skip
+    low_rank.save(pipeline, out)
+    return losses
+
+
+def _embed(pipeline: StableDiffusionPipeline, prompts: Sequence[str], folder: Path) -> tuple[Tensor, Tensor]:
+    """Embeddings of the different prompts (D, length, width), and which of them each of the N prompts is: (N,)."""
+    if token := inversion.load(pipeline, folder):
+        prompts = [with_token(prompt, token) for prompt in prompts]
+        inversion.check_present(pipeline, token, prompts)
+    distinct, rows = _distinct(prompts)
+    with torch.no_grad():
+        return encode_prompts(pipeline.text_encoder, tokenize(pipeline.tokenizer, distinct)), rows
+
+
+def _distinct(prompts: Sequence[str]) -> tuple[list[str], Tensor]:
+    """The different prompts, and which of them each of the N prompts is: (N,)."""
+    distinct = sorted(set(prompts))
+    return distinct, torch.tensor([distinct.index(prompt) for prompt in prompts])
+
+
+class _noise_error:
+    """The denoising loss of a batch of latents under given prompt embeddings."""
+
+    def __init__(self, pipeline: StableDiffusionPipeline, latents: Latents) -> None:
+        self.unet, self.latents = pipeline.unet, latents
+        self.scheduler = DDPMScheduler.from_config(pipeline.scheduler.config)
+        small = latents.mean[0, 0].numel() <= SMALL
+        if small and self.unet.device.type == "cpu" and self.unet.dtype == torch.bfloat16:
+            # There, torch's fused attention is so slow backwards that it costs a seventh of a step.
+            self.unet.set_attn_processor(AttnProcessor())
+
+    def __call__(self, indices: Tensor, embeddings: Tensor, generator: torch.Generator) -> Tensor:
+        clean = self.latents.sample(indices, generator)
+        noise = torch.randn(clean.shape, generator=generator)
+        steps = self.scheduler.config.num_train_timesteps
+        times = torch.randint(0, steps, (len(clean),), generator=generator)
+        noisy = self.scheduler.add_noise(clean, noise, times)
+        velocity = self.scheduler.config.prediction_type == "v_prediction"
+        target = self.scheduler.get_velocity(clean, noise, times) if velocity else noise
+        device, dtype = self.unet.device, self.unet.dtype
+        predicted = self.unet(noisy.to(device, dtype), times.to(device), embeddings.to(dtype)).sample
+        return torch.nn.functional.mse_loss(predicted.float(), target.to(device))

@@ -1,0 +1,55 @@
+"""Settings of the adapters."""
+
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from sonosynth.section import Positive, Rate, Section
+
+
+class Token(Section):
+    """Textual inversion (Gal et al., ICLR 2023)."""
+
+    steps: Positive = Field(300, description="optimiser steps (scripts: 2000)")
+    batch: Positive = Field(4, description="images in a batch (scripts: 1)")
+    accumulation: Positive = Field(1, description="batches in a step (scripts: 4)")
+    learning_rate: Rate = Field(5e-3, description="of AdamW (scripts: 5e-4)")
+    init: str = Field("ultrasound", min_length=1, description="the token starts as the mean of these words (scripts)")
+
+
+class Lora(Section):
+    """Low-rank adaptation of the U-Net (Hu et al., ICLR 2022)."""
+
+    rank: Positive = Field(16, description="rank of the update (scripts: 4)")
+    layers: Literal["attention", "all"] = Field(
+        "all", description="attention projections alone (paper), or convolutions too: they make the texture"
+    )
+    steps: Positive = Field(1000, description="optimiser steps (scripts: 3000)")
+    batch: Positive = Field(8, description="images in a batch (scripts: 4)")
+    accumulation: Positive = Field(1, description="batches in a step (scripts: 1)")
+    learning_rate: Rate = Field(1e-3, description="of AdamW, constant (scripts: 1e-4)")
+
+
+class Adapt(Section):
+    """What the generator may see."""
+
+    on: Literal["training", "all"] = Field(
+        "training", description="images that adapters are trained on; all is the scripts' leak, and labelled as one"
+    )
+
+
+class Adapter(Section):
+    """One adapter: what is learned from the training images."""
+
+    token: str | None = Field(
+        None, pattern=r"^\S+$", description="text of a new token, appended to all prompts; absent: none is learned"
+    )
+    lora: dict[str, Any] | None = Field(
+        None, description="{}: a LoRA with the values of the section `lora`, or others in their place; absent: none"
+    )
+
+    @model_validator(mode="after")
+    def _learns_something(self) -> "Adapter":
+        if self.token is None and self.lora is None:
+            raise ValueError("needs a token, a lora or both, for example {lora: {}}")
+        return self

@@ -1,0 +1,236 @@
+"""The training loop. It serves textual inversion, LoRA and the pretraining of the embedded base alike.
+
+Every random draw of a step comes from a generator named after that step, so a run that was stopped and
+resumed from its checkpoint draws what an uninterrupted one draws.
+"""
+
+import hashlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import safetensors.torch
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from sonosynth import interruption, progress, seeding, store
+from sonosynth.adapters.settings import Lora, Token
+from sonosynth.bases import memory
+from sonosynth.errors import UserError, first_line
+
+Loss = Callable[[Tensor, torch.Generator], Tensor]
+"""From the indices (B,) of the samples and the step's generator to the mean loss of that batch."""
+
+CHECK_EVERY = 25  # steps between looks at the loss, so that a GPU is not made to wait at every step
+CHECKPOINT_SECONDS = 120  # between checkpoints, at most, where steps are slow
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how fast: optimiser steps, samples in a batch, batches in a step, AdamW's learning rate.
+
+    warmup: steps of linear warm-up. decay: whether a cosine takes the rate to zero at the last step.
+    """
+
+    steps: int
+    batch: int
+    learning_rate: float
+    accumulation: int = 1
+    warmup: int = 0
+    decay: bool = False
+    weight_decay: float = 1e-2
+    checkpoint_every: int = 250
+
+    @classmethod
+    def of(cls, settings: Token | Lora, weight_decay: float = 1e-2) -> "Schedule":
+        """The schedule that a section of settings names, at a constant rate."""
+        return cls(
+            settings.steps, settings.batch, settings.learning_rate, settings.accumulation, weight_decay=weight_decay
+        )
+
+    def rate(self, step: int) -> float:
+        """The factor on the learning rate at `step`."""
+        factor = min(1.0, (step + 1) / self.warmup) if self.warmup else 1.0
+        if self.decay:
+            factor *= 0.5 * (1 + float(torch.cos(torch.tensor(torch.pi * step / self.steps))))
+        return factor
+
+
+def make_accelerator(precision: str, accumulation: int = 1) -> Accelerator:
+    """An Accelerator for "fp32", "bf16" or "fp16" on the best device there is."""
+    AcceleratorState._reset_state()  # the precision is per study, not per process
+    mixed = "no" if precision == "fp32" else precision
+    return Accelerator(mixed_precision=mixed, gradient_accumulation_steps=accumulation)
+
+
+def train(
+    name: str,
+    parameters: Sequence[torch.nn.Parameter],
+    loss_of: Loss,
+    samples: int,
+    schedule: Schedule,
+    *,
+    accelerator: Accelerator,
+    seed: int,
+    checkpoint: Path,
+) -> list[float]:
+    """Train `parameters` in place for `schedule.steps` steps; return the loss of every step.
+
+    Args:
+        name: names the random streams and the progress bar.
+        loss_of: the loss of a batch; called under the accelerator's autocast.
+        samples: how many samples `loss_of` can index. Each is seen once before any is seen again.
+        checkpoint: a safetensors file; written now and then, and on SIGINT or SIGTERM; continued from where it
+            exists. The one before stays beside it.
+
+    Raises:
+        UserError: if a loss is not finite; the step is named, and the checkpoint before it stays. If no checkpoint
+            of those that are there is whole.
+        KeyboardInterrupt: on SIGINT or SIGTERM, once the step is finished and saved.
+    """
+    optimizer = torch.optim.AdamW(parameters, lr=schedule.learning_rate, weight_decay=schedule.weight_decay, fused=True)
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, schedule.rate)
+    losses = _resume(checkpoint, parameters, optimizer, scheduler)
+    optimizer = accelerator.prepare(optimizer)
+    holder = torch.nn.ParameterList(parameters)
+    recent: list[Tensor] = []
+
+    saved = time.monotonic()
+
+    with (
+        progress.task(f"training {name}", schedule.steps, len(losses)) as bar,
+        interruption.held_back() as interrupted,
+        memory.kept_by_process(),
+    ):
+        for step in range(len(losses), schedule.steps):
+            generator = torch.Generator().manual_seed(seeding.derive(seed, name, step))
+            total = torch.zeros((), device=accelerator.device)
+            for part in range(schedule.accumulation):
+                position = (step * schedule.accumulation + part) * schedule.batch
+                indices = _epoch_order(seed, name, samples, position, schedule.batch)
+                with accelerator.accumulate(holder):
+                    with accelerator.autocast():
+                        loss = loss_of(indices, generator)
+                    accelerator.backward(loss)
+                    if accelerator.sync_gradients:
+                        accelerator.clip_grad_norm_(parameters, 1.0)
+                    optimizer.step()
+                    optimizer.zero_grad()
+                total += loss.detach() / schedule.accumulation
+            scheduler.step()
+            recent.append(total)
+
+            stop = interrupted()
+            must_save = stop or step + 1 == schedule.steps or (step + 1) % schedule.checkpoint_every == 0
+            must_save |= time.monotonic() - saved > CHECKPOINT_SECONDS
+            if must_save or (step + 1) % CHECK_EVERY == 0:
+                values = torch.stack(recent).tolist()
+                for offset, value in enumerate(values):
+                    if not torch.isfinite(torch.tensor(value)):
+                        raise UserError(
+                            f"training {name}: the loss is {value} at step {len(losses) + offset + 1}",
+                            "a finite loss",
+                            "lower its learning_rate, or use precision: bf16 or fp32 instead of fp16",
+                        )
+                losses += values
+                recent.clear()
+                bar.advance(len(values), f"loss {sum(values) / len(values):.4f}")
+            if must_save:
+                _save(checkpoint, parameters, optimizer, losses)
+                saved = time.monotonic()
+            if stop:
+                break
+    return losses
+
+
+def _epoch_order(seed: int, name: str, samples: int, position: int, batch: int) -> Tensor:
+    """Indices of samples `position` to `position + batch` of an endless sequence of shuffled epochs."""
+    chosen: list[Tensor] = []
+    while batch > 0:
+        epoch, start = divmod(position, samples)
+        draws = torch.Generator().manual_seed(seeding.derive(seed, name, "epoch", epoch))
+        order = torch.randperm(samples, generator=draws)
+        chosen.append(order[start : start + batch])
+        position += len(chosen[-1])
+        batch -= len(chosen[-1])
+    return torch.cat(chosen)
+
+
+def _before(path: Path) -> Path:
+    """Where the checkpoint before the one at `path` is."""
+    return path.with_name(f"{path.stem}.before{path.suffix}")
+
+
+def _save(path: Path, parameters: Sequence[Tensor], optimizer: torch.optim.Optimizer, losses: list[float]) -> None:
+    tensors = {f"parameter.{i}": p.detach().cpu().contiguous() for i, p in enumerate(parameters)}
+    for i, state in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{i}.{key}": value.cpu().contiguous() for key, value in state.items()}
+    tensors["losses"] = torch.tensor(losses, dtype=torch.float64)
+    data = safetensors.torch.save(tensors, {"sha256": _digest(tensors)})
+    if path.exists():
+        path.replace(_before(path))
+    store.write_bytes(path, data)
+
+
+def _digest(tensors: Mapping[str, Tensor]) -> str:
+    total = hashlib.sha256()
+    for name in sorted(tensors):
+        total.update(f"{name} {tuple(tensors[name].shape)}\n".encode())
+        total.update(tensors[name].flatten().view(torch.uint8).numpy().data)
+    return total.hexdigest()
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    """The tensors of a checkpoint; raises ValueError or SafetensorError if it is not what was written."""
+    with safe_open(path, "pt") as file:
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
+        if _digest(tensors) != (file.metadata() or {}).get("sha256"):
+            raise ValueError("its content is not what was written")
+    return tensors
+
+
+def _resume(
+    path: Path,
+    parameters: Sequence[torch.nn.Parameter],
+    optimizer: torch.optim.Optimizer,
+    scheduler: torch.optim.lr_scheduler.LambdaLR,
+) -> list[float]:
+    """Take up the last whole checkpoint; returns its losses. Nothing happens where there never was one."""
+    there = [file for file in (path, _before(path)) if file.exists()]
+    tensors: dict[str, Tensor] = {}
+    broken = []
+    for file in there:
+        try:
+            tensors = _read(file)
+            break
+        except (SafetensorError, ValueError) as error:
+            progress.say(f"{file}: is torn or was altered ({first_line(error)})")
+            broken.append(file)
+    if there and not tensors:
+        raise UserError(
+            f"{path}: no checkpoint of this training is whole",
+            "the files as they were written",
+            f"remove {path.parent} to start this training anew",
+        )
+    if not tensors:
+        return []
+    for file in broken:  # it must not become the one before the next
+        file.unlink()
+    state: dict[int, dict[str, Tensor]] = {}
+    for i, parameter in enumerate(parameters):
+        parameter.data.copy_(tensors[f"parameter.{i}"])
+    for key, value in tensors.items():
+        if key.startswith("optimizer."):
+            _, number, name = key.split(".")
+            state.setdefault(int(number), {})[name] = value
+    losses: list[float] = tensors["losses"].tolist()
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": state, "param_groups": groups})
+    scheduler.last_epoch = len(losses)
+    for group in optimizer.param_groups:
+        group["lr"] = group["initial_lr"] * scheduler.lr_lambdas[0](len(losses))
+    return losses

@@ -1,0 +1,197 @@
+"""What jobs make, as typed handles: each is given the files of a finished job, checked, and reads them when asked."""
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import safetensors.numpy
+
+from sonosynth.firewall import Origins
+from sonosynth.jobs import Made
+
+TRAIN, VALIDATION = "train", "validation"
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """What a job made, without further meaning; its roles stand in the docstring of the job's function."""
+
+    made: Made
+
+    def place(self, role: str) -> Path:
+        """The file or folder of a role."""
+        return self.made.places[role]
+
+    def json(self, role: str) -> dict[str, Any]:
+        """The mapping in a JSON file."""
+        return dict(json.loads(self.place(role).read_text(encoding="utf-8")))
+
+    def table(self, role: str = "table", *text: str) -> pd.DataFrame:
+        """A CSV whose columns `text`, where it has them, are text, whatever they look like; the others may be NaN."""
+        return _read(self.place(role), *text)
+
+    def array(self, role: str) -> np.ndarray:
+        """A NumPy array, mapped into memory."""
+        return _mapped(self.place(role))
+
+
+class CohortImages(Artefact):
+    """The images of the cohort, as `cohort.jobs.decode` makes them."""
+
+    @cached_property
+    def images(self) -> pd.DataFrame:
+        """One row per usable image, ordered by id: see `cohort.reading.Cohort`."""
+        return self.table("images", "id", "file", "sha256", "label", "mask", "group", "pixels", "mode")
+
+    @cached_property
+    def twins(self) -> pd.DataFrame:
+        """All pairs of near-duplicates."""
+        return self.table("twins", "id", "twin")
+
+    @cached_property
+    def pixels(self) -> np.ndarray:
+        """(N, S, S) uint8, in the order of `images`."""
+        return self.array("pixels")
+
+    @cached_property
+    def about(self) -> dict[str, Any]:
+        """name of its folder, simulated, problems."""
+        return self.json("about")
+
+    def rows(self, ids: pd.Series) -> np.ndarray:
+        """The positions (n,) of images, by id."""
+        place = pd.Series(range(len(self.images)), index=self.images["id"])
+        return place[ids].to_numpy()
+
+    def origins(self, rows: np.ndarray) -> Origins:
+        """Of the images at `rows`: themselves."""
+        return Origins.of_images(self.images["sha256"].iloc[rows])
+
+
+class Split(Artefact):
+    """One assignment of the images to training and validation: cohort.csv."""
+
+    @cached_property
+    def rows(self) -> pd.DataFrame:
+        """All rows of cohort.csv; every column is text."""
+        return pd.read_csv(self.place("table"), dtype=str, keep_default_na=False)
+
+    @property
+    def used(self) -> pd.DataFrame:
+        """The rows that are not excluded."""
+        return self.rows[self.rows["excluded"] == ""]
+
+    @property
+    def train(self) -> pd.DataFrame:
+        """The training rows."""
+        return self.rows[self.rows["split"] == TRAIN]
+
+    @property
+    def validation(self) -> pd.DataFrame:
+        """The validation rows."""
+        return self.rows[self.rows["split"] == VALIDATION]
+
+    @property
+    def classes(self) -> list[str]:
+        """The labels, sorted."""
+        return sorted(set(self.used["label"]))
+
+    @property
+    def scored(self) -> frozenset[str]:
+        """The SHA-256s of the validation images: no training may have them among its origins."""
+        return frozenset(self.validation["sha256"])
+
+
+class Adapter(Artefact):
+    """A learned token, a LoRA, or both, in a folder that diffusers loads."""
+
+    @property
+    def folder(self) -> Path:
+        """Its folder, which has its name."""
+        return self.place("adapter")
+
+    @cached_property
+    def origins(self) -> frozenset[str]:
+        """The images that it was learned from."""
+        return frozenset(json.loads((self.folder / "adapter.json").read_text(encoding="utf-8"))["images"])
+
+    @property
+    def losses(self) -> pd.DataFrame:
+        """part (token or lora), step, loss."""
+        return pd.read_csv(self.folder / "losses.csv")
+
+
+class SyntheticSet(Artefact):
+    """A set of synthetic images, as `synthesis.jobs.make` makes it.
+
+    samples are images of classes that the set holds none of: to look at, never to train on.
+    """
+
+    @property
+    def name(self) -> str:
+        """The name that the settings give it."""
+        return self.place("images").name
+
+    @cached_property
+    def rows(self) -> pd.DataFrame:
+        """metadata.csv."""
+        return _metadata(self.place("images"))
+
+    @cached_property
+    def pixels(self) -> np.ndarray:
+        """(N, H, W) uint8, in the order of `rows`."""
+        return self.array("pixels")
+
+    @cached_property
+    def sample_rows(self) -> pd.DataFrame:
+        """metadata.csv of the samples."""
+        return _metadata(self.place("samples"))
+
+    @cached_property
+    def sample_pixels(self) -> np.ndarray:
+        """(n, H, W) uint8, in the order of `sample_rows`."""
+        return _mapped(self.place("samples") / "pixels.npy")
+
+    @cached_property
+    def origins(self) -> Origins:
+        """Of the images, row by row."""
+        stored = self.json("origins")
+        own = [frozenset(names) for names in stored["own"]] or [frozenset()] * len(self.rows)
+        return Origins(frozenset(stored["shared"]), tuple(own))
+
+    @property
+    def files(self) -> list[str]:
+        """The SHA-256 of each image's file, in the order of `rows`."""
+        return [self.made.files[f"images/{name}"] for name in self.rows["file_name"]]
+
+    @property
+    def flawed(self) -> np.ndarray:
+        """Which images (N,) bool showed nothing new in the last attempt: no classifier is trained on them."""
+        return (self.rows["flaw"] != "").to_numpy()
+
+
+class Description(Artefact):
+    """What a measure says of every image of a set or of the cohort."""
+
+    @cached_property
+    def values(self) -> dict[str, np.ndarray]:
+        """Name to values (N, ...), one row an image; nothing of an empty set."""
+        return dict(safetensors.numpy.load_file(self.place("values")))
+
+
+def _metadata(folder: Path) -> pd.DataFrame:
+    return _read(folder / "metadata.csv", "file_name", "label", "prompt", "source", "flaw")
+
+
+def _read(path: Path, *text: str) -> pd.DataFrame:
+    found = pd.read_csv(path, dtype=dict.fromkeys(text, str), keep_default_na=False, na_values=[""])
+    return found.fillna(dict.fromkeys(text, ""))
+
+
+def _mapped(path: Path) -> np.ndarray:
+    found: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+    return found

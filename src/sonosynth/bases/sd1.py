@@ -1,0 +1,172 @@
+"""The model that is adapted: anything in Stable Diffusion 1.x diffusers format."""
+
+import json
+from collections.abc import Collection
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+from diffusers import StableDiffusionPipeline
+from diffusers.utils import logging as diffusers_logging
+from transformers.utils import logging as transformers_logging
+
+from sonosynth import store
+from sonosynth.errors import UserError, first_line, loading
+from sonosynth.section import NO_EFFECT
+
+EMBEDDED = "embedded"
+
+PARTS = ("vae", "unet", "text_encoder", "tokenizer", "scheduler")
+CLASSES = {
+    "vae": ("AutoencoderKL",), "unet": ("UNet2DConditionModel",), "text_encoder": ("CLIPTextModel",),
+    "tokenizer": ("CLIPTokenizer", "CLIPTokenizerFast"),
+}  # fmt: skip
+"""What Stable Diffusion 1.x is made of. A model_index.json may name any module, and it would be imported."""
+
+diffusers_logging.disable_progress_bar()
+transformers_logging.disable_progress_bar()
+
+
+@dataclass(frozen=True)
+class Base:
+    """A base found on this machine: the name that the settings give it, its folder, and the digest of its files."""
+
+    name: Annotated[str, NO_EFFECT]
+    folder: Annotated[Path, NO_EFFECT]
+    digest: str
+
+
+def resolve(name: str) -> Base:
+    """The base of that name, hashed; raises as `find` does."""
+    folder = find(name)
+    return Base(name, folder, store.digest(folder, ["model_index.json", *(f"{part}/**/*" for part in PARTS)]))
+
+
+def find(base: str) -> Path:
+    """The folder of a base: "embedded", a folder, or a hub id (fetched or cached; safetensors only).
+
+    Raises:
+        UserError: if there is no such base or parts of it are missing.
+    """
+    if base == EMBEDDED:
+        folder = Path(str(resources.files("sonosynth.weights").joinpath("base")))
+    elif Path(base).expanduser().exists() or base.startswith((".", "/", "~")):
+        folder = Path(base).expanduser()
+    else:
+        folder = _fetch(base)
+    if not (folder / "model_index.json").is_file():
+        raise UserError(
+            f"base {base}: {folder} holds no model_index.json",
+            "a folder in diffusers' Stable Diffusion format, or a hub id",
+            "convert a single-file checkpoint with diffusers' StableDiffusionPipeline.from_single_file and save it",
+        )
+    missing = [part for part in PARTS if not (folder / part).is_dir()]
+    for part in ("vae", "unet", "text_encoder"):
+        if part not in missing and not any((folder / part).glob("*.safetensors")):
+            missing.append(f"{part}/*.safetensors (pickled weights are refused: loading them can run code)")
+    if missing:
+        raise UserError(f"base {base}: {', '.join(missing)} missing in {folder}", f"the parts {', '.join(PARTS)}")
+    return folder
+
+
+def _fetch(hub_id: str) -> Path:
+    try:
+        return Path(
+            StableDiffusionPipeline.download(hub_id, use_safetensors=True, safety_checker=None, feature_extractor=None)
+        )
+    except Exception as error:
+        # The hub's client raises many kinds of errors; all of them mean that this base can't be had.
+        raise UserError(
+            f"base {hub_id}: can't be fetched from the hub ({first_line(error)})",
+            "embedded, a local folder, or the id of a hub repository with safetensors files",
+            "check the name and the network, or give a folder: --base DIR",
+        ) from None
+
+
+def load(
+    folder: Path, dtype: torch.dtype, device: torch.device | str, *, without: Collection[str] = ()
+) -> StableDiffusionPipeline:
+    """Load the pipeline in `folder`, without safety checker, in evaluation mode and with frozen weights.
+
+    The networks that `without` names are None: what is not needed takes no memory.
+
+    Raises:
+        UserError: if it is no Stable Diffusion 1.x model.
+    """
+    index = _read_json(folder / "model_index.json")
+    kind = index.get("_class_name")
+    if kind != "StableDiffusionPipeline":
+        raise UserError(f"base {folder}: is a {kind}", "a StableDiffusionPipeline (Stable Diffusion 1.x)")
+    for part in PARTS:
+        named = index.get(part)
+        library, kind = named if isinstance(named, list) and len(named) == 2 else (None, None)
+        known = kind in CLASSES[part] if part in CLASSES else library == "diffusers" and str(kind).endswith("Scheduler")
+        if library not in ("diffusers", "transformers") or not known:
+            wanted = " or ".join(CLASSES.get(part, ("a scheduler of diffusers",)))
+            raise UserError(f"base {folder}: model_index.json has {named} for {part}", wanted)
+    with loading(f"base {folder}", "the files of a Stable Diffusion 1.x model, as they were published"):
+        pipeline = StableDiffusionPipeline.from_pretrained(
+            folder,
+            dtype=dtype,
+            use_safetensors=True,
+            local_files_only=True,
+            safety_checker=None,
+            feature_extractor=None,
+            image_encoder=None,
+            requires_safety_checker=False,
+            **dict.fromkeys(without),
+        )
+    for module in filter(None, (pipeline.unet, pipeline.vae, pipeline.text_encoder)):
+        module.requires_grad_(False).eval()
+        # A GPU's convolutions want it; a CPU's VAE is a fifth faster, its U-Net not worth the copy of the weights.
+        if module is pipeline.vae or torch.device(device).type == "cuda":
+            module.to(memory_format=torch.channels_last)
+    pipeline.to(device)
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"base {file}: can't be read ({first_line(error)})", "the base's own JSON file") from None
+    if not isinstance(found, dict):
+        raise UserError(f"base {file}: holds a {type(found).__name__}", "a mapping")
+    return found
+
+
+def check_resolution(folder: Path, resolution: int) -> None:
+    """Raise UserError unless the VAE and the U-Net of the base can halve `resolution` as often as they do."""
+    halvings = 0
+    for part in ("vae", "unet"):
+        config = _read_json(folder / part / "config.json")
+        halvings += len(config["block_out_channels"]) - 1
+    multiple = 2**halvings
+    if resolution % multiple:
+        raise UserError(
+            f"resolution: {resolution}",
+            f"a multiple of {multiple} for this base",
+            f"resolution={max(multiple, round(resolution / multiple) * multiple)}",
+        )
+
+
+def choose_precision(setting: str) -> str:
+    """ "fp32", "bf16" or "fp16": "auto" is the fastest that the hardware supports without losing range.
+
+    Raises:
+        UserError: if fp16 is asked for without a GPU.
+    """
+    if setting == "fp16" and not torch.cuda.is_available():
+        raise UserError("precision: fp16 needs a GPU", "auto, fp32 or bf16")
+    if setting != "auto":
+        return setting
+    if torch.cuda.is_available():
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+    native = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
+    return "bf16" if native() else "fp32"
+
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}

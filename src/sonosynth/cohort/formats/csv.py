@@ -1,0 +1,51 @@
+"""A CSV with the columns file and label, and optionally mask and group; paths are relative to it."""
+
+import csv
+from pathlib import Path
+
+from sonosynth.cohort.sources import Listing, Source, inert, unfit
+from sonosynth.errors import UserError
+
+
+def reads(path: Path) -> bool:
+    """Whether this format reads what is at `path`."""
+    return path.suffix.lower() == ".csv" and path.is_file()
+
+
+def listing(path: Path) -> Listing:
+    """The images that the table at `path` lists."""
+    root = path.parent
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file)
+            columns = reader.fieldnames or []
+            rows = list(reader)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{path}: can't be read as CSV ({error})", "UTF-8 text with a header line") from None
+    missing = {"file", "label"} - set(columns)
+    if missing:
+        raise UserError(
+            f"{path}: has the columns {', '.join(columns) or '(none)'}; {' and '.join(sorted(missing))} missing",
+            "file, label and optionally mask, group",
+        )
+    sources: list[Source] = []
+    seen: set[str] = set()
+    mistakes: list[str] = []
+    for line, row in enumerate(rows, 2):
+        name, label = (row["file"] or "").strip(), (row["label"] or "").strip()
+        if not name or not label:
+            mistakes.append(f"line {line}: file or label is empty")
+            continue
+        masks = [m.strip() for m in (row.get("mask") or "").split(";") if m.strip()]
+        bad = [f"{n} {reason}" for n in (name, *masks) if (reason := unfit(root / n, root))]
+        if bad:
+            mistakes.append(f"line {line}: {'; '.join(bad)}")
+        elif name in seen:
+            mistakes.append(f"line {line}: {name} is listed twice")
+        seen.add(name)
+        group = inert((row.get("group") or "").strip(), "'")
+        sources.append(Source(inert(name), root / name, label, tuple(root / m for m in masks), group))
+    if mistakes:
+        shown = mistakes[:10] + [f"and {len(mistakes) - 10} more"] * (len(mistakes) > 10)
+        raise UserError(f"{path}:\n  " + "\n  ".join(shown), "files that exist, paths relative to the CSV, each once")
+    return Listing(root, sorted(sources, key=lambda s: s.id))

@@ -1,0 +1,81 @@
+"""The jobs of a cohort: its images are decoded once for all others, and split."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from sonosynth import progress, store
+from sonosynth.artefacts import TRAIN, VALIDATION, CohortImages
+from sonosynth.cohort import reading
+from sonosynth.cohort import settings as sections
+from sonosynth.cohort.reading import Cohort, Files
+from sonosynth.cohort.split import crossing, to_table
+from sonosynth.errors import UserError
+
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Reading:
+    """files: of the cohort. side: of the square images, pixels. skip_bad: go on without files that can't be used."""
+
+    files: Files
+    side: int
+    skip_bad: bool
+
+
+def decode(settings: Reading, *, work: Path) -> None:
+    """Decode every image once: makes images (a table), twins (a table), pixels (.npy) and about (JSON).
+
+    Raises:
+        UserError: if a file can't be used and is not to be skipped.
+    """
+    found = reading.decode(settings.files, settings.side)
+    bad = found.problems
+    if bad and not settings.skip_bad:
+        shown = [f"{name} {why}" for name, why in list(bad.items())[:10]]
+        shown += [f"and {len(bad) - 10} more"] * (len(bad) > 10)
+        raise UserError(
+            f"cohort {found.path}: {len(bad)} of its files can't be used\n  " + "\n  ".join(shown),
+            "images and masks that can be decoded",
+            "repair or remove these files, or give --skip-bad",
+        )
+    if bad:
+        progress.say(f"skipped: {len(bad)} file(s) that can't be used; cohort.csv lists them")
+    if found.ignored:
+        progress.say(f"ignored: {len(found.ignored)} file(s) or folder(s); `sonosynth inspect` lists them")
+    store.write_text(work / "images", found.images.to_csv(index=False))
+    store.write_text(work / "twins", found.twins.to_csv(index=False))
+    store.write_json(work / "about", {"simulated": found.simulated, "problems": bad, "name": found.path.name})
+    with (work / "pixels").open("wb") as file:
+        np.save(file, found.squares, allow_pickle=False)
+
+
+@dataclass(frozen=True)
+class Splitting:
+    """seed: of the split. fold: (k, i), the i-th of k folds is held out, or None for a share of each class."""
+
+    split: sections.Split
+    seed: int
+    fold: tuple[int, int] | None
+
+
+def split(settings: Splitting, *, cohort: CohortImages, work: Path) -> None:
+    """Assign the images to training and validation: makes table (cohort.csv)."""
+    found = Cohort(
+        Path(cohort.about["name"]), cohort.images, cohort.twins, np.empty(0), cohort.about["problems"], {},
+        cohort.about["simulated"],
+    )  # fmt: skip
+    table = to_table(found, settings.split, settings.seed, settings.fold)
+    store.write_text(work / "table", table.to_csv(index=False))
+    if len(found.twins):
+        excluded = int(table["excluded"].str.startswith("label conflict").sum())
+        progress.say(
+            f"near-duplicates: {len(found.twins)} pairs, {len(crossing(table, found.twins))} of them across the split;"
+            f" {excluded} images excluded because a near-duplicate has another label"
+        )
+    for name, side in (("training", TRAIN), ("validation", VALIDATION)):
+        rows = table[table["split"] == side]
+        counts = ", ".join(f"{n} {label}" for label, n in sorted(rows["label"].value_counts().items()))
+        progress.say(f"{name}: {len(rows)} images ({counts})")

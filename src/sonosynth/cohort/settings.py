@@ -1,0 +1,38 @@
+"""Settings of the cohort: how it is split, and the words for its labels."""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from sonosynth.section import Section
+
+
+class Split(Section):
+    """Training and validation. Groups named in the cohort, and exact copies, always stay on one side."""
+
+    holdout: float = Field(0.2, gt=0, lt=1, description="share of each class held out for validation (paper: 0.2)")
+    groups: Literal["twins", "none"] = Field(
+        "twins", description="keep near-duplicates on one side, or split as if there were none (paper)"
+    )
+    conflicts: Literal["exclude", "keep"] = Field(
+        "exclude", description="near-duplicates with several labels: leave them out, or keep them (paper)"
+    )
+
+
+class Prompts(Section):
+    """The words that describe an image of each label."""
+
+    template: str = Field(
+        "ultrasound image of {label}", description="for labels without words of their own; {label} is filled in"
+    )
+    labels: dict[str, str] = Field({}, description="words for single labels")
+
+    @model_validator(mode="after")
+    def _names_the_label(self) -> "Prompts":
+        if "{label}" not in self.template:
+            raise ValueError("template must contain {label}, or all classes would share one prompt")
+        return self
+
+    def of(self, label: str) -> str:
+        """The prompt of `label`, without a learned token."""
+        return self.labels.get(label) or self.template.replace("{label}", label.replace("_", " "))

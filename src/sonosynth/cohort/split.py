@@ -1,0 +1,164 @@
+"""Training and validation images: cohort.csv."""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import pandas as pd
+from sklearn.model_selection import StratifiedGroupKFold
+
+from sonosynth.artefacts import TRAIN, VALIDATION
+from sonosynth.cohort.reading import Cohort, conflicts, groups_of
+from sonosynth.cohort.settings import Split
+from sonosynth.cohort.twins import components
+from sonosynth.errors import UserError
+
+COLUMNS = ["id", "file", "sha256", "label", "mask", "group", "split", "excluded"]
+
+
+def to_table(cohort: Cohort, settings: Split, seed: int, fold: tuple[int, int] | None = None) -> pd.DataFrame:
+    """The rows of cohort.csv (see `COLUMNS`), ordered by id; paths are relative to the cohort.
+
+    Files that can't be used are listed as excluded, with the reason.
+
+    Args:
+        seed: of the split. fold: (k, i) holds out the i-th of k folds instead of a share.
+
+    Raises:
+        UserError: if a class would have no image on one side.
+    """
+    images = cohort.images
+    ids, labels = list(images["id"]), cohort.labels
+    excluded = [""] * len(ids)
+    place = {name: row for row, name in enumerate(ids)}
+    for group in conflicts(cohort) if settings.conflicts == "exclude" else []:
+        for name in group:
+            others = ", ".join(f"{other} ({labels[place[other]]})" for other in group if other != name)
+            excluded[place[name]] = f"label conflict with {others}"
+    units = _units(cohort, with_twins=settings.groups == "twins")
+    groups = [""] * len(ids)
+    for rows in units:
+        named = sorted({images["group"][row] for row in rows} - {""})
+        for row in rows if named or len(rows) > 1 else []:
+            groups[row] = " + ".join(named) or f"twins of {ids[rows[0]]}"
+    kept = [row for row, reason in enumerate(excluded) if not reason]
+    position = {row: i for i, row in enumerate(kept)}
+    contents = [images["pixels"][row] for row in kept]
+    try:
+        if fold:
+            found = folds([labels[row] for row in kept], contents, [groups[row] for row in kept], fold[0], seed)
+            drawn = [VALIDATION if number == fold[1] else TRAIN for number in found]
+        else:
+            parts = [part for rows in units if (part := [position[row] for row in rows if row in position])]
+            rng = np.random.default_rng(seed)
+            drawn = split([labels[row] for row in kept], contents, parts, settings.holdout, rng)
+    except ValueError as error:
+        how = f"{fold[0]} folds leave" if fold else f"a split with split.holdout={settings.holdout} leaves"
+        raise UserError(
+            f"cohort {cohort.path}: {how} {error}",
+            "images of every class on both sides",
+            "add images or groups of that class, or change split.holdout, split.groups or repeats.folds",
+        ) from None
+    sides = dict(zip(kept, drawn, strict=True))
+    usable = images.assign(group=groups, split=[sides.get(row, "") for row in range(len(ids))], excluded=excluded)
+    bad = [{"id": name, "file": name, "excluded": f"can't be used: {why}"} for name, why in cohort.problems.items()]
+    return pd.concat([usable[COLUMNS], pd.DataFrame(bad, columns=COLUMNS).fillna("")], ignore_index=True)
+
+
+def _units(cohort: Cohort, *, with_twins: bool) -> list[list[int]]:
+    """The positions of the images in parts that a split keeps together.
+
+    Images of one named group and exact copies always are; chains of near-duplicates where asked for.
+    """
+    images = cohort.images
+    first: dict[tuple[str, str], int] = {}
+    pairs: list[tuple[int, int]] = []
+    for rows in groups_of(images["id"], cohort.twins) if with_twins else []:
+        pairs += [(rows[0], row) for row in rows]
+    for row, (group, pixels) in enumerate(zip(images["group"], images["pixels"], strict=True)):
+        for name in [("pixels", pixels)] + [("group", group)] * bool(group):
+            pairs.append((first.setdefault(name, row), row))
+    return components(len(images), pairs)
+
+
+def crossing(table: pd.DataFrame, twins: pd.DataFrame) -> list[tuple[str, str]]:
+    """The pairs of near-duplicates (ids) that have one training and one validation image."""
+    side = dict(zip(table["id"], table["split"], strict=True))
+    pairs = zip(twins["id"], twins["twin"], strict=True)
+    return [(a, b) for a, b in pairs if {side[a], side[b]} == {TRAIN, VALIDATION}]
+
+
+def split(
+    labels: Sequence[str], hashes: Sequence[str], units: Iterable[Sequence[int]], holdout: float,
+    rng: np.random.Generator,
+) -> list[str]:  # fmt: skip
+    """The side ("train" or "validation") of each of N images; whole units stay on one side.
+
+    A class of n images gets floor((1 - holdout) n) training images, as in the paper, unless its units do not
+    add up to that; with two units or more it has one on each side. The result depends on the images' contents, not on
+    their order or names.
+
+    Args:
+        labels: class of each image.
+        hashes: of the content of each image.
+        units: the positions 0 to N - 1, in parts that stay together.
+        rng: draws the split.
+
+    Raises:
+        ValueError: if a class would have no image on one side; the message names it.
+    """
+    ordered = sorted(units, key=lambda rows: min(hashes[row] for row in rows))
+    drawn = [ordered[i] for i in rng.permutation(len(ordered))]
+    drawn.sort(key=len, reverse=True)  # single images come last and fill the counts exactly
+
+    totals = Counter(labels)
+    room = {TRAIN: Counter({k: math.floor((1 - holdout) * n + 1e-9) for k, n in totals.items()})}
+    room[VALIDATION] = totals - room[TRAIN]
+    sides = [""] * len(labels)
+    for rows in drawn:
+        need = Counter(labels[row] for row in rows)
+        fits = [side for side in (TRAIN, VALIDATION) if all(room[side][k] >= n for k, n in need.items())]
+        if len(fits) == 2:
+            fits = [TRAIN if rng.random() >= holdout else VALIDATION]
+        side = fits[0] if fits else TRAIN
+        room[side].subtract(need)
+        for row in rows:
+            sides[row] = side
+
+    def missing(side: str) -> set[str]:
+        return totals.keys() - {label for label, other in zip(labels, sides, strict=True) if other == side}
+
+    for side in (TRAIN, VALIDATION):
+        for label in sorted(missing(side)):
+            smallest = min((rows for rows in drawn if label in {labels[row] for row in rows}), key=len)
+            for row in smallest:
+                sides[row] = side
+    for side in (TRAIN, VALIDATION):
+        if empty := missing(side):
+            raise ValueError(f"no {side} image of {', '.join(sorted(empty))}")
+    return sides
+
+
+def folds(labels: Sequence[str], hashes: Sequence[str], groups: Sequence[str], k: int, seed: int) -> list[int]:
+    """The fold, 0 to k - 1, of each of N images: stratified by label, groups whole, whatever their order.
+
+    Args:
+        labels, hashes: of each image. groups: name of its group, or "" for an image that stands alone.
+
+    Raises:
+        ValueError: if there are less than k groups of a class.
+    """
+    names = [group or f"image {content}" for group, content in zip(groups, hashes, strict=True)]
+    for label in sorted(set(labels)):
+        count = len({name for name, other in zip(names, labels, strict=True) if other == label})
+        if count < k:
+            raise ValueError(f"{count} group(s) of {label} for {k} folds")
+    order = np.argsort(np.array(hashes), kind="stable")
+    splitter = StratifiedGroupKFold(k, shuffle=True, random_state=seed)
+    parts = splitter.split(order, np.array(labels)[order], np.array(names)[order])
+    found = [0] * len(labels)
+    for fold, (_, rows) in enumerate(parts):
+        for row in order[rows]:
+            found[row] = fold
+    return found

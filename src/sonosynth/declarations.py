@@ -1,0 +1,146 @@
+"""What adapters, sets and arms say of each other, checked on the values as they were given.
+
+On values, not on sections, so that these mistakes are reported together with those that the sections find.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
+from itertools import pairwise
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from sonosynth import extensions
+from sonosynth.adapters.settings import Lora
+from sonosynth.section import Section
+from sonosynth.synthesis.settings import NOISE, REAL, Refine, Synthesis
+
+GROUPS = ("adapters", "sets", "arms")
+NAME = re.compile(r"\w([\w+. -]{,98}[\w+-])?")
+RESERVED = {"adapters": (), "sets": (NOISE, REAL), "arms": ()}
+
+Needs = list[tuple[str, str]]
+"""The group and name of entries."""
+
+
+def explained(error: ValidationError, place: str = "") -> Iterator[str]:
+    """Each mistake that a section found, in a line."""
+    for item in error.errors():
+        name = ".".join([*([place] if place else []), *map(str, item["loc"])])
+        if item["type"] == "extra_forbidden":
+            yield f"{name}: there is no such setting"
+        else:
+            found = "" if isinstance(item["input"], (Mapping, BaseModel)) else f" (found {item['input']!r})"
+            yield f"{name}: {item['msg'].removeprefix('Value error, ')}{found}"
+
+
+def moved(values: Mapping[str, Any]) -> tuple[list[str], dict[str, Any]]:
+    """Mistakes that name a key of version 0.1, with what to write instead; and the values without those keys."""
+    found: list[str] = []
+    kept = {key: dict(value) if isinstance(value, Mapping) else value for key, value in values.items()}
+
+    def take(section: str, key: str, instead: str) -> None:
+        if key in _mapping(kept.get(section)):
+            found.append(f"{section}.{key}: {instead} (found {kept[section].pop(key)!r})")
+
+    take("prompts", "token", 'a token belongs to an adapter: adapters.NAME.token, for example "<ultrasound>"')
+    take("refine", "from", "refinement starts from the saved picture; remove this line")
+    for label in [key for key in _mapping(kept.get("prompts")) if key not in ("template", "labels")]:
+        take("prompts", label, f"words for a label stand under prompts.labels: prompts.labels.{label}")
+    for name, arm in _entries(kept, "arms").items():
+        if "synthetic" in arm:
+            sets = [] if arm["synthetic"] == "none" else [arm["synthetic"]]
+            found.append(f"arms.{name}.synthetic: an arm names its sets: arms.{name}.sets: {sets}")
+            kept["arms"][name] = {key: value for key, value in arm.items() if key != "synthetic"}
+    return found, kept
+
+
+def without_removed(values: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Remove the default entries that need a removed one; an entry that stands in `given` stays, and is a mistake."""
+    out = {**values, **{group: dict(_mapping(values.get(group))) for group in GROUPS if group in values}}
+    while gone := [
+        (group, name)
+        for group, name, needed in _needs(out)
+        if any(_mapping(out.get(g)).get(n, ...) is None for g, n in needed) and not _entries(given, group).get(name)
+    ]:
+        for group, name in gone:
+            out[group][name] = None
+    return out
+
+
+def _needs(values: Mapping[str, Any]) -> Iterator[tuple[str, str, Needs]]:
+    """Every entry that is not removed: its group, its name, and the entries that it needs."""
+    for name, entry in _entries(values, "sets").items():
+        needed = [("adapters", entry.get("adapter")), ("sets", entry.get("from"))]
+        yield "sets", name, [(g, n) for g, n in needed if isinstance(n, str) and n not in RESERVED["sets"]]
+    for name, entry in _entries(values, "arms").items():
+        sets = entry.get("sets")
+        yield "arms", name, [("sets", str(other)) for other in sets] if isinstance(sets, (list, tuple)) else []
+
+
+def mistakes(values: Mapping[str, Any]) -> Iterator[str]:
+    """Every mistake in how adapters, sets and arms are named, and in what they say of each other."""
+    for group in GROUPS:
+        yield from _bad_names(group, _mapping(values.get(group)))
+    for group, name, needed in _needs(values):
+        for other_group, other in needed:
+            entries = _mapping(values.get(other_group))
+            if entries.get(other, ...) is None:
+                yield f"{group}.{name}: needs {other_group}.{other}, which is removed; {group}.{name}: null, too"
+            elif other not in entries:
+                known = ", ".join(_entries(values, other_group)) or "none"
+                yield f"{group}.{name}: needs {other_group}.{other}, which is not declared (declared: {known})"
+    sets = _entries(values, "sets")
+    try:
+        TopologicalSorter({name: [str(entry.get("from"))] for name, entry in sets.items()}).prepare()
+    except CycleError as error:
+        circle = error.args[1]
+        yield f"sets.{circle[-1]}.from: a circle, {' from '.join(reversed(circle))}"
+    for name, entry in sets.items():
+        yield from _bad_set(f"sets.{name}", entry)
+    for name, entry in _entries(values, "adapters").items():
+        yield from _bad_values(f"adapters.{name}.lora", Lora, entry.get("lora"))
+
+
+def _bad_names(group: str, entries: Mapping[Any, Any]) -> Iterator[str]:
+    reserved = RESERVED[group]
+    for name in entries:
+        if not isinstance(name, str) or not NAME.fullmatch(name) or name in reserved:
+            rule = "letters, digits, + - . _ and spaces, a letter or digit first, no . or space last"
+            yield f"{group}.{name}: can't name a folder; {rule}" + (f"; not {' or '.join(reserved)}" * bool(reserved))
+    for one, other in pairwise(sorted(map(str, entries), key=str.casefold)):
+        if one.casefold() == other.casefold():
+            yield f"{group}.{one}, {group}.{other}: names must differ in more than case"
+
+
+def _bad_set(place: str, entry: Mapping[str, Any]) -> Iterator[str]:
+    yield from _bad_values(f"{place}.synthesis", Synthesis, entry.get("synthesis"))
+    yield from _bad_values(f"{place}.refine", Refine, entry.get("refine"))
+    strength, refine = entry.get("strength") is not None, bool(entry.get("refine"))
+    if (strength or refine) and entry.get("from", NOISE) == NOISE:
+        yield f"{place}.strength: needs images to start from: {place}.from: real, or another set"
+    if strength and refine:
+        yield f"{place}.strength: stands in {place}.refine, too; say it once"
+    if isinstance(entry.get("kind"), str):
+        try:
+            extensions.check("sets", entry["kind"])
+        except ValueError as error:
+            yield f"{place}.kind: {error}"
+
+
+def _bad_values(place: str, section: type[Section], own: Any) -> Iterator[str]:
+    """The mistakes in what an entry says otherwise than the section that it inherits from."""
+    try:
+        section.model_validate(dict(_mapping(own)))
+    except ValidationError as error:
+        yield from explained(error, place)
+
+
+def _mapping(value: Any) -> Mapping[Any, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _entries(values: Mapping[str, Any], group: str) -> dict[str, Mapping[str, Any]]:
+    """The entries of a group that are there."""
+    return {str(name): entry for name, entry in _mapping(values.get(group)).items() if isinstance(entry, Mapping)}

@@ -1,0 +1,1 @@
+"""Scores, tests, contrasts and verdicts: pure functions on tables of predictions."""

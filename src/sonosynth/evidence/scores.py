@@ -1,0 +1,162 @@
+"""Scores of the arms, from their predictions alone, with intervals over the validation images and the seeds.
+
+The labels are the same in all arms, so one set of bootstrap draws serves them all, and differences are paired.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from sonosynth import seeding
+from sonosynth.evidence.tests import LEVEL, group_weights
+
+RESAMPLES = 2000
+SPECIFICITY = 0.9
+BINS = 10
+MEANS = ("accuracy", "balanced_accuracy", "f1", "auc", "ppv", "recall", "brier", "calibration_error")
+PER_CLASS = ("f1", "auc", "ppv", "recall", "recall_at_90_specificity")
+
+
+def score(labels: np.ndarray, probabilities: np.ndarray, weights: np.ndarray | None = None) -> dict[str, np.ndarray]:
+    """All scores of one classifier, each (R,): one value for each row of `weights`.
+
+    accuracy; balanced_accuracy, the mean recall; f1, auc (one class against the rest), ppv and recall, each the
+    unweighted mean over classes, and of every class k as "f1_k" and so on; "recall_at_90_specificity_k", the largest
+    recall of class k at which at most a tenth of the others is called k; brier (0 to 2, summed over classes);
+    calibration_error, the expected one of the called class in 10 bins (Guo et al., ICML 2017). A class that is never
+    called has PPV 0, as in the paper's scripts; a class without images makes NaN.
+
+    Args:
+        labels: (N,) int. probabilities: (N, K); the largest is the called class.
+        weights: (R, N), how often each image counts; once each without.
+    """
+    n, k = probabilities.shape
+    weights = np.ones((1, n)) if weights is None else np.asarray(weights, np.float64)
+    called = probabilities.argmax(axis=1)
+    truth, calls = np.eye(k)[labels], np.eye(k)[called]
+    hits, actual, predicted = weights @ (truth * calls), weights @ truth, weights @ calls
+    total = weights.sum(axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        recall = hits / actual
+        of_class = {
+            "f1": np.where(actual > 0, 2 * hits / (actual + predicted), np.nan),
+            "auc": np.stack([_auc(truth[:, c] > 0, probabilities[:, c], weights) for c in range(k)], axis=1),
+            "ppv": np.where(predicted > 0, hits / predicted, 0.0),
+            "recall": recall,
+            "recall_at_90_specificity": np.stack(
+                [_recall_at(truth[:, c] > 0, probabilities[:, c], weights) for c in range(k)], axis=1
+            ),
+        }
+        confidence = probabilities.max(axis=1)
+        bins = np.eye(BINS)[np.minimum((confidence * BINS).astype(int), BINS - 1)]
+        gaps = np.abs(weights @ (bins * ((called == labels) - confidence)[:, None]))
+    means = {
+        "accuracy": hits.sum(axis=1) / total,
+        "balanced_accuracy": recall.mean(axis=1),
+        **{name: of_class[name].mean(axis=1) for name in ("f1", "auc", "ppv", "recall")},
+        "brier": weights @ ((probabilities - truth) ** 2).sum(axis=1) / total,
+        "calibration_error": gaps.sum(axis=1) / total,
+    }
+    return means | {f"{name}_{c}": of_class[name][:, c] for name in PER_CLASS for c in range(k)}
+
+
+def _auc(positive: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """(R,): share of pairs in the right order, ties half."""
+    up, down = scores[positive], scores[~positive]
+    ordered = (up[:, None] > down[None]) + 0.5 * (up[:, None] == down[None])
+    w, v = weights[:, positive], weights[:, ~positive]
+    return ((w @ ordered) * v).sum(axis=1) / (w.sum(axis=1) * v.sum(axis=1))
+
+
+def _recall_at(positive: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """(R,): the largest recall at a specificity of at least `SPECIFICITY`."""
+    order = np.argsort(-scores, kind="stable")
+    last_of_ties = np.append(np.diff(scores[order]) != 0, True)
+    up = np.cumsum(weights[:, order] * positive[order], axis=1)
+    down = np.cumsum(weights[:, order] * ~positive[order], axis=1)
+    allowed = last_of_ties & (down <= (1 - SPECIFICITY) * down[:, -1:] + 1e-9)
+    return np.where(allowed, up, 0).max(axis=1) / up[:, -1]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One arm's scores. point: name to the mean over runs (repeats and seeds). runs: name to (S,), one a run.
+    draws: name to (R,), the bootstrap's values of that mean.
+    """
+
+    point: dict[str, float]
+    runs: dict[str, np.ndarray]
+    draws: dict[str, np.ndarray]
+
+    def interval(self, name: str) -> tuple[float, float]:
+        """95% interval (low, high) of a score."""
+        return quantiles(self.draws[name])
+
+
+def quantiles(draws: np.ndarray) -> tuple[float, float]:
+    """The middle 95% of bootstrap values (R,), NaN left aside."""
+    tails = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
+    low, high = np.nanquantile(draws, tails) if np.isfinite(draws).any() else (np.nan, np.nan)
+    return float(low), float(high)
+
+
+def class_names(predictions: pd.DataFrame) -> list[str]:
+    """The classes, in the order of their columns."""
+    return [name.removeprefix("p_") for name in predictions.columns if name.startswith("p_")]
+
+
+def score_arm(predictions: pd.DataFrame, groups: dict[str, str], resamples: int = RESAMPLES) -> Scored:
+    """Scores of one arm. Images are drawn by group, seeds with replacement; other arms get the same draws.
+
+    Args:
+        predictions: the columns repeat, seed, id, label and p_<class> of one arm.
+        groups: name of the group of an image by its id; images without one stand alone.
+    """
+    classes = class_names(predictions)
+    values: list[dict[str, np.ndarray]] = []
+    points: list[dict[str, np.ndarray]] = []
+    for _, part in predictions.groupby(["repeat", "seed"], sort=True):
+        ordered = part.sort_values("id")
+        labels = ordered["label"].map(classes.index).to_numpy()
+        probabilities = ordered[[f"p_{name}" for name in classes]].to_numpy(np.float64)
+        names = np.array([groups.get(id) or f"image {id}" for id in ordered["id"]])
+        # The draws are named by the images, so that they are the same in every arm, and for every seed.
+        weights = group_weights(names, resamples, seeding.numpy_generator(0, "bootstrap", *ordered["id"]))
+        points.append(score(labels, probabilities))
+        values.append(score(labels, probabilities, weights))
+    drawn = seeding.numpy_generator(0, "bootstrap", "seeds").integers(len(points), size=(len(points), resamples))
+    named = {name: _named(name, classes) for name in points[0]}
+    runs = {named[key]: np.array([p[key][0] for p in points]) for key in named}
+    draws = {named[k]: np.take_along_axis(np.stack([v[k] for v in values]), drawn, axis=0).mean(axis=0) for k in named}
+    return Scored({name: float(x.mean()) for name, x in runs.items()}, runs, draws)
+
+
+def _named(key: str, classes: Sequence[str]) -> str:
+    name, _, number = key.rpartition("_")
+    return f"{name}_{classes[int(number)]}" if number.isdecimal() else key
+
+
+def table(scored: dict[str, Scored | None], n_train: dict[str, int], n_validation: int) -> pd.DataFrame:
+    """One row per arm: every score, its deviation over runs (_sd), its interval (_low, _high).
+
+    Args:
+        scored: arm to its scores, None for an arm that did not run: its row says so and is empty.
+        n_train: training images of the arms that ran. n_validation: images that were scored.
+    """
+    rows: list[dict[str, object]] = []
+    for arm, found in scored.items():
+        if found is None:
+            rows.append({"arm": arm, "status": "not run"})
+            continue
+        row = {
+            "arm": arm, "status": "run", "n_train": n_train[arm], "n_validation": n_validation,
+            "runs": len(found.runs["accuracy"]),
+        }  # fmt: skip
+        for name, value in found.point.items():
+            low, high = found.interval(name)
+            spread = float(found.runs[name].std(ddof=1)) if len(found.runs[name]) > 1 else np.nan
+            row |= {name: value, f"{name}_sd": spread, f"{name}_low": low, f"{name}_high": high}
+        rows.append(row)
+    return pd.DataFrame(rows)

@@ -1,0 +1,133 @@
+"""The jobs of fidelity: what a measure says of every image, each set beside the real images, and the tables of all."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import pandas as pd
+import safetensors.numpy
+
+from sonosynth import extensions, progress, seeding, store
+from sonosynth.artefacts import Artefact, CohortImages, Description, Split, SyntheticSet
+from sonosynth.fidelity import comparison
+from sonosynth.fidelity.distances import frechet_distance
+from sonosynth.fidelity.networks import Network
+from sonosynth.section import NO_EFFECT
+
+VERSION = 1
+ALL = "all"  # classes
+TRAINING, MIX = "training images", "scripts' mix"
+"""Protocols: against the training images; or, as the original scripts, all real images against a mix of the same and
+the synthetic ones."""
+
+
+@dataclass(frozen=True)
+class Measuring:
+    """measure: its file in `measures/`, and that file's version. network: of the measure "features", else None."""
+
+    measure: str
+    measure_version: int
+    network: Network | None
+
+
+def describe(
+    settings: Measuring, *, cohort: CohortImages | None = None, images: SyntheticSet | None = None, work: Path
+) -> None:
+    """What a measure says of every image of the cohort or of a set: makes values (safetensors)."""
+    source = images or cohort
+    assert source is not None
+    pixels = np.array(source.pixels)  # a copy: torch wants to be able to write
+    values = extensions.find("measures", settings.measure).describe(pixels, settings) if len(pixels) else {}
+    stored = {name: np.ascontiguousarray(found) for name, found in values.items()}
+    store.write_bytes(work / "values", safetensors.numpy.save(stored))
+
+
+@dataclass(frozen=True)
+class Comparing:
+    """The measures, and a set that is compared by them; its name stands in tables."""
+
+    name: str
+    measures: tuple[Measuring, ...]
+
+
+def compare(
+    settings: Comparing, *, cohort: CohortImages, split: Split, images: SyntheticSet, real: tuple[Description, ...],
+    synthetic: tuple[Description, ...], work: Path,
+) -> None:  # fmt: skip
+    """A set beside the training images, in all and class by class: makes table, rows of fidelity.csv."""
+    sides = (split.train, split.validation)
+    train, held_out = (cohort.rows(side["id"]) for side in sides)
+    real_labels, held_out_labels = (side["label"].to_numpy(str) for side in sides)
+    labels = images.rows["label"].to_numpy(str)
+    rows: list[dict[str, Any]] = []
+    everything = (ALL, *split.classes)
+    with progress.task(f"measuring {settings.name}", len(everything) * len(settings.measures)) as bar:
+        for measuring, of_real, of_set in zip(settings.measures, real, synthetic, strict=True):
+            module = extensions.find("measures", measuring.measure)
+            space = module.space(measuring)
+            made = of_set.values or {key: values[:0] for key, values in of_real.values.items()}
+            for label in everything:
+                a, b, c = (
+                    {key: values[rows_][(of == label) | (label == ALL)] for key, values in known.items()}
+                    for known, rows_, of in (
+                        (of_real.values, train, real_labels),
+                        (made, slice(None), labels),
+                        (of_real.values, held_out, held_out_labels),
+                    )
+                )
+                rng = seeding.numpy_generator(0, "fidelity", label, space)
+                about = {"set": settings.name, "class": label, "features": space, "protocol": TRAINING}
+                rows += [about | row for row in comparison.compare(module.compare, a, b, c, rng)]
+                bar.advance()
+            if "features" in of_real.values:
+                both = of_real.values["features"][np.concatenate([train, held_out])]
+                mix = np.concatenate([both, made["features"]])
+                rows.append(
+                    {
+                        "set": settings.name, "class": ALL, "features": space, "protocol": MIX,
+                        "metric": "frechet", "value": frechet_distance(both, mix),
+                        "n_real": len(both), "n_synthetic": len(mix),
+                    }
+                )  # fmt: skip
+    store.write_text(work / "table", pd.DataFrame(rows).to_csv(index=False))
+
+
+@dataclass(frozen=True)
+class Joining:
+    """what: names the table, for the plan."""
+
+    what: Annotated[str, NO_EFFECT]
+
+
+def join(settings: Joining, *, parts: tuple[Artefact, ...], work: Path) -> None:
+    """Tables one below the other: makes table."""
+    # As text, so that no digit changes on the way.
+    tables = [pd.read_csv(part.place("table"), dtype=str, keep_default_na=False) for part in parts]
+    store.write_text(work / "table", pd.concat(tables).to_csv(index=False))
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The names of the sets, in the order in which they are given, and of the values that are one number an image."""
+
+    sets: tuple[str, ...]
+    values: tuple[str, ...]
+
+
+def single_images(
+    settings: Listing, *, cohort: CohortImages, split: Split, sets: tuple[SyntheticSet, ...], real: Description,
+    synthetic: tuple[Description, ...], work: Path,
+) -> None:  # fmt: skip
+    """What a measure says of each image, where that is one number: makes table, real images first."""
+    parts = []
+    for name, side in (("real training", split.train), ("real validation", split.validation)):
+        rows = cohort.rows(side["id"])
+        numbers = {key: real.values[key][rows].round(4) for key in settings.values}
+        about = {"set": name, "image": side["id"].to_numpy(), "label": side["label"].to_numpy()}
+        parts.append(pd.DataFrame(about | numbers))
+    for name, images, found in zip(settings.sets, sets, synthetic, strict=True):
+        numbers = {key: found.values[key].round(4) if found.values else [] for key in settings.values}
+        about = {"set": name, "image": images.rows["file_name"], "label": images.rows["label"]}
+        parts.append(pd.DataFrame(about | numbers))
+    store.write_text(work / "table", pd.concat(parts).to_csv(index=False))

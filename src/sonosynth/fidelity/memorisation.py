@@ -1,0 +1,87 @@
+"""The jobs that look for copies of training images, in each set and, for comparison, among the validation images."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from sonosynth import firewall, progress, store
+from sonosynth.artefacts import Artefact, CohortImages, Description, Split, SyntheticSet
+from sonosynth.cohort.reading import groups_of
+from sonosynth.fidelity import copies
+
+VERSION = 1
+REAL = "real validation"
+"""What validation images are called in memorisation.csv."""
+
+
+@dataclass(frozen=True)
+class Searching:
+    """The name of what is searched."""
+
+    name: str
+
+
+def search_real(settings: Searching, *, cohort: CohortImages, split: Split, features: Description, work: Path) -> None:
+    """How alike different real images are: makes thresholds (JSON), and table, of the validation images.
+
+    The thresholds come from the training images alone: how near each is to those of other patients.
+    """
+    train, held_out = (cohort.rows(side["id"]) for side in (split.train, split.validation))
+    firewall.check(cohort.origins(train).all(), split.scored, "the thresholds of the search for copies")
+    with progress.task("comparing real images", 2) as bar:
+        known = _real(cohort, train, features)
+        limits = copies.thresholds(copies.nearest_strangers(known, _groups(cohort, split)))
+        bar.advance()
+        found = copies.nearest(_real(cohort, held_out, features), known)
+        bar.advance()
+    store.write_json(work / "thresholds", asdict(limits))
+    store.write_text(work / "table", _table(settings.name, list(split.validation["id"]), found, limits, split))
+
+
+def search(
+    settings: Searching, *, cohort: CohortImages, split: Split, images: SyntheticSet, real_features: Description,
+    features: Description, real: Artefact, work: Path,
+) -> None:  # fmt: skip
+    """The nearest training image of every image of a set, and whether that is a copy: makes table."""
+    limits = copies.Thresholds(**real.json("thresholds"))
+    found = copies.Nearest(*(np.empty(0, kind) for kind in (float, int, float, int)))
+    if len(images.rows):
+        train = _real(cohort, cohort.rows(split.train["id"]), real_features)
+        made = copies.Images(np.asarray(images.pixels), features.values["features"])
+        found = copies.nearest(made, train)
+    store.write_text(work / "table", _table(settings.name, list(images.rows["file_name"]), found, limits, split))
+
+
+def _real(cohort: CohortImages, rows: np.ndarray, features: Description) -> copies.Images:
+    return copies.Images(np.asarray(cohort.pixels[rows]), features.values["features"][rows])
+
+
+def _groups(cohort: CohortImages, split: Split) -> np.ndarray:
+    """A number for each training image: the same for one group of cohort.csv, and for a chain of near-duplicates."""
+    rows = split.train
+    named = rows[rows["group"] != ""]
+    first = named.groupby("group")["id"].transform("first")
+    pairs = pd.concat([cohort.twins[["id", "twin"]], pd.DataFrame({"id": named["id"], "twin": first})])
+    pairs = pairs[pairs["id"].isin(rows["id"]) & pairs["twin"].isin(rows["id"])]
+    numbers = np.empty(len(rows), int)
+    for number, members in enumerate(groups_of(rows["id"], pairs)):
+        numbers[members] = number
+    return numbers
+
+
+def _table(name: str, files: list[str], found: copies.Nearest, limits: copies.Thresholds, split: Split) -> str:
+    ids = split.train["id"].to_numpy()
+    table = pd.DataFrame(
+        {
+            "set": name,
+            "file_name": files,
+            "nearest": ids[found.by_correlation],
+            "correlation": found.correlation.round(4),
+            "nearest_by_features": ids[found.by_cosine],
+            "cosine": found.cosine.round(4),
+            "copy": copies.flagged(found, limits),
+        }
+    )
+    return table.to_csv(index=False)

@@ -1,0 +1,167 @@
+"""Feature networks: images to vectors."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module, resources
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from transformers import AutoConfig, AutoModel, CLIPVisionModel, ResNetForImageClassification
+from transformers.image_processing_base import ImageProcessingMixin
+
+from sonosynth import hub, store
+from sonosynth.errors import UserError, loading
+from sonosynth.section import NO_EFFECT
+
+AUTO, EMBEDDED, INCEPTION = "auto", "embedded", "inception"
+EMBEDDED_FOLDER = Path(str(resources.files("sonosynth.weights").joinpath("features")))
+EMBEDDED_SIDE = 128
+
+Extractor = Callable[[np.ndarray], np.ndarray]
+"""From images (N, H, W) uint8 grey to features (N, D) float32."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """A feature network: "embedded", "inception", or the name of a vision model of transformers; where it lies, and a
+    digest that changes with its weights."""
+
+    name: str
+    folder: Annotated[Path | None, NO_EFFECT]
+    digest: str
+
+
+def resolve(setting: str) -> Network:
+    """The network for a setting: "auto" is inception where torch-fidelity is installed, else embedded.
+
+    Raises:
+        UserError: if inception is asked for without torch-fidelity, or a model of transformers can't be had.
+    """
+    installed = find_spec("torch_fidelity") is not None and find_spec("torchvision") is not None
+    name = (INCEPTION if installed else EMBEDDED) if setting == AUTO else setting
+    if name == EMBEDDED:
+        return Network(name, EMBEDDED_FOLDER, store.digest(EMBEDDED_FOLDER, hub.FILES))
+    if name == INCEPTION:
+        if not installed:
+            raise UserError(
+                "fidelity.features: inception needs torch-fidelity, which is not installed here",
+                "fidelity.features=embedded, or torch-fidelity",
+                "python -m pip install 'sonosynth[inception]'",
+            )
+        return Network(name, None, f"torch-fidelity {version('torch-fidelity')}")
+    found = hub.resolve(
+        name, "fidelity.features",
+        "auto, embedded, inception, or a vision model of transformers with a preprocessor_config.json",
+        "give the folder of a download, or fidelity.features=embedded",
+    )  # fmt: skip
+    _preprocessing(found.folder)
+    return Network(name, found.folder, found.digest)
+
+
+def extractor(network: Network) -> Extractor:
+    """Load a feature network.
+
+    Raises:
+        UserError: if it can't be loaded.
+    """
+    if network.name == EMBEDDED:
+        return _embedded()
+    if network.name == INCEPTION or network.folder is None:
+        return _inception()
+    return _transformers(network.folder)
+
+
+def _embedded() -> Extractor:
+    network = ResNetForImageClassification.from_pretrained(
+        EMBEDDED_FOLDER, use_safetensors=True, trust_remote_code=False, dtype=torch.float32
+    ).eval()
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    network.to(device)
+
+    @torch.no_grad()
+    def features(images: np.ndarray) -> np.ndarray:
+        parts = [network.resnet(prepared(images[i : i + 64]).to(device)) for i in range(0, len(images), 64)]
+        return torch.cat([part.pooler_output.flatten(1).cpu() for part in parts]).float().numpy()
+
+    return features
+
+
+def _inception() -> Extractor:
+    module = import_module("torch_fidelity.feature_extractor_inceptionv3")  # an extra
+    try:
+        network = module.FeatureExtractorInceptionV3("inception-v3-compat", ["2048"])
+    except OSError as error:
+        raise UserError(
+            f"fidelity.features: the weights of inception can't be fetched ({error})",
+            "a network connection at the first use",
+            "fidelity.features=embedded",
+        ) from None
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    network.to(device).eval()
+
+    @torch.no_grad()
+    def features(images: np.ndarray) -> np.ndarray:
+        rgb = torch.from_numpy(images)[:, None].expand(-1, 3, -1, -1)
+        return torch.cat([network(part.to(device))[0].cpu() for part in rgb.split(32)]).float().numpy()
+
+    return features
+
+
+def _preprocessing(folder: Path) -> dict[str, Any]:
+    """The side, mean and deviation of a vision model's input, from its preprocessor_config.json.
+
+    Read as data: the processors of transformers need torchvision.
+    """
+    with loading(
+        f"fidelity.features: {folder}",
+        "auto, embedded, inception, or a vision model of transformers with a preprocessor_config.json",
+        "give the folder of a download, or fidelity.features=embedded",
+    ):
+        given, _ = ImageProcessingMixin.get_image_processor_dict(folder)
+        size = given.get("crop_size") or given["size"]
+        side = size if isinstance(size, int) else size.get("height") or size["shortest_edge"]
+        return {"side": int(side), "mean": given["image_mean"], "deviation": given["image_std"]}
+
+
+def _transformers(folder: Path) -> Extractor:
+    """A vision model's pooled output, or the mean of its last hidden state; whole images, no crop."""
+    wanted = _preprocessing(folder)
+    with loading(f"fidelity.features: {folder}", "a vision model of transformers with safetensors"):
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        loader = CLIPVisionModel if config.model_type == "clip" else AutoModel
+        network = loader.from_pretrained(
+            folder, use_safetensors=True, trust_remote_code=False, dtype=torch.float32
+        ).eval()
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    network.to(device)
+    mean, deviation = (torch.tensor(wanted[key]).view(-1, 1, 1) for key in ("mean", "deviation"))
+
+    @torch.no_grad()
+    def features(images: np.ndarray) -> np.ndarray:
+        parts = []
+        for some in torch.from_numpy(images).split(32):
+            inputs = (_resized(some.float()[:, None], wanted["side"]) / 255 - mean) / deviation
+            outputs = network(pixel_values=inputs.to(device))
+            pooled = getattr(outputs, "pooler_output", None)
+            parts.append((outputs.last_hidden_state.mean(dim=1) if pooled is None else pooled.flatten(1)).cpu())
+        return torch.cat(parts).float().numpy()
+
+    return features
+
+
+def prepared(images: np.ndarray) -> Tensor:
+    """(N, 1, 128, 128) float of (N, H, W) uint8."""
+    return _resized(torch.from_numpy(images).float()[:, None], EMBEDDED_SIDE) / 127.5 - 1
+
+
+def _resized(pixels: Tensor, side: int) -> Tensor:
+    """(N, 1, side, side) of (N, 1, H, W), 0 to 255."""
+    if pixels.shape[-2:] == (side, side):
+        return pixels
+    return F.interpolate(pixels, (side, side), mode="bicubic", antialias=True).clamp(0, 255)

@@ -1,0 +1,195 @@
+"""A study is a graph of jobs. A job is a value: what is run, on which settings and results, and what that makes.
+
+Its key is a digest of everything that its result depends on. The record of a finished job holds the digests of what was
+made, so a change shows as a job that is stale, and spreads no further than results really differ.
+"""
+
+import hashlib
+import json
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from enum import StrEnum
+from functools import cache
+from graphlib import TopologicalSorter
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+from pydantic import BaseModel
+
+from sonosynth.section import NO_EFFECT
+
+FORMAT = 3  # of records and results; those of another format are made again
+
+
+@dataclass(frozen=True)
+class Job:
+    """One piece of work of a study.
+
+    name: unique in the study. run: a function of a module, called as `run(settings, **needs, work=folder)`; it writes
+    `folder / role` for every role of `makes`, and finds in that folder what an interrupted call left there. settings:
+    a section or a dataclass. needs: its keyword arguments to the names of the jobs whose results they are; each is
+    opened as the type that its annotation names. makes: role to place, relative to the run. threads: on the CPU; fixed
+    by the kind of job and the machine, since rounding depends on them. device: "cpu", or "cuda" for one job at a time.
+    """
+
+    name: str
+    run: Callable[..., None]
+    settings: Any
+    needs: Mapping[str, str | tuple[str, ...]]
+    makes: Mapping[str, str]
+    threads: int = 1
+    device: str = "cpu"
+
+    @property
+    def needed(self) -> list[str]:
+        """The names of all jobs whose results it takes."""
+        return [name for names in self.needs.values() for name in ((names,) if isinstance(names, str) else names)]
+
+    @property
+    def function(self) -> str:
+        """The full name of `run`."""
+        return f"{self.run.__module__}.{self.run.__qualname__}"
+
+    def inputs(self, made: Mapping[str, "Made"]) -> dict[str, Any]:
+        """Everything that the result depends on, as JSON values; a need that is not in `made` stands as None."""
+
+        def digest(name: str) -> str | None:
+            return made[name].digest if name in made else None
+
+        return {
+            "format": FORMAT,
+            "function": self.function,
+            "version": sys.modules[self.run.__module__].VERSION,
+            "settings": keyed(self.settings),
+            "makes": dict(self.makes),
+            "needs": {
+                argument: digest(names) if isinstance(names, str) else [digest(name) for name in names]
+                for argument, names in self.needs.items()
+            },
+        }
+
+    def open(self, made: Mapping[str, "Made"]) -> dict[str, Any]:
+        """The keyword arguments of `run`: each need as the handle that its annotation names.
+
+        A handle is a class of one argument, a `Made`. `X | None` is opened as X, `tuple[X, ...]` as a tuple of X.
+        """
+        hints = get_type_hints(self.run)
+
+        def handle(argument: str, name: str) -> Any:
+            kind = next((inner for inner in get_args(hints[argument]) if inner is not type(None)), hints[argument])
+            return made[name] if kind is Made else kind(made[name])
+
+        return {
+            argument: handle(argument, names) if isinstance(names, str) else tuple(handle(argument, n) for n in names)
+            for argument, names in self.needs.items()
+        }
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a finished job made, checked against its record.
+
+    job: its name. places: role to file or folder. files: "role/path below it" to SHA-256. digest: of `files`. seconds:
+    that the job took. peak_mb: the largest memory of its process until then.
+    """
+
+    job: str
+    places: Mapping[str, Path]
+    files: Mapping[str, str]
+    digest: str
+    seconds: float
+    peak_mb: int
+
+
+class State(StrEnum):
+    """Of a job: waiting is one whose needs will run, so that nobody knows yet whether it has to."""
+
+    DONE = "done"
+    MISSING = "missing"
+    STALE = "stale"
+    WAITING = "waiting"
+
+
+@dataclass(frozen=True)
+class Status:
+    """The state of a job, why it is in it, and what it made if that is usable."""
+
+    state: State
+    reason: str = ""
+    made: Made | None = None
+
+
+def key(inputs: Mapping[str, Any]) -> str:
+    """The digest of a job's inputs."""
+    return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
+
+
+def keyed(value: Any) -> Any:
+    """Settings as JSON values, without the fields that are marked as NO_EFFECT.
+
+    Raises:
+        TypeError: for a value that is neither data nor settings; a path, say, which is another one elsewhere.
+    """
+    if isinstance(value, BaseModel) or (is_dataclass(value) and not isinstance(value, type)):
+        names = type(value).model_fields if isinstance(value, BaseModel) else [field.name for field in fields(value)]
+        return {name: keyed(getattr(value, name)) for name in names if name not in _without_effect(type(value))}
+    if isinstance(value, Mapping):
+        return {str(name): keyed(item) for name, item in value.items()}
+    if isinstance(value, (tuple, list)):
+        return [keyed(item) for item in value]
+    if value is None or isinstance(value, (str, int, float, bool)):
+        return value
+    raise TypeError(f"{value!r}: a {type(value).__name__} can't be part of a job's key")
+
+
+@cache
+def _without_effect(kind: type) -> set[str]:
+    hints = get_type_hints(kind, include_extras=True)
+    return {name for name, hint in hints.items() if NO_EFFECT in getattr(hint, "__metadata__", ())}
+
+
+def differences(old: Any, new: Any, place: str = "") -> list[str]:
+    """The dotted names of the values in which two nested mappings differ."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        names = sorted({*old, *new})
+        return [x for name in names for x in differences(old.get(name), new.get(name), f"{place}.{name}".lstrip("."))]
+    return [] if old == new else [place]
+
+
+def ordered(jobs: Iterable[Job]) -> list[Job]:
+    """The jobs such that each comes after those it needs; as nearly in the given order as that allows.
+
+    Raises:
+        ValueError: if two jobs share a name or a place, or one needs a job that isn't there.
+        graphlib.CycleError: if jobs need each other in a circle.
+    """
+    listed = list(jobs)
+    named = {job.name: job for job in listed}
+    places = [place for job in listed for place in job.makes.values()]
+    if len(named) < len(listed) or len(set(places)) < len(places):
+        raise ValueError("two jobs have one name or make the same file")
+    for job in listed:
+        if unknown := set(job.needed) - named.keys():
+            raise ValueError(f"{job.name} needs {', '.join(sorted(unknown))}, which no job makes")
+    TopologicalSorter({job.name: job.needed for job in listed}).prepare()
+    order: dict[str, Job] = {}
+
+    def place(job: Job) -> None:
+        if job.name not in order:
+            for name in job.needed:
+                place(named[name])
+            order[job.name] = job
+
+    for job in listed:
+        place(job)
+    return list(order.values())
+
+
+def with_needs(jobs: Sequence[Job], wanted: Callable[[Job], bool]) -> list[Job]:
+    """The jobs that `wanted` picks from `ordered` ones, and all that they need, in the same order."""
+    chosen: set[str] = set()
+    for job in reversed(jobs):
+        if job.name in chosen or wanted(job):
+            chosen |= {job.name, *job.needed}
+    return [job for job in jobs if job.name in chosen]

@@ -1,0 +1,45 @@
+"""What settings that are left to the machine stand for on this one: values and digests, before anything is planned."""
+
+from dataclasses import dataclass
+
+import torch
+
+from sonosynth import hub, parallel
+from sonosynth.bases import sd1
+from sonosynth.fidelity import networks
+from sonosynth.settings import Settings
+from sonosynth.tasks.classification import classifier
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What settings that are left to the machine stand for here.
+
+    precision: after `auto`. network: of the fidelity. classifier: to start from, None for random weights. cores: of the
+    CPU. device: "cuda" or "cpu".
+    """
+
+    base: sd1.Base
+    precision: str
+    network: networks.Network
+    classifier: hub.Model | None
+    cores: int
+    device: str
+
+
+def resolve(settings: Settings) -> Machine:
+    """Find what the settings name on this machine.
+
+    Raises:
+        UserError: if the base, a network or the precision can't be had here.
+    """
+    base = sd1.resolve(settings.base)
+    sd1.check_resolution(base.folder, settings.resolution)
+    return Machine(
+        base,
+        sd1.choose_precision(settings.precision),
+        networks.resolve(settings.fidelity.features),
+        classifier.resolve(settings.classifier.model),
+        parallel.cores(),
+        "cuda" if torch.cuda.is_available() else "cpu",
+    )

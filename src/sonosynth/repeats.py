@@ -1,0 +1,41 @@
+"""The repeats of a study: its splits and generators."""
+
+from dataclasses import dataclass
+
+from sonosynth import seeding
+from sonosynth.settings import Settings
+
+
+@dataclass(frozen=True)
+class Repeat:
+    """One split and one generator.
+
+    number: from 0; the first stands in the run's own folder, the others in `repeats/<number>`. block: the number of the
+    first repeat with this split. split_seed: of the split. fold: (k, i), the i-th of k folds is held out, or None.
+    seed: of adaptation, synthesis and classifiers; the study's own for the first.
+    """
+
+    number: int
+    block: int
+    split_seed: int
+    fold: tuple[int, int] | None
+    seed: int
+
+    @property
+    def place(self) -> str:
+        """What the names of its jobs and of its files begin with."""
+        return f"repeats/{self.number}/" if self.number else ""
+
+
+def repeats(settings: Settings) -> list[Repeat]:
+    """The repeats of a study."""
+    r, seed = settings.repeats, settings.seed
+    found: list[Repeat] = []
+    for time in range(r.times):
+        split_seed = seeding.derive(seed, "split", *([time] if time else []))
+        for fold in [(r.folds, i) for i in range(r.folds)] if r.folds else [None]:
+            block = len(found)
+            for generator in range(r.generators):
+                other = seeding.derive(seed, "generator", time, *(fold or ()), generator)
+                found.append(Repeat(len(found), block, split_seed, fold, other if found else seed))
+    return found

@@ -1,0 +1,44 @@
+"""What a study was made of, as values; they become words where they are shown."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the settings say of a study.
+
+    base: its name; embedded: whether it is the small one that ships. network: of the fidelity. seeds: how many.
+    leaks: whether the generator was allowed to see the validation images.
+    """
+
+    base: str
+    embedded: bool
+    resolution: int
+    precision: str
+    classifier: str
+    classifier_resolution: int
+    selection: str
+    folds: int | None
+    times: int
+    generators: int
+    seeds: int
+    network: str
+    leaks: bool
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What a study found in its cohort and its sets.
+
+    cohort: name of its folder. twins: pairs of near-duplicates, crossing of them across the split. made_again: of each
+    set, how many images showed nothing new at first, unusable: how many still did in the end.
+    """
+
+    cohort: str
+    simulated: bool
+    train: int
+    validation: int
+    twins: int
+    crossing: int
+    made_again: dict[str, int]
+    unusable: dict[str, int]

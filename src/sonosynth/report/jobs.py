@@ -1,0 +1,71 @@
+"""The job that draws the figures and writes the page."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import yaml
+
+from sonosynth import store
+from sonosynth.artefacts import Adapter, Artefact, CohortImages, Split, SyntheticSet
+from sonosynth.cohort.split import crossing
+from sonosynth.evidence.verdicts import smallest_visible
+from sonosynth.jobs import Made
+from sonosynth.report.facts import Counts, Facts
+from sonosynth.report.figures import save
+from sonosynth.report.page import Provenance, page
+from sonosynth.report.results import Results, Shown
+from sonosynth.report.sections import SECTIONS
+from sonosynth.report.terminal import summary
+
+VERSION = 1
+TEXT = ("arm", "set", "id", "label", "file_name", "nearest", "image", "against", "metric", "finding", "sentence")
+FIDELITY = ["set", "class", "features", "protocol", "metric", "value", "matched", "floor", "n_matched"]
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """arms: name to the sets that each adds. refined: each set that starts from another one to that one. study:
+    study.yaml as text.
+    """
+
+    facts: Facts
+    arms: Mapping[str, tuple[str, ...]]
+    refined: Mapping[str, str]
+    study: str
+
+
+def draw(
+    settings: Drawing, *, cohort: CohortImages, split: Split, adapters: tuple[Adapter, ...],
+    sets: tuple[SyntheticSet, ...], tables: tuple[Artefact, ...], finished: tuple[Made, ...], work: Path,
+) -> None:  # fmt: skip
+    """Makes figures (a folder), page (report.html), and summary, the text that ends in the terminal.
+
+    Args:
+        tables: those of the evaluation; each is known by the name of its file.
+    """
+    found = {made.place(role).stem: made.table(role, *TEXT) for made in tables for role in made.made.places}
+    counts = Counts(
+        cohort=cohort.about["name"], simulated=cohort.about["simulated"], train=len(split.train),
+        validation=len(split.validation), twins=len(cohort.twins), crossing=len(crossing(split.rows, cohort.twins)),
+        made_again={made.name: int((made.rows["attempts"] > 1).sum()) for made in sets},
+        unusable={made.name: int(made.flawed.sum()) for made in sets},
+    )  # fmt: skip
+    results = Results(
+        **{name: found[name] for name in ("table", "differences", "verdicts", "memorisation", "predictions")},
+        fidelity=found.get("fidelity", pd.DataFrame(columns=FIDELITY)),
+        facts=settings.facts,
+        counts=counts,
+        arms=settings.arms,
+        smallest=smallest_visible(int(found["table"]["n_validation"].max()), len(found["verdicts"])),
+    )
+    shown = Shown(results, cohort, split, adapters, sets, settings.refined, found.get("ultrasound"))
+    save({name: figure for section in SECTIONS for name, figure in section.figures(shown).items()}, work / "figures")
+    values = yaml.safe_load(settings.study)
+    hashes = {"base": values["resolved"]["base"]["digest"], "cohort.csv (hashes of all images)": split.made.digest}
+    hashes |= {f"adapters/{made.folder.name}": made.made.digest for made in adapters}
+    hashes |= {f"synthetic/{made.name}": made.made.digest for made in sets}
+    provenance = Provenance(settings.study, values, hashes, finished)
+    store.write_text(work / "page", page(results, provenance, work / "figures"))
+    store.write_text(work / "summary", summary(results))

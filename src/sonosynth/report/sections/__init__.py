@@ -1,0 +1,34 @@
+"""The sections of the page, in their order. Each has a template `templates/sections/<id>.html.j2`.
+
+Those with figures have a file that draws them, and says in `ALT` what each of them shows.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from matplotlib.figure import Figure
+
+from sonosynth.report.results import Shown
+from sonosynth.report.sections import ablation, classifier, copies, fidelity, pictures, training
+
+
+@dataclass(frozen=True)
+class Section:
+    """One section: its id and title, its figures, and what each of them shows."""
+
+    id: str
+    title: str
+    figures: Callable[[Shown], dict[str, Figure]] = lambda _: {}
+    alt: Mapping[str, str] = field(default_factory=dict)
+
+
+SECTIONS = (
+    Section("ablation", "Ablation", ablation.figures, ablation.ALT),
+    Section("pictures", "Pictures", pictures.figures, pictures.ALT),
+    Section("classifier", "Classifier", classifier.figures, classifier.ALT),
+    Section("fidelity", "Fidelity", fidelity.figures, fidelity.ALT),
+    Section("copies", "Copies", copies.figures, copies.ALT),
+    Section("training", "Training", training.figures, training.ALT),
+    Section("provenance", "Provenance"),
+    Section("paper", "For a paper"),
+)

@@ -1,0 +1,35 @@
+"""The verdicts, the table, and each arm's difference from the reference."""
+
+import numpy as np
+import pandas as pd
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+
+from sonosynth.report.figures import COLOURS, COLUMN, STYLE
+from sonosynth.report.results import Shown
+
+ALT = {"forest": "Difference in macro F1 of every arm from real images alone, with 95% intervals"}
+
+
+def figures(shown: Shown) -> dict[str, Figure]:
+    """The forest plot."""
+    return {"forest": forest(shown.results.differences)}
+
+
+def forest(differences: pd.DataFrame) -> Figure:
+    """Differences in macro F1 with their 95% intervals, one row an arm: columns arm, against, metric, difference, …"""
+    known = (
+        differences[(differences["metric"] == "f1") & differences["low"].notna()] if len(differences) else differences
+    )
+    rows = known.drop_duplicates("arm", keep="last") if len(known) else known
+    with plt.rc_context(STYLE):
+        figure, axis = plt.subplots(figsize=(COLUMN, 0.6 + 0.22 * len(rows)))
+        if len(rows):
+            places = np.arange(len(rows))
+            apart = [rows["difference"] - rows["low"], rows["high"] - rows["difference"]]
+            axis.errorbar(rows["difference"], places, xerr=apart, fmt="o", markersize=3.5, color=COLOURS[1], capsize=2)
+            axis.set_yticks(places, rows["arm"])
+            axis.set_xlabel(f"difference in macro F1 from {rows['against'].iloc[0]}")
+        axis.axvline(0, color="#888888", linewidth=0.8)
+        axis.invert_yaxis()
+    return figure

@@ -1,0 +1,99 @@
+"""What the classifiers get right, and how sure they are."""
+
+import numpy as np
+import pandas as pd
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from sklearn.calibration import CalibrationDisplay
+from sklearn.metrics import ConfusionMatrixDisplay, RocCurveDisplay
+
+from sonosynth.evidence.scores import class_names
+from sonosynth.report.figures import PAGE, STYLE
+from sonosynth.report.results import Shown
+
+ALT = {
+    "confusion": "Confusion matrix of every arm",
+    "roc": "ROC curves by class, a line an arm",
+    "calibration": "Calibration curves by class, a line an arm",
+}
+BINS = 5
+
+
+def figures(shown: Shown) -> dict[str, Figure]:
+    """Confusion matrices, ROC curves and calibration curves."""
+    predictions = shown.results.predictions
+    return {"confusion": confusion(predictions), "roc": roc(predictions), "calibration": calibration(predictions)}
+
+
+def _means(predictions: pd.DataFrame) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Of every arm the labels (N,) and probabilities (N, K), means over its runs."""
+    columns = [f"p_{name}" for name in class_names(predictions)]
+    found = {}
+    for arm, own in predictions.groupby("arm", sort=False):
+        images = own.groupby("id")
+        found[str(arm)] = images["label"].first().to_numpy(), images[columns].mean().to_numpy()
+    return found
+
+
+def confusion(predictions: pd.DataFrame) -> Figure:
+    """Confusion matrices by arm: shares of each class, over all runs."""
+    classes = class_names(predictions)
+    predicted = predictions[[f"p_{name}" for name in classes]].to_numpy().argmax(axis=1)
+    arms = list(dict.fromkeys(predictions["arm"]))
+    across = min(4, len(arms))
+    down = -(-len(arms) // across)
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(down, across, figsize=(PAGE, 1.9 * down), squeeze=False)
+        for axis in axes.flat[len(arms) :]:
+            axis.set_visible(False)
+        for axis, arm in zip(axes.flat, arms, strict=False):
+            own = (predictions["arm"] == arm).to_numpy()
+            truth = predictions["label"][own].map(classes.index).to_numpy()
+            ConfusionMatrixDisplay.from_predictions(
+                truth, predicted[own], labels=range(len(classes)), display_labels=classes, normalize="true",
+                xticks_rotation=30, values_format=".2f", cmap="Blues", ax=axis, colorbar=False,
+                im_kw={"vmin": 0, "vmax": 1},
+            )  # fmt: skip
+            axis.set(title=arm, xlabel="", ylabel="")
+        axes[0, 0].set(ylabel="label", xlabel="predicted class")
+    return figure
+
+
+def roc(predictions: pd.DataFrame) -> Figure:
+    """ROC curves of every class against the rest, from each arm's mean probabilities over its runs."""
+    classes, arms = class_names(predictions), _means(predictions)
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(1, len(classes), figsize=(PAGE, 2.5), squeeze=False, sharey=True)
+        for k, (axis, name) in enumerate(zip(axes[0], classes, strict=True)):
+            for arm, (labels, probabilities) in arms.items():
+                RocCurveDisplay.from_predictions(labels == name, probabilities[:, k], ax=axis, name=arm)
+            axis.set(title=name, xlabel="1 - specificity", ylabel="")
+            axis.get_legend().remove()
+        axes[0, 0].set_ylabel("recall")
+        figure.legend(*_named(axes[0, 0], list(arms)), loc="outside lower center", ncols=4)
+    return figure
+
+
+def calibration(predictions: pd.DataFrame) -> Figure:
+    """How often a class is there when it is given a probability, in `BINS` bins, from means over runs."""
+    classes, arms = class_names(predictions), _means(predictions)
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(1, len(classes), figsize=(PAGE, 2.5), squeeze=False, sharey=True)
+        for k, (axis, name) in enumerate(zip(axes[0], classes, strict=True)):
+            for arm, (labels, probabilities) in arms.items():
+                CalibrationDisplay.from_predictions(
+                    labels == name, probabilities[:, k], n_bins=BINS, ax=axis, name=arm, markersize=2,
+                    ref_line=arm == next(iter(arms)),
+                )  # fmt: skip
+            axis.set(title=name, xlabel="probability given", ylabel="", xlim=(0, 1), ylim=(0, 1), aspect="equal")
+            axis.get_legend().remove()
+        axes[0, 0].set_ylabel("share that is of the class")
+        figure.legend(*_named(axes[0, 0], list(arms)), loc="outside lower center", ncols=4)
+    return figure
+
+
+def _named(axis: Axes, arms: list[str]) -> tuple[list[Line2D], list[str]]:
+    """The lines of the arms, the last ones of an axis, and their names."""
+    return list(axis.lines)[-len(arms) :], arms

@@ -1,0 +1,103 @@
+"""Facts and findings in sentences."""
+
+from sonosynth.evidence.verdicts import Finding, Verdict
+from sonosynth.fidelity.copies import CHANCE
+from sonosynth.fidelity.networks import EMBEDDED, INCEPTION
+from sonosynth.report.facts import Counts, Facts
+
+SELECTION = {
+    "last": "last step scored",
+    "inner": "best epoch on a fifth of the training images scored",
+    "validation": "best epoch ON THE VALIDATION IMAGES scored, as in the original scripts: optimistic for all arms",
+}
+LEAK = "the generator was trained on the validation images, too (adapt.on=all): no score is evidence"
+
+
+def verdict(found: Verdict, reference: str) -> str:
+    """One sentence on an arm."""
+    if found.finding is Finding.NOT_RUN:
+        return f"{found.arm}: not run."
+    numbers = (
+        f"macro F1 {found.difference:+.3f}, 95% interval {found.low:+.3f} to {found.high:+.3f},"
+        f" p = {found.p_holm:.2g} after Holm's correction"
+    )
+    said = {
+        Finding.REFUSED: f"refused, {_reason(found)}",
+        Finding.NO_EVIDENCE: f"no evidence of a difference from {reference}",
+        Finding.IMPROVES: f"improves on {reference}",
+        Finding.HARMS: f"harms, it is worse than {reference}",
+    }[found.finding]
+    return f"{found.arm}: {said} ({numbers})."
+
+
+def _reason(found: Verdict) -> str:
+    if found.refusal and found.refusal.leaks:
+        return "its generator has seen the validation images (adapt.on=all)"
+    copied = found.refusal.copied if found.refusal else 0
+    return f"{copied:.0%} of its images copy a training image ({CHANCE:.0%} of other real images would)"
+
+
+def network(name: str) -> str:
+    """The Fréchet distance on the features of a network: only Inception's is an FID."""
+    if name == INCEPTION:
+        return "Fréchet distance on Inception features (FID)"
+    whose = "the embedded network's features" if name == EMBEDDED else f"the features of {name}"
+    return f"Fréchet distance on {whose}; not an FID, not comparable with published ones"
+
+
+def twins(counts: Counts) -> str:
+    """Near-duplicates, and what they mean for the scores."""
+    told = f"{counts.twins} pairs, {counts.crossing} across the split"
+    if counts.crossing:
+        told += "; the validation images are not independent of the training images"
+    return told
+
+
+def measured_on(facts: Facts, counts: Counts) -> dict[str, str]:
+    """What the scores were measured on; printed beside them everywhere."""
+    base = "the embedded small model, pretrained on simulated images" if facts.embedded else facts.base
+    splits = f"{facts.times} x {facts.folds} grouped folds" if facts.folds else "one split"
+    side = facts.classifier_resolution
+    told = {
+        "cohort": f"{counts.cohort}: {'simulated' if counts.simulated else 'as given'}, {counts.train} training and"
+        f" {counts.validation} validation images",
+        "near-duplicates": twins(counts),
+        "repeats": f"{splits}, {facts.generators} generator(s) each, {facts.seeds} classifier seed(s)",
+        "base": f"{base}, {facts.resolution} x {facts.resolution} pixels, {facts.precision}",
+        "classifier": f"{facts.classifier}, {side} x {side} pixels, {SELECTION[facts.selection]}",
+        "fidelity": network(facts.network),
+    }
+    if any(counts.made_again.values()):
+        told["images made again"] = "; ".join(
+            f"{name}: {n} showed nothing new at first, {counts.unusable[name]} remain unusable and are excluded from"
+            " training" for name, n in counts.made_again.items() if n
+        )  # fmt: skip
+    if facts.leaks:
+        told["LEAK"] = LEAK
+    return told
+
+
+def warnings(facts: Facts, counts: Counts, smallest: int, share: float) -> list[str]:
+    """What a reader must know before the scores.
+
+    Args:
+        smallest: images by which an arm's accuracy has to differ to be significant. share: of the validation images
+            above which that is worth a warning.
+    """
+    found = []
+    if facts.leaks:
+        found.append(f"Leak: {LEAK}.")
+    if counts.crossing:
+        found.append(f"Near-duplicates: {twins(counts)}.")
+    if facts.selection == "validation":
+        found.append("The epoch was chosen on the validation images: all scores are optimistic.")
+    if counts.simulated:
+        found.append("The cohort is simulated: its scores say nothing about patients.")
+    if facts.embedded:
+        found.append("The base is the embedded small model: these are not Stable Diffusion's images.")
+    if smallest / counts.validation > share:
+        found.append(
+            f"The validation set is small: a difference in accuracy below {smallest} of {counts.validation}"
+            " images can't be significant here."
+        )
+    return found

@@ -1,0 +1,182 @@
+"""Runs the jobs of a study on this machine, in processes that live as long as the study.
+
+A job starts when its needs are there and the cores that it asks for are free. Jobs report their progress to this
+process, which alone draws it.
+"""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack, contextmanager
+from multiprocessing.process import BaseProcess
+from multiprocessing.queues import SimpleQueue
+from pathlib import Path
+from types import FrameType
+
+from sonosynth import interruption, progress
+from sonosynth.errors import UserError
+from sonosynth.jobs import Job, Made, State
+from sonosynth.runners.execution import execute
+from sonosynth.store import Run
+
+WORKERS = 4  # processes, at most; each has a copy of the libraries
+
+Submit = Callable[[Job, Mapping[str, Made]], Future[Made]]
+"""Starts a job, given what those that it needs made."""
+
+
+def run_jobs(run: Run, ordered: Sequence[Job], cores: int, *, processes: bool = True) -> dict[str, Made]:
+    """Run those of the jobs that are not done; returns what every one made, by name.
+
+    Args:
+        ordered: jobs, each after those it needs. cores: to share out. processes: whether jobs get processes of their
+            own; without, they run one after another in this one, as a script without a main guard needs it.
+
+    Raises:
+        UserError: of the first job that fails.
+        KeyboardInterrupt: on SIGINT or SIGTERM. In both cases, jobs that are running save their work first; a second
+            signal ends them at once.
+    """
+    made: dict[str, Made] = {}
+    waiting, running = list(ordered), dict[Future[Made], Job]()
+    kept = 0
+    with _workers(run, min(cores, WORKERS)) if processes else _this_process(run) as submit:
+        while waiting or running:
+            for job in list(waiting):
+                if not all(name in made for name in job.needed):
+                    continue
+                status = run.status(job, made)
+                if status.made:
+                    made[job.name] = status.made
+                    run.clear(job)
+                    kept += 1
+                elif _fits(job, list(running.values()), cores):
+                    why = f" (again: {status.reason})" if status.state is State.STALE else ""
+                    progress.say(f"[{len(made) + len(running) + 1}/{len(ordered)}] {job.name}{why}")
+                    running[submit(job, {name: made[name] for name in job.needed})] = job
+                else:
+                    break  # none overtakes: a job that asks for all cores would wait for ever
+                waiting.remove(job)
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                made[running.pop(future).name] = future.result()
+    if kept:
+        progress.say(f"{kept} of {len(ordered)} jobs were done before")
+    return made
+
+
+def _fits(job: Job, running: Sequence[Job], cores: int) -> bool:
+    """Whether a job may start beside those that are running."""
+    threads = sum(other.threads for other in running) + job.threads
+    on_gpu = sum(other.device != "cpu" for other in (job, *running))
+    return not running or (threads <= cores and len(running) < WORKERS and on_gpu <= 1)
+
+
+@contextmanager
+def _this_process(run: Run) -> Iterator[Submit]:
+    def submit(job: Job, made: Mapping[str, Made]) -> Future[Made]:
+        future: Future[Made] = Future()
+        future.set_result(execute(run, job, made))
+        return future
+
+    yield submit
+
+
+@contextmanager
+def _workers(run: Run, count: int) -> Iterator[Submit]:
+    """Worker processes, started as they are needed; jobs on a GPU all go to one of their own."""
+    context = multiprocessing.get_context("spawn")
+    events: SimpleQueue[progress.Event | None] = context.SimpleQueue()
+    pools: dict[str, ProcessPoolExecutor] = {}
+    others = set(multiprocessing.active_children())
+
+    def submit(job: Job, made: Mapping[str, Made]) -> Future[Made]:
+        if job.device not in pools:
+            at_most = count if job.device == "cpu" else 1
+            pools[job.device] = ProcessPoolExecutor(at_most, context, _begin, (events,))
+        return pools[job.device].submit(_run, run.root, job, made)
+
+    with ExitStack() as stack:
+        drawing = threading.Thread(target=_draw, args=(events,), daemon=True)
+        drawing.start()
+        stack.callback(drawing.join)
+        stack.callback(events.put, None)
+        try:
+            yield submit
+        except BrokenProcessPool:
+            raise UserError(
+                "a process that ran a job was ended from outside; systems do that when memory runs out",
+                fix="lower classifier.batch, lora.batch or resolution; the same command goes on",
+            ) from None
+        except BaseException:
+            progress.say("stopping: jobs that are running save their work")
+            _stop(pools.values(), set(multiprocessing.active_children()) - others)
+            raise
+        finally:
+            for pool in pools.values():
+                pool.shutdown(cancel_futures=True)
+
+
+def _stop(pools: Iterable[ProcessPoolExecutor], workers: set[BaseProcess]) -> None:
+    """Ask all workers to save their work, and wait until they have; a further signal kills them."""
+    try:
+        for worker in workers:
+            worker.terminate()
+        for pool in pools:
+            pool.shutdown(cancel_futures=True)
+    except KeyboardInterrupt:
+        for worker in workers:
+            worker.kill()
+
+
+def _draw(events: "SimpleQueue[progress.Event | None]") -> None:
+    while (event := events.get()) is not None:
+        progress.show(event)
+
+
+# In a worker:
+
+
+class _Worker:
+    """What a worker does about SIGTERM, which is its parent's word to stop: SIGINT reaches the parent, too."""
+
+    def __init__(self) -> None:
+        self.busy = self.stopping = False
+
+    def stop(self, number: int, frame: FrameType | None) -> None:
+        """Interrupt the job, once; an idle worker waits for the end of its pool."""
+        first, self.stopping = not self.stopping, True
+        if self.busy and first:
+            raise KeyboardInterrupt
+
+
+_worker = _Worker()
+
+
+def _begin(events: "SimpleQueue[progress.Event | None]") -> None:
+    """A worker's own start: signals, progress, and an end with its parent's."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _worker.stop)
+    interruption.ignore_further_signals()
+    progress.relay(events.put)
+    parent = multiprocessing.parent_process()
+    if parent:
+        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: BaseProcess) -> None:
+    parent.join()
+    os._exit(1)
+
+
+def _run(root: Path, job: Job, made: Mapping[str, Made]) -> Made:
+    if _worker.stopping:
+        raise KeyboardInterrupt
+    _worker.busy = True
+    try:
+        return execute(Run(root), job, made)
+    finally:
+        _worker.busy = False

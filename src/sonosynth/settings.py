@@ -1,0 +1,254 @@
+"""All settings of a study, put together from the sections of their owners. All mistakes are reported at once.
+
+"Paper" is Hybrid Diffusion Model for Ultrasound Image Augmentation (2025); "scripts" are its authors'
+published ones, where the paper is silent. The defaults suit the embedded base; `presets/` has the others.
+"""
+
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+from sonosynth import declarations
+from sonosynth.adapters.settings import Adapt, Adapter, Lora, Token
+from sonosynth.cohort.settings import Prompts, Split
+from sonosynth.errors import UserError
+from sonosynth.fidelity.settings import Fidelity, Memorisation
+from sonosynth.section import Positive, Section
+from sonosynth.synthesis.settings import Balance, Refine, Set, Synthesis
+from sonosynth.tasks.classification.settings import Arm, Classifier
+
+PRESETS = ("paper", "quick", "demo")
+DEFAULTS = "defaults"
+REFERENCE = "real"
+"""The arm that all others are compared with."""
+NOT_SETTINGS = ("cohort", "resolved")  # further keys of a run's study.yaml
+
+
+class Repeats(Section):
+    """The whole study again, so that differences are known from chance. Each repeat trains its generator anew."""
+
+    generators: Positive = Field(1, description="generators with other seeds, on the same split")
+    folds: Annotated[int, Field(ge=2)] | None = Field(
+        None, description="validate every image once, in this many grouped folds, instead of split.holdout"
+    )
+    times: Positive = Field(1, description="how often the folds are drawn anew")
+
+    @model_validator(mode="after")
+    def _times_need_folds(self) -> "Repeats":
+        if self.times > 1 and self.folds is None:
+            raise ValueError("times repeats the folds: give folds, too")
+        return self
+
+
+class Settings(Section):
+    """All settings of a study."""
+
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(0, description="the root of every random draw")
+    base: str = Field(
+        "embedded", min_length=1, description="embedded, a folder or a hub id, Stable Diffusion 1.x format"
+    )
+    resolution: Annotated[int, Field(ge=16)] = Field(
+        128, description="side of the square images, pixels (scripts: 512)"
+    )
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field("auto", description="of adaptation and synthesis")
+    skip_bad: bool = Field(
+        False, description="go on without files of the cohort that can't be used, and list them in cohort.csv"
+    )
+    split: Split = Split()
+    prompts: Prompts = Prompts()
+    token: Token = Token()
+    lora: Lora = Lora()
+    balance: Balance = Balance()
+    synthesis: Synthesis = Synthesis()
+    refine: Refine = Refine()
+    adapt: Adapt = Adapt()
+    adapters: dict[str, Adapter | None] = Field({}, description="what is learned, by name; null: not this one")
+    sets: dict[str, Set | None] = Field({}, description="synthetic sets, by name; null: not this one")
+    arms: dict[str, Arm | None] = Field(
+        {REFERENCE: Arm()}, description="rows of the ablation, by name; null: not this one"
+    )
+    classifier: Classifier = Classifier()
+    repeats: Repeats = Repeats()
+    fidelity: Fidelity = Fidelity()
+    memorisation: Memorisation = Memorisation()
+
+    @field_validator("arms")
+    @classmethod
+    def _has_a_reference(cls, arms: dict[str, Arm | None]) -> dict[str, Arm | None]:
+        if arms.get(REFERENCE) != Arm():
+            raise ValueError(f"{REFERENCE} is the arm that the others are compared with, and takes no settings")
+        return arms
+
+    @property
+    def declared_adapters(self) -> dict[str, Adapter]:
+        """The adapters that are learned, by name."""
+        return {name: adapter for name, adapter in self.adapters.items() if adapter}
+
+    @property
+    def declared_sets(self) -> dict[str, Set]:
+        """The sets that are made, by name; each after the one that it starts from."""
+        declared = {name: made for name, made in self.sets.items() if made}
+        ordered: dict[str, Set] = {}
+
+        def place(name: str) -> None:
+            if name in declared and name not in ordered:
+                place(declared[name].start)
+                ordered[name] = declared[name]
+
+        for name in declared:
+            place(name)
+        return ordered
+
+    @property
+    def declared_arms(self) -> dict[str, Arm]:
+        """The arms that are run, by name."""
+        return {name: arm for name, arm in self.arms.items() if arm}
+
+    def lora_of(self, adapter: str) -> Lora | None:
+        """The LoRA of an adapter: the inherited values, and what the adapter says otherwise."""
+        own = self.declared_adapters[adapter].lora
+        return None if own is None else Lora.model_validate(self.lora.model_dump() | own)
+
+    def synthesis_of(self, name: str) -> Synthesis:
+        """How the images of a set are sampled."""
+        return Synthesis.model_validate(self.synthesis.model_dump() | (self.declared_sets[name].synthesis or {}))
+
+    def strength_of(self, name: str) -> float:
+        """The denoising strength of a set that starts from images."""
+        own = self.declared_sets[name]
+        inherited = Refine.model_validate(self.refine.model_dump() | (own.refine or {})).strength
+        return inherited if own.strength is None else own.strength
+
+
+def load(preset: str = "quick", files: Sequence[str | Path] = (), changes: Sequence[str] = ()) -> Settings:
+    """Settings of a preset, changed by YAML files in turn, changed by `section.key=value` texts.
+
+    A file is a path or the name of a shipped one; the study.yaml of a run will do, too.
+
+    Raises:
+        UserError: one message that lists every mistake.
+    """
+    if preset not in PRESETS:
+        raise UserError(f"--preset {preset}", " or ".join(PRESETS))
+    shipped = _merged(_shipped(DEFAULTS), _shipped(preset))
+    given: dict[str, Any] = {}
+    for file in files:
+        given = _merged(given, _read_layer(file))
+    for change in changes:
+        given = _merged(given, _parse(change))
+    values = declarations.without_removed(_merged(shipped, given), given)
+    return validated(values, ", ".join(map(str, files)) or "settings")
+
+
+def validated(values: Mapping[str, Any], where: str) -> Settings:
+    """Settings of nested `values`; `where` names their origin in the message of a UserError."""
+    mistakes, values = declarations.moved(values)
+    mistakes += declarations.mistakes(values)
+    try:
+        settings = Settings.model_validate(values)
+        if not mistakes:
+            return settings
+    except ValidationError as error:
+        mistakes += declarations.explained(error)
+    raise UserError(
+        f"{where}: {len(mistakes)} mistake{'s' * (len(mistakes) > 1)} in the settings\n  " + "\n  ".join(mistakes),
+        fix="docs/settings.md lists the settings, their types and defaults",
+    )
+
+
+def read_yaml(file: Path) -> dict[str, Any]:
+    """The mapping in a YAML file; raises UserError if it can't be read or is none."""
+    try:
+        values = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UserError(f"{file}: can't be read as YAML ({error})", "a file of settings") from None
+    if values is not None and not isinstance(values, dict):
+        raise UserError(f"{file}: holds a {type(values).__name__}", "a mapping of settings")
+    return values or {}
+
+
+def as_yaml(settings: Settings) -> str:
+    """Settings as YAML text that `load` takes as a file."""
+    values = settings.model_dump(mode="json", by_alias=True)
+    for group in ("adapters", "sets", "arms"):
+        values[group] = {name: _short(entry) for name, entry in values[group].items()}
+    return str(yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
+
+
+def _short(entry: dict[str, Any] | None) -> dict[str, Any] | None:
+    """An entry without the keys that are absent."""
+    return None if entry is None else {key: value for key, value in entry.items() if value is not None}
+
+
+def shipped_words() -> dict[str, dict[str, str]]:
+    """The shipped files that have words for labels, and those words."""
+    names = sorted(file.name.removesuffix(".yaml") for file in _presets().iterdir() if file.name.endswith(".yaml"))
+    found = {name: _read_shipped(name).get("prompts", {}).get("labels") for name in names}
+    return {name: words for name, words in found.items() if words}
+
+
+def _presets() -> Any:
+    return resources.files("sonosynth.presets")
+
+
+def _read_shipped(name: str) -> dict[str, Any]:
+    return yaml.safe_load(_presets().joinpath(f"{name}.yaml").read_text(encoding="utf-8")) or {}
+
+
+def _shipped(name: str) -> dict[str, Any]:
+    """A shipped file with what it includes."""
+    values = _read_shipped(name)
+    included: dict[str, Any] = {}
+    for other in values.pop("include", []):
+        included = _merged(included, _shipped(other))
+    return _merged(included, values)
+
+
+def _read_layer(file: str | Path) -> dict[str, Any]:
+    """The settings in a file, given by its path or by the name of a shipped one."""
+    if not Path(file).exists() and _presets().joinpath(f"{file}.yaml").is_file():
+        return _shipped(str(file))
+    values = read_yaml(Path(file))
+    return {key: values[key] for key in values if key not in NOT_SETTINGS}
+
+
+def _parse(change: str) -> dict[str, Any]:
+    name, equals, text = change.partition("=")
+    if not equals or not name:
+        raise UserError(f"--set {change}", "section.key=value, for example lora.rank=8")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        value = text
+    if isinstance(value, str):
+        try:  # YAML 1.1 reads 1e-4 as text
+            value = float(value)
+        except ValueError:
+            pass
+    for part in reversed(name.split(".")):
+        value = {part: value}
+    return value
+
+
+def _merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """A layer of settings over an earlier one; a template of prompts replaces earlier words, which it was not for."""
+    out = dict(old)
+    prompts = new.get("prompts")
+    if isinstance(prompts, dict) and "template" in prompts and isinstance(old.get("prompts"), dict):
+        out["prompts"] = {key: value for key, value in old["prompts"].items() if key != "labels"}
+    for key, value in new.items():
+        both = isinstance(value, dict) and isinstance(out.get(key), dict)
+        out[key] = _deep(out[key], value) if both else value
+    return out
+
+
+def _deep(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    out = dict(old)
+    for key, value in new.items():
+        both = isinstance(value, dict) and isinstance(out.get(key), dict)
+        out[key] = _deep(out[key], value) if both else value
+    return out

@@ -1,0 +1,1 @@
+"""Synthetic images: what a set is, how its images are sampled, and how it is written."""

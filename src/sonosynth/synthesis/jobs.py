@@ -1,0 +1,151 @@
+"""The job that makes a synthetic set, of whatever kind."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+
+from sonosynth import extensions, firewall, progress, seeding, store
+from sonosynth.artefacts import Adapter, CohortImages, Split, SyntheticSet
+from sonosynth.bases import sd1
+from sonosynth.errors import UserError
+from sonosynth.firewall import Origins
+from sonosynth.section import NO_EFFECT
+from sonosynth.synthesis import requests
+from sonosynth.synthesis.making import Maker, make_set
+from sonosynth.synthesis.requests import Request
+from sonosynth.synthesis.settings import Balance, Synthesis
+
+VERSION = 1
+SAMPLES = 4  # images of a class that the set holds none of
+
+
+@dataclass(frozen=True)
+class Making:
+    """How a set is made.
+
+    kind: its file in `sets/`, and that file's version. depth: how often its images were noised after the first.
+    prompts: of every label, with the learned token. count, strength: as in `settings.Set`, None for the default.
+    seed: of the generator. leaks: whether the adapter was allowed to see the validation images.
+    """
+
+    name: Annotated[str, NO_EFFECT]
+    kind: str
+    kind_version: int
+    depth: int
+    prompts: dict[str, str]
+    count: int | dict[str, int] | None
+    balance: Balance
+    synthesis: Synthesis
+    strength: float | None
+    base: sd1.Base
+    precision: str
+    resolution: int
+    seed: int
+    leaks: bool
+
+
+@dataclass(frozen=True)
+class _Starts:
+    """Images to start from: names by class, and of each name its position in `pixels` (N, H, W) and its origins."""
+
+    names: dict[str, list[str]]
+    place: dict[str, int]
+    pixels: np.ndarray
+    origins: Origins
+
+
+def make(
+    settings: Making, *, split: Split, cohort: CohortImages | None = None,
+    source: SyntheticSet | None = None, adapter: Adapter | None = None, work: Path,
+) -> None:  # fmt: skip
+    """Make a set from noise, from training images (`cohort`) or from another set (`source`).
+
+    Makes images (a folder), samples (a folder), pixels (.npy) and origins (JSON).
+
+    Raises:
+        UserError: if a validation image is among the origins of what it is made with, or the source has too few images.
+    """
+    shared = adapter.origins if adapter else frozenset()
+    if adapter and not settings.leaks:
+        firewall.check(shared, split.scored, str(adapter.folder))
+    samples = dict.fromkeys(split.classes, SAMPLES)
+    starts = None
+    if source:
+        starts, needed = _of_set(settings, source, split)
+        samples = {label: min(SAMPLES, len(starts.names[label])) for label in samples}
+    else:
+        starts = _of_training_images(settings.seed, cohort, split) if cohort else None
+        needed = (
+            requests.plan(list(split.train["label"]), settings.balance.target) if settings.count is None
+            else requests.declared(settings.count, split.classes, settings.name)
+        )  # fmt: skip
+    samples = {label: n for label, n in samples.items() if not needed[label]}
+    progress.say(f"{settings.name}: " + ", ".join(f"{n} {label}" for label, n in needed.items()))
+    maker: Maker = extensions.find("sets", settings.kind).open(settings, adapter.folder if adapter else None)
+    recorded = {
+        **maker.columns, "resolution": settings.resolution, "precision": settings.precision,
+        "base": settings.base.name, "adapter": adapter.made.digest if adapter else "",
+    }  # fmt: skip
+    maker = replace(maker, columns=recorded)
+
+    def made(counts: Mapping[str, int], folder: str) -> tuple[np.ndarray, Origins]:
+        wanted = _requests(settings, counts, starts)
+        rows = np.array([starts.place[r.source] for r in wanted], int) if starts else None
+        begun = starts.pixels[rows] if starts else None
+        own = starts.origins.choose(rows) if starts and rows is not None else Origins(frozenset(), ())
+        if not settings.leaks:
+            firewall.check(own.all(), split.scored, f"what {settings.name} would start from")
+        pixels = make_set(wanted, begun, maker, work / folder, name=settings.name, batch=settings.synthesis.batch)
+        return pixels, own
+
+    pixels, own = made(needed, "images")
+    _save(work / "pixels", pixels)
+    _save(work / "samples" / "pixels.npy", made(samples, "samples")[0])
+    stored = {"shared": sorted(own.shared | shared), "own": [sorted(names) for names in own.own]}
+    store.write_json(work / "origins", stored)
+
+
+def _requests(settings: Making, counts: Mapping[str, int], starts: _Starts | None) -> list[Request]:
+    if starts is None:
+        return requests.from_noise(counts, settings.prompts, settings.seed)
+    return requests.from_images(counts, settings.prompts, settings.seed, starts.names, settings.depth)
+
+
+def _of_training_images(seed: int, cohort: CohortImages, split: Split) -> _Starts:
+    """The training images, those of each class in an order of their own."""
+    rows = cohort.rows(split.train["id"])
+    place = dict(zip(split.train["id"], range(len(rows)), strict=True))
+    names = {}
+    for label in split.classes:
+        ids = list(split.train["id"][split.train["label"] == label])
+        order = seeding.numpy_generator(seed, "variation", label).permutation(len(ids))
+        names[label] = [ids[i] for i in order]
+    return _Starts(names, place, np.asarray(cohort.pixels[rows]), cohort.origins(rows))
+
+
+def _of_set(settings: Making, source: SyntheticSet, split: Split) -> tuple[_Starts, dict[str, int]]:
+    """The images of a set, of classes without any its samples; and how many of each class are wanted of them."""
+    rows, origins = list(source.rows["file_name"]), source.origins
+    further = list(source.sample_rows["file_name"])
+    files = [f"{source.name}/{name}" for name in (*rows, *further)]
+    labels = [*source.rows["label"], *source.sample_rows["label"]]
+    there = {label: int((source.rows["label"] == label).sum()) for label in split.classes}
+    wanted = there if settings.count is None else requests.declared(settings.count, split.classes, settings.name)
+    for label, count in wanted.items():
+        if count > there[label]:
+            raise UserError(
+                f"sets.{settings.name}.count: {count} of {label}", f"at most the {there[label]} of {source.name}"
+            )
+    names = {label: [file for file, own in zip(files, labels, strict=True) if own == label] for label in split.classes}
+    own = origins + Origins(origins.shared, (frozenset(),) * len(further))
+    parts = [part for part in (source.pixels, source.sample_pixels) if len(part)]
+    return _Starts(names, {file: i for i, file in enumerate(files)}, np.concatenate(parts), own), wanted
+
+
+def _save(path: Path, pixels: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as file:
+        np.save(file, pixels, allow_pickle=False)

@@ -1,0 +1,163 @@
+"""Sets on disk: images are made in batches, useless ones again, and written with what they were made from."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from sonosynth import interruption, progress, seeding, store
+from sonosynth.synthesis.requests import Request
+
+RETRIES = 3  # further seeds for an image that is useless
+FLAT = 1.0  # grey levels of 255: below this standard deviation an image shows nothing
+SAME = 1.0  # grey levels of 255: below this mean difference two images show the same
+SIDE, PARTS = 32, 4  # pixels of what is compared for that, and its parts a side whose means are compared first
+ABOUT = ("seed", "attempts", "flaw")  # in the PNG itself, so that an interrupted set knows them
+
+
+@dataclass(frozen=True)
+class Maker:
+    """How the images of a set are made.
+
+    make: from N requests and, unless they start from noise, the N images (N, H, W) uint8 that they start from, to as
+    many images (N, H, W) uint8. columns: further columns of metadata.csv, the same in every row.
+    """
+
+    make: Callable[[Sequence[Request], np.ndarray | None], np.ndarray]
+    columns: Mapping[str, Any]
+
+
+def make_set(
+    wanted: Sequence[Request], starts: np.ndarray | None, maker: Maker, folder: Path, *, name: str, batch: int
+) -> np.ndarray:
+    """Make the images of `wanted` into `folder`, with metadata.csv; whole batches that are there are kept.
+
+    An image that shows nothing, or what an earlier one of its class shows, is made again with another seed, `RETRIES`
+    times at most. The column `attempts` counts, and `flaw` says what is still wrong then. Batches are the same ones
+    after an interruption, so that even rounding is.
+
+    Args:
+        starts: the images (N, H, W) uint8 that they start from, None for noise. name: of the set, for messages.
+
+    Returns:
+        The images (N, H, W) uint8; (0, 1, 1) without requests.
+
+    Raises:
+        KeyboardInterrupt: on SIGINT or SIGTERM, once the batch is written.
+    """
+    rows: list[list[Any]] = []
+    images: list[np.ndarray] = []
+    counts = Counter(request.label for request in wanted)
+    earlier = {label: _Earlier(count) for label, count in counts.items()}
+    with progress.task(f"making {name}", len(wanted)) as bar, interruption.held_back() as interrupted:
+        for start in range(0, len(wanted), batch):
+            place = slice(start, start + batch)
+            chosen, begun = wanted[place], None if starts is None else starts[place]
+            kept = [_read_made(folder / request.file_name) for request in chosen]
+            new = np.empty(0) if None not in kept else maker.make(chosen, begun)
+            for i, request in enumerate(chosen):
+                before, own = earlier[request.label], None if begun is None else begun[i : i + 1]
+                made = kept[i] if not len(new) else _with_retries(request, own, new[i], maker, before)
+                assert made is not None
+                if len(new):
+                    _write_image(folder / request.file_name, made)
+                before.add(made.image)
+                images.append(made.image)
+                rows.append([request.file_name, request.label, request.prompt, made.seed, request.source])
+                rows[-1] += [made.attempts, made.flaw, *maker.columns.values()]
+            bar.advance(len(chosen))
+            if interrupted():
+                break
+    names = ["file_name", "label", "prompt", "seed", "source", "attempts", "flaw", *maker.columns]
+    table = pd.DataFrame(rows, columns=names)
+    store.write_text(folder / "metadata.csv", table.to_csv(index=False))
+    if (table["attempts"] > 1).any():
+        again, flawed = int((table["attempts"] > 1).sum()), int((table["flaw"] != "").sum())
+        progress.say(
+            f"{name}: {again} images made again, since they showed nothing new; {flawed} remain unusable and are"
+            " excluded from training"
+        )
+    return np.stack(images) if images else np.empty((0, 1, 1), np.uint8)
+
+
+class _Earlier:
+    """The images of a class that were made so far, `most` at most, reduced: thousands stay quick and small."""
+
+    def __init__(self, most: int) -> None:
+        self.images = np.empty((most, SIDE, SIDE), np.float32)
+        self.means = np.empty((most, PARTS, PARTS), np.float32)
+        self.count = 0
+
+    def add(self, image: np.ndarray) -> None:
+        """Keep an image (H, W) uint8."""
+        self.images[self.count], self.means[self.count] = self._reduced(image)
+        self.count += 1
+
+    def shows(self, image: np.ndarray) -> bool:
+        """Whether one of them shows what the image (H, W) uint8 does."""
+        small, means = self._reduced(image)
+        # The means of parts differ by no more than their pixels: few images are compared pixel by pixel.
+        near = np.abs(self.means[: self.count] - means).mean(axis=(1, 2)) < SAME
+        alike = np.abs(self.images[: self.count][near] - small).mean(axis=(1, 2)) < SAME
+        return bool(alike.any())
+
+    @staticmethod
+    def _reduced(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        small = np.asarray(Image.fromarray(image).resize((SIDE, SIDE), Image.Resampling.BOX), np.float32)
+        part = SIDE // PARTS
+        return small, small.reshape(PARTS, part, PARTS, part).mean(axis=(1, 3))
+
+
+@dataclass(frozen=True)
+class _Made:
+    """An image (H, W) uint8, the seed it came from, how many seeds were tried, and what is wrong with it, or ""."""
+
+    image: np.ndarray
+    seed: int
+    attempts: int
+    flaw: str
+
+
+def _with_retries(
+    request: Request, start: np.ndarray | None, image: np.ndarray, maker: Maker, earlier: _Earlier
+) -> _Made:
+    made = _Made(image, request.seed, 1, _flaw(image, earlier))
+    while made.flaw and made.attempts <= RETRIES:
+        seed = seeding.derive(request.seed, "again", made.attempts)
+        image = maker.make([replace(request, seed=seed)], start)[0]
+        made = _Made(image, seed, made.attempts + 1, _flaw(image, earlier))
+    return made
+
+
+def _flaw(image: np.ndarray, earlier: _Earlier) -> str:
+    """What makes an image (H, W) uint8 useless, or "": no contrast, or the contents of an earlier one."""
+    if image.std() < FLAT:
+        return "constant"
+    return "repeats an earlier image" if earlier.shows(image) else ""
+
+
+def _write_image(path: Path, made: _Made) -> None:
+    about = PngInfo()
+    for name in ABOUT:
+        about.add_text(name, str(getattr(made, name)))
+    data = BytesIO()
+    Image.fromarray(made.image).save(data, format="PNG", pnginfo=about)
+    store.write_bytes(path, data.getvalue())
+
+
+def _read_made(path: Path) -> _Made | None:
+    """The image that an interrupted process wrote to `path`, None if there is none or it is not whole."""
+    try:
+        with Image.open(path) as image:
+            pixels = np.asarray(image)
+            seed, attempts, flaw = (image.info[name] for name in ABOUT)
+        return _Made(pixels, int(seed), int(attempts), flaw)
+    except (OSError, SyntaxError, KeyError, ValueError):
+        return None

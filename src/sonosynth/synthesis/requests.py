@@ -1,0 +1,82 @@
+"""Which images a set consists of: how many of each class, from which prompt, seed and starting image.
+
+The seed of an image is named by purpose, class, number and depth of refinement, never by the set or the adapter: so the
+n-th images of a class in two sets of one depth are paired.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sonosynth import seeding
+from sonosynth.errors import UserError
+
+
+@dataclass(frozen=True)
+class Request:
+    """One image to make. `source` names the image that it starts from: set/file_name, or the id of a real one."""
+
+    label: str
+    file_name: str
+    prompt: str
+    seed: int
+    source: str = ""
+
+
+def plan(train_labels: Sequence[str], target: int | str) -> dict[str, int]:
+    """How many synthetic images each class needs to reach `target` training images, or the largest class's count.
+
+    Classes that have as many or more get none; none are taken away.
+    """
+    counts = Counter(train_labels)
+    goal = max(counts.values()) if target == "largest" else int(target)
+    return {label: max(0, goal - count) for label, count in sorted(counts.items())}
+
+
+def declared(count: int | Mapping[str, int], classes: Sequence[str], name: str) -> dict[str, int]:
+    """The images of each class that the settings of the set `name` ask for.
+
+    Raises:
+        UserError: if they name a class that the cohort does not have.
+    """
+    if isinstance(count, int):
+        return dict.fromkeys(classes, count)
+    if unknown := set(count) - set(classes):
+        raise UserError(
+            f"sets.{name}.count: {', '.join(sorted(unknown))} is no class of the cohort", ", ".join(classes)
+        )
+    return {label: count.get(label, 0) for label in classes}
+
+
+def from_noise(needed: Mapping[str, int], prompts: Mapping[str, str], seed: int) -> list[Request]:
+    """Text-to-image requests."""
+    return [
+        Request(label, _file(label, n), prompts[label], seeding.derive(seed, "text-to-image", label, n))
+        for label, count in needed.items()
+        for n in range(count)
+    ]
+
+
+def from_images(
+    needed: Mapping[str, int], prompts: Mapping[str, str], seed: int, sources: Mapping[str, Sequence[str]], depth: int
+) -> list[Request]:
+    """Image-to-image requests: the n-th image of a class starts from the n-th of its `sources`, or round again.
+
+    Their noise is new: noise that made an image would not be independent of it.
+
+    Args:
+        sources: names of the images of each class. depth: how often these and the new ones were noised, 1 at least.
+    """
+    return [
+        Request(
+            label, _file(label, n), prompts[label],
+            seeding.derive(seed, "image-to-image", _file(label, n), *([depth] if depth > 1 else [])),
+            sources[label][n % len(sources[label])],
+        )
+        for label, count in needed.items()
+        for n in range(count)
+    ]  # fmt: skip
+
+
+def _file(label: str, number: int) -> str:
+    return f"{label}/{number:05d}.png"

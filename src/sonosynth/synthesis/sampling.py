@@ -1,0 +1,130 @@
+"""Text-to-image and image-to-image with an adapted base, in batches.
+
+The noise, the order of its draws and the solver are diffusers', so that plain diffusers, given the prompt, seed and
+settings of metadata.csv, makes the same images, as long as all noise levels are guided.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import DPMSolverMultistepScheduler, StableDiffusionImg2ImgPipeline, StableDiffusionPipeline
+from torch import Tensor
+
+from sonosynth.adapters import lora as low_rank
+from sonosynth.adapters import token as inversion
+from sonosynth.bases import memory, sd1
+from sonosynth.bases.latents import encode_prompts, to_grey, to_tensor, tokenize
+from sonosynth.synthesis.settings import Synthesis
+
+
+class Sampler:
+    """An adapted base that makes images.
+
+    Args:
+        adapter: folder with a LoRA, a learned token or both; every prompt must hold that token. None takes the base as
+            it is.
+    """
+
+    def __init__(
+        self, base: sd1.Base, adapter: Path | None, precision: str, resolution: int, settings: Synthesis
+    ) -> None:
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.pipeline: StableDiffusionPipeline = sd1.load(base.folder, sd1.DTYPES[precision], device)
+        self.token = inversion.load(self.pipeline, adapter) if adapter else None
+        if adapter:
+            low_rank.load(self.pipeline, adapter)
+        if settings.solver == "dpm++":
+            self.pipeline.scheduler = DPMSolverMultistepScheduler.from_config(self.pipeline.scheduler.config)
+        self.refiner = StableDiffusionImg2ImgPipeline(**self.pipeline.components, requires_safety_checker=False)
+        self.resolution, self.settings = resolution, settings
+        self._embeddings: dict[str, Tensor] = {}
+
+    @torch.no_grad()
+    @memory.kept_by_process()
+    def generate(self, prompts: Sequence[str], seeds: Sequence[int]) -> np.ndarray:
+        """Text to images (N, H, W) uint8 grey.
+
+        Each image's noise comes from a generator of its own, `torch.Generator().manual_seed(seed)`.
+        """
+        unet, generators = self.pipeline.unet, _generators(seeds)
+        self.pipeline.scheduler.set_timesteps(self.settings.steps, device=unet.device)
+        noise = self.pipeline.prepare_latents(
+            len(prompts), unet.config.in_channels, self.resolution, self.resolution, unet.dtype, unet.device, generators
+        )
+        return self._decode(self._denoise(noise, self.pipeline.scheduler.timesteps, prompts, generators))
+
+    def first_timestep(self, strength: float) -> int:
+        """The timestep of the base, 0 to 999 for Stable Diffusion, to which an image of that strength is noised."""
+        return int(self._times(strength)[0])
+
+    def _times(self, strength: float) -> Tensor:
+        device = self.pipeline.unet.device
+        self.refiner.scheduler.set_timesteps(self.settings.steps, device=device)
+        times: Tensor = self.refiner.get_timesteps(self.settings.steps, strength, device)[0]
+        return times
+
+    @torch.no_grad()
+    @memory.kept_by_process()
+    def refine(self, images: np.ndarray, prompts: Sequence[str], seeds: Sequence[int], strength: float) -> np.ndarray:
+        """Image to image, (N, H, W) uint8 grey both.
+
+        Runs the last `strength` share of the steps (SDEdit, Meng et al., ICLR 2022).
+        """
+        unet, vae, generators = self.pipeline.unet, self.pipeline.vae, _generators(seeds)
+        times = self._times(strength)
+        posterior = vae.encode(to_tensor(images).to(vae.device, vae.dtype)).latent_dist
+        start = posterior.sample(generators) * vae.config.scaling_factor
+        noised = self.refiner.prepare_latents(
+            start, times[:1].repeat(len(prompts)), len(prompts), 1, unet.dtype, unet.device, generators
+        )
+        return self._decode(self._denoise(noised, times, prompts, generators))
+
+    def _denoise(
+        self, latents: Tensor, times: Tensor, prompts: Sequence[str], generators: list[torch.Generator]
+    ) -> Tensor:
+        """From latents at the noise level of the first of `times` to clean ones."""
+        unet, scheduler, scale = self.pipeline.unet, self.pipeline.scheduler, self.settings.guidance
+        further = self.pipeline.prepare_extra_step_kwargs(generators, 0.0)
+        known, unknown = self._embedded(prompts)
+        both = torch.cat([unknown, known])
+        for time in times:
+            noisy = scheduler.scale_model_input(latents, time)
+            if self._guided(time):
+                without, predicted = unet(torch.cat([noisy] * 2), time, both).sample.chunk(2)
+                predicted = without + scale * (predicted - without)
+            else:
+                predicted = unet(noisy, time, known).sample
+            latents = scheduler.step(predicted, time, latents, **further, return_dict=False)[0]
+        return latents
+
+    def _guided(self, time: Tensor) -> bool:
+        if self.settings.guidance <= 1:
+            return False
+        if self.settings.guidance_interval is None:
+            return True
+        signal = float(self.pipeline.scheduler.alphas_cumprod[round(float(time))])
+        low, high = self.settings.guidance_interval
+        return low <= ((1 - signal) / max(signal, 1e-12)) ** 0.5 <= high
+
+    def _embedded(self, prompts: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """Embeddings (N, length, width) of the prompts, and of as many empty ones."""
+        new = sorted({"", *prompts} - self._embeddings.keys())
+        if new and self.token:
+            inversion.check_present(self.pipeline, self.token, [prompt for prompt in new if prompt])
+        for prompt in new:  # one by one: others beside it could change its rounding
+            tokens = tokenize(self.pipeline.tokenizer, [prompt])
+            self._embeddings[prompt] = encode_prompts(self.pipeline.text_encoder, tokens)[0]
+        known = torch.stack([self._embeddings[prompt] for prompt in prompts])
+        return known, self._embeddings[""].expand_as(known)
+
+    def _decode(self, latents: Tensor) -> np.ndarray:
+        vae = self.pipeline.vae
+        return np.concatenate(
+            [to_grey(vae.decode(part / vae.config.scaling_factor).sample) for part in latents.split(8)]
+        )
+
+
+def _generators(seeds: Sequence[int]) -> list[torch.Generator]:
+    return [torch.Generator().manual_seed(seed) for seed in seeds]

@@ -1,0 +1,78 @@
+"""Settings of the synthetic sets."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field, field_validator
+
+from sonosynth.section import NO_EFFECT, Positive, Section
+
+NOISE, REAL = "noise", "real"
+"""What a set may start from, besides another set."""
+
+
+class Balance(Section):
+    """How many synthetic images each class gets."""
+
+    target: Positive | Literal["largest"] = Field(
+        "largest", description="training images per class, real and synthetic (paper: 350), or the largest class's"
+    )
+
+
+class Synthesis(Section):
+    """Sampling, from noise or from a noisy image.
+
+    A guided step takes twice the work of another (Ho and Salimans, 2022; the interval is of Kynkäänniemi et al.,
+    NeurIPS 2024, its noise level the deviation of the noise where the signal is scaled to 1).
+    """
+
+    steps: Positive = Field(20, description="sampling steps (scripts: 50)")
+    guidance: float = Field(2.0, ge=1, le=50, description="classifier-free guidance scale (scripts: 7.5)")
+    guidance_interval: tuple[float, float] | None = Field(
+        None, description="lowest and highest noise level that is guided, for example [0.3, 5]; null: all (scripts)"
+    )
+    solver: Literal["dpm++", "base"] = Field(
+        "dpm++", description="DPM-Solver++(2M), good from about 12 steps on, or the base's own scheduler (scripts)"
+    )
+    batch: Annotated[Positive, NO_EFFECT] = Field(
+        16, description="images made at a time; does not change them (scripts: 1)"
+    )
+
+    @field_validator("guidance_interval")
+    @classmethod
+    def _ordered(cls, interval: tuple[float, float] | None) -> tuple[float, float] | None:
+        if interval and not 0 <= interval[0] < interval[1]:
+            raise ValueError("two noise levels, the lower one first, not below 0")
+        return interval
+
+
+class Refine(Section):
+    """Image-to-image (SDEdit, Meng et al., ICLR 2022)."""
+
+    strength: float = Field(0.3, gt=0, le=1, description="denoising strength (paper: 0.3)")
+
+
+class Set(Section):
+    """One synthetic set."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, populate_by_name=True)
+
+    kind: str | None = Field(
+        None, description="the way its images are made; absent: text for images from noise, image for others"
+    )
+    start: str = Field(
+        NOISE, alias="from", description="what its images start from: noise, real (training images) or another set"
+    )
+    adapter: str | None = Field(None, description="adapter of the base; absent: the base as it is")
+    strength: float | None = Field(None, gt=0, le=1, description="denoising strength; absent: `refine.strength`")
+    count: Annotated[int, Field(ge=0)] | dict[str, Annotated[int, Field(ge=0)]] | None = Field(
+        None,
+        description="images of each class, for example 100 or {benign: 50}; absent: what balances the classes, or as"
+        " many as the set that it starts from",
+    )
+    synthesis: dict[str, Any] | None = Field(None, description="values of `synthesis` for this set alone")
+    refine: dict[str, Any] | None = Field(None, description="values of `refine` for this set alone")
+
+    @property
+    def way(self) -> str:
+        """The kind, after its default."""
+        return self.kind or ("text" if self.start == NOISE else "image")

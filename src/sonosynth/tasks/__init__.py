@@ -1,0 +1,1 @@
+"""What synthetic images are for: one folder per task."""

@@ -1,0 +1,1 @@
+"""Classification: does a classifier that is trained with synthetic images get better?"""

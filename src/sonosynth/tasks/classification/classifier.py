@@ -1,0 +1,144 @@
+"""The classifier of the ablation, trained for one arm with one seed."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from transformers import AutoModelForImageClassification, ResNetConfig, ResNetForImageClassification
+
+from sonosynth import hub, seeding
+from sonosynth.errors import loading
+from sonosynth.tasks.classification.remedies import class_weights, classical, mixed, oversampled
+from sonosynth.tasks.classification.settings import RANDOM, Arm, Classifier
+from sonosynth.tasks.training_set import TrainingSet
+
+IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+EXPECTED = "resnet-18, or an image classifier of transformers with safetensors, by hub id or folder"
+FIX = "give the folder of a download, or classifier.model=resnet-18 to train one from random weights"
+
+
+def resolve(name: str) -> hub.Model | None:
+    """The pretrained model called `name`, found on this machine; None for ResNet-18 with random weights.
+
+    Raises:
+        UserError: if there is no such model, or its weights can't be had as safetensors.
+    """
+    return None if name == RANDOM else hub.resolve(name, "classifier.model", EXPECTED, FIX)
+
+
+def make_model(model: hub.Model | None, classes: int, seed: int) -> torch.nn.Module:
+    """A pretrained transformers model with a new head, or ResNet-18 with random weights.
+
+    Raises:
+        UserError: if it can't be loaded.
+    """
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        if model is None:
+            config = ResNetConfig(
+                hidden_sizes=[64, 128, 256, 512], depths=[2, 2, 2, 2], layer_type="basic", num_labels=classes
+            )
+            return ResNetForImageClassification(config)
+        with loading(f"classifier.model: {model.name}", EXPECTED, FIX):
+            return AutoModelForImageClassification.from_pretrained(
+                model.folder, num_labels=classes, ignore_mismatched_sizes=True, use_safetensors=True,
+                trust_remote_code=False,
+            )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a training takes besides its arm and its images.
+
+    model: to start from. classes: how many. steps: of the optimiser. precision: "bf16" or "fp32".
+    """
+
+    settings: Classifier
+    model: hub.Model | None
+    classes: int
+    steps: int
+    precision: str
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Images (N, H, W) uint8 and their labels (N,), scored every `every` steps: the best step's weights are used."""
+
+    images: np.ndarray
+    labels: np.ndarray
+    every: int
+
+
+def predict(
+    training: TrainingSet, images: np.ndarray, *, recipe: Recipe, arm: Arm, seed: int, select: Selection | None = None
+) -> np.ndarray:
+    """Train a classifier, and predict `images` (M, H, W) uint8: probabilities (M, classes) float64.
+
+    Cross-entropy, Adam, horizontal flips, normalisation (ImageNet's for pretrained models, else the training
+    images' own), as many optimiser steps whatever the number of images. The last step is scored, or, with `select`,
+    the first of those that are most often right on its images.
+    """
+    settings = recipe.settings
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    network = make_model(recipe.model, recipe.classes, seeding.derive(seed, "classifier"))
+    network = network.train().to(device)
+    network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer = torch.optim.Adam(network.parameters(), lr=settings.learning_rate, fused=True)
+    if recipe.model is None:
+        mean = (training.images.mean() / 255,) * 3
+        deviation = (max(training.images.std() / 255, 1e-3),) * 3
+    else:
+        mean, deviation = IMAGENET_MEAN, IMAGENET_DEVIATION
+    shift = torch.tensor(mean, device=device, dtype=torch.float32).view(3, 1, 1)
+    scale = torch.tensor(deviation, device=device, dtype=torch.float32).view(3, 1, 1)
+
+    def prepared(grey: Tensor) -> Tensor:
+        return ((grey.to(device) - shift) / scale).contiguous(memory_format=torch.channels_last)
+
+    def to_float(pixels: Tensor) -> Tensor:
+        return pixels[:, None].float() / 255
+
+    @torch.no_grad()
+    def probabilities(wanted: np.ndarray) -> np.ndarray:
+        network.eval()
+        parts = [network(prepared(to_float(x))).logits.float().softmax(1).cpu() for x in _batches(wanted)]
+        network.train()
+        return torch.cat(parts).double().numpy()
+
+    rows = oversampled(training.labels) if arm.balance == "oversample" else np.arange(len(training.labels))
+    pixels, labels = torch.tensor(training.images[rows]), torch.tensor(training.labels[rows])
+    of_class = class_weights(training.labels, recipe.classes).to(device) if arm.balance == "weights" else None
+    weights = torch.tensor(training.weights[rows], dtype=torch.float32)
+    generator = torch.Generator().manual_seed(seeding.derive(seed, "classifier", "batches"))
+    order = torch.empty(0, dtype=torch.long)
+    best, result = -1.0, np.empty(0)
+    for step in range(1, recipe.steps + 1):
+        while len(order) < settings.batch:
+            order = torch.cat([order, torch.randperm(len(pixels), generator=generator)])
+        chosen, order = order[: settings.batch], order[settings.batch :]
+        flipped = torch.rand(settings.batch, generator=generator) < 0.5
+        inputs = to_float(pixels[chosen])
+        targets = F.one_hot(labels[chosen], recipe.classes) * weights[chosen, None]  # the loss is linear in them
+        inputs[flipped] = inputs[flipped].flip(-1)
+        if arm.augmentation == "classical":
+            inputs = classical(inputs, generator)
+        if arm.mixup:
+            inputs, targets = mixed(inputs, targets, arm.mixup, generator)
+        with torch.autocast(device, torch.bfloat16, enabled=recipe.precision == "bf16"):
+            logits = network(prepared(inputs)).logits
+        loss = F.cross_entropy(logits.float(), targets.to(device), weight=of_class)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        if select and (step % select.every == 0 or step == recipe.steps):
+            right = float((probabilities(select.images).argmax(axis=1) == select.labels).mean())
+            if right > best:
+                best, result = right, probabilities(images)
+    return result if select else probabilities(images)
+
+
+def _batches(images: np.ndarray) -> Iterable[Tensor]:
+    return torch.tensor(images).split(64)

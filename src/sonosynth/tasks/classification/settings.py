@@ -1,0 +1,60 @@
+"""Settings of the classifiers, and of the arms that they are trained for."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from sonosynth.section import NO_EFFECT, Positive, Rate, Section
+
+RANDOM = "resnet-18"
+"""The model that starts from random weights."""
+
+
+class Arm(Section):
+    """A row of the ablation: the real training images, what is added, and what is done about imbalance."""
+
+    sets: Annotated[tuple[str, ...], NO_EFFECT] = Field((), description="synthetic sets that are added, all of them")
+    balance: Literal["none", "oversample", "weights"] = Field(
+        "none", description="repeat images of small classes, or weight the loss by class"
+    )
+    augmentation: Literal["flip", "classical"] = Field(
+        "flip", description="mirror images alone (paper), or turns, shifts, zooms, speckle and gain, too"
+    )
+    mixup: float = Field(0.0, ge=0, le=10, description="alpha of MixUp (Zhang et al., ICLR 2018); 0 is none")
+
+    @model_validator(mode="after")
+    def _each_once(self) -> "Arm":
+        if len(set(self.sets)) < len(self.sets):
+            raise ValueError("each set once")
+        return self
+
+
+class Classifier(Section):
+    """The classifier of the ablation."""
+
+    model: Annotated[str, NO_EFFECT] = Field(
+        RANDOM,
+        min_length=1,
+        description="resnet-18 (random weights), or a transformers image classifier by hub id or folder"
+        " (paper: microsoft/resnet-18, ImageNet weights)",
+    )
+    epochs: Positive = Field(
+        30, description="passes over the images that the balance plan makes; every arm takes as many steps (paper: 30)"
+    )
+    batch: Annotated[int, Field(ge=2)] = Field(16, description="images in a batch (paper: 16)")
+    learning_rate: Rate = Field(1e-4, description="of Adam (paper: 1e-4)")
+    resolution: Annotated[int, Field(ge=32)] = Field(128, description="side of the square input, pixels (scripts: 224)")
+    seeds: Annotated[tuple[int, ...], Field(min_length=1), NO_EFFECT] = Field(
+        (0, 1, 2), description="one training a seed"
+    )
+    selection: Literal["last", "inner", "validation"] = Field(
+        "last",
+        description="epoch that is scored: the last, the best on a fifth of the training images held back for that, or"
+        " the best on the validation images (scripts; optimistic, and labelled so)",
+    )
+
+    @model_validator(mode="after")
+    def _distinct_seeds(self) -> "Classifier":
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError("seeds must differ, or the same training would count twice")
+        return self

@@ -1,0 +1,1 @@
+"""The weights that ship: the embedded base, and the embedded feature network."""

@@ -1,0 +1,71 @@
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from sonosynth import artefacts
+from sonosynth.cohort.split import split
+from sonosynth.cohort.twins import components
+from sonosynth.jobs import Made
+
+
+def units(names, groups):
+    """Images of one name, and those of one group, together."""
+    first = {}
+    keys = [(i, key) for i, pair in enumerate(zip(names, groups, strict=True)) for key in enumerate(pair) if key[1]]
+    return components(len(names), [(first.setdefault(key, i), i) for i, key in keys])
+
+
+def hashes(n):
+    return [f"{i * 7919 % 10007:05d}" for i in range(n)]
+
+
+def test_counts_are_the_integer_part_as_in_the_paper():
+    labels = ["benign"] * 437 + ["malignant"] * 210 + ["normal"] * 133
+    sides = split(labels, hashes(780), units(hashes(780), [""] * 780), 0.2, np.random.default_rng(0))
+    assert Counter(zip(labels, sides, strict=True)) == {
+        ("benign", "train"): 349, ("malignant", "train"): 168, ("normal", "train"): 106,
+        ("benign", "validation"): 88, ("malignant", "validation"): 42, ("normal", "validation"): 27,
+    }  # fmt: skip
+
+
+def test_order_changes_nothing_and_the_seed_does():
+    labels = [f"{i % 3}" for i in range(90)]
+    groups = [f"g{i // 2}" if i < 20 else "" for i in range(90)]
+    names = hashes(90)
+    first = dict(zip(names, split(labels, names, units(names, groups), 0.2, np.random.default_rng(1)), strict=True))
+    order = np.random.default_rng(5).permutation(90)
+    shuffled = [names[i] for i in order]
+    together = units(shuffled, [groups[i] for i in order])
+    again = split([labels[i] for i in order], shuffled, together, 0.2, np.random.default_rng(1))
+    assert dict(zip(shuffled, again, strict=True)) == first
+    other = split(labels, names, units(names, groups), 0.2, np.random.default_rng(2))
+    assert dict(zip(names, other, strict=True)) != first
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_groups_and_copies_stay_together_and_counts_hold(seed):
+    labels = [f"{i % 2}" for i in range(60)]
+    groups = [f"patient {i // 5}" if i < 30 else "" for i in range(60)]
+    names = hashes(60)
+    names[40] = names[51]  # exact copies under two labels
+    sides = split(labels, names, units(names, groups), 0.2, np.random.default_rng(seed))
+    assert all(len({sides[i] for i in range(60) if groups[i] == g}) == 1 for g in set(groups) - {""})
+    assert sides[40] == sides[51]
+    assert Counter(zip(labels, sides, strict=True)) == {
+        ("0", "train"): 24, ("1", "train"): 24, ("0", "validation"): 6, ("1", "validation"): 6,
+    }  # fmt: skip
+
+
+def test_a_class_that_is_one_group_is_refused():
+    labels = ["a"] * 10 + ["b"] * 10
+    with pytest.raises(ValueError, match="image of a"):
+        split(labels, hashes(20), units(hashes(20), ["g"] * 10 + [""] * 10), 0.2, np.random.default_rng(0))
+
+
+def test_text_of_a_table_comes_back_as_text(tmp_path):
+    (tmp_path / "cohort.csv").write_text("id,label,group\n007,01,\nNA,1e3,2\n")
+    made = Made("split", {"table": tmp_path / "cohort.csv"}, {}, "", 0.0, 0)
+    assert artefacts.Split(made).rows.to_dict("list") == {
+        "id": ["007", "NA"], "label": ["01", "1e3"], "group": ["", "2"],
+    }  # fmt: skip

@@ -1,0 +1,75 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from scipy.ndimage import gaussian_filter
+from transformers import ViTConfig, ViTModel
+
+from sonosynth.errors import UserError
+from sonosynth.fidelity import networks
+from sonosynth.fidelity.distances import frechet_distance
+
+
+def test_embedded_features_see_texture(phantoms):
+    files = sorted(p for p in phantoms.rglob("*.png") if "_mask" not in p.stem)
+    images = np.stack([np.asarray(Image.open(file)) for file in files])
+    extract = networks.extractor(networks.resolve("embedded"))
+    clean = extract(images)
+    assert (clean.shape, clean.dtype) == ((len(images), 128), np.float32)
+    halves = frechet_distance(clean[::2], clean[1::2])
+    blurred = extract(np.stack([gaussian_filter(image, 1.5) for image in images]))
+    assert frechet_distance(clean, blurred) > halves
+
+
+def test_inception_without_its_package_is_a_users_mistake(monkeypatch):
+    monkeypatch.setattr(networks, "find_spec", lambda name: None)
+    assert networks.resolve("auto") == networks.resolve("embedded")
+    assert networks.resolve("auto").name == "embedded"
+    with pytest.raises(UserError, match=r"sonosynth\[inception\]"):
+        networks.resolve("inception")
+
+
+def test_inception_is_taken_where_its_package_is_installed(monkeypatch):
+    monkeypatch.setattr(networks, "find_spec", lambda name: name)
+    monkeypatch.setattr(networks, "version", lambda name: f"{name}'s")
+    assert networks.resolve("auto") == networks.Network("inception", None, "torch-fidelity torch-fidelity's")
+
+
+def test_a_vision_model_of_transformers_from_a_folder(tmp_path):
+    network = ViTModel(
+        ViTConfig(
+            hidden_size=16,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            intermediate_size=16,
+            image_size=32,
+            patch_size=8,
+        )
+    ).eval()
+    network.save_pretrained(tmp_path)
+    about = {"size": {"height": 32, "width": 32}, "image_mean": [0.5, 0.4, 0.3], "image_std": [0.2, 0.3, 0.4]}
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(about))
+    images = np.random.default_rng(0).integers(0, 255, (5, 32, 32), np.uint8)
+    resolved = networks.resolve(str(tmp_path))
+    assert (resolved.name, resolved.folder) == (str(tmp_path), tmp_path)
+    found = networks.extractor(resolved)(images)
+    rgb = torch.from_numpy(images / 255).float()[:, None].repeat(1, 3, 1, 1)
+    scaled = (rgb - torch.tensor(about["image_mean"]).view(3, 1, 1)) / torch.tensor(about["image_std"]).view(3, 1, 1)
+    with torch.no_grad():
+        assert np.allclose(found, network(pixel_values=scaled).pooler_output.numpy(), atol=1e-5)
+    weights = tmp_path / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"x")
+    assert networks.resolve(str(tmp_path)).digest != resolved.digest
+
+
+def test_a_model_that_is_not_there_is_named():
+    with pytest.raises(UserError, match=r"fidelity\.features: nobody/nothing can't be loaded"):
+        networks.resolve("nobody/nothing")
+
+
+def test_a_model_that_does_not_say_how_its_input_is_prepared_is_refused(tmp_path):
+    ViTModel(ViTConfig(hidden_size=16, num_hidden_layers=1, num_attention_heads=2)).save_pretrained(tmp_path)
+    with pytest.raises(UserError, match=r"a vision model of transformers with a preprocessor_config.json"):
+        networks.resolve(str(tmp_path))

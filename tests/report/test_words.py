@@ -1,0 +1,30 @@
+import pytest
+
+from sonosynth.evidence.verdicts import Finding, Refusal, Verdict
+from sonosynth.report import words
+
+
+@pytest.mark.parametrize(
+    ("finding", "refusal", "said"),
+    [
+        (Finding.IMPROVES, None, "real+sd: improves on real (macro F1 +0.100"),
+        (Finding.HARMS, None, "real+sd: harms, it is worse than real ("),
+        (Finding.NO_EVIDENCE, None, "real+sd: no evidence of a difference from real ("),
+        (Finding.REFUSED, Refusal(copied=0.5), "real+sd: refused, 50% of its images copy a training image"),
+        (Finding.REFUSED, Refusal(leaks=True), "real+sd: refused, its generator has seen the validation images"),
+    ],
+)
+def test_a_verdict_is_a_sentence_with_its_numbers(finding, refusal, said):
+    sentence = words.verdict(Verdict("real+sd", finding, 0.1, -0.02, 0.22, 0.034, refusal), "real")
+    assert sentence.startswith(said)
+    assert sentence.endswith("95% interval -0.020 to +0.220, p = 0.034 after Holm's correction).")
+
+
+def test_an_arm_that_was_not_run_has_no_numbers():
+    assert words.verdict(Verdict("real+sd", Finding.NOT_RUN), "real") == "real+sd: not run."
+
+
+def test_only_inceptions_distance_is_called_an_fid():
+    assert words.network("inception").endswith("(FID)")
+    for name in ("embedded", "/some/folder"):
+        assert words.network(name).endswith("not an FID, not comparable with published ones")

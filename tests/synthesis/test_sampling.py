@@ -1,0 +1,167 @@
+"""Sampling with an adapted base: plain diffusers makes the same images with the same adapter."""
+
+import numpy as np
+import pytest
+import torch
+from diffusers import DPMSolverMultistepScheduler, StableDiffusionImg2ImgPipeline, StableDiffusionPipeline
+from PIL import Image
+
+from sonosynth.adapters.learning import Examples, learn_lora, learn_token, with_token
+from sonosynth.adapters.settings import Lora, Token
+from sonosynth.bases import sd1
+from sonosynth.bases.latents import encode_images
+from sonosynth.errors import UserError
+from sonosynth.synthesis.sampling import Sampler
+from sonosynth.synthesis.settings import Synthesis
+
+TOKEN = "<ultrasound>"
+PROMPTS = ["ultrasound image of a benign breast lesion", "ultrasound image of a malignant breast lesion"]
+
+
+@pytest.fixture(scope="module")
+def base(tiny_base):
+    return sd1.resolve(str(tiny_base))
+
+
+@pytest.fixture(scope="module")
+def adapter(base, tmp_path_factory):
+    """A token and a LoRA, trained a few steps at a high rate so that they show."""
+    folder = tmp_path_factory.mktemp("adapter")
+    images = np.random.default_rng(0).integers(0, 255, (6, 32, 32), np.uint8)
+    latents = encode_images(sd1.load(base.folder, torch.float32, "cpu").vae, images)
+    examples = Examples(latents, [PROMPTS[i % 2] for i in range(6)])
+    common = {"precision": "fp32", "seed": 0, "work": folder / "work", "out": folder}
+    learn_token(Token(steps=5, batch=2, learning_rate=0.05), TOKEN, base, examples, **common)
+    learn_lora(Lora(rank=4, steps=8, batch=2, learning_rate=0.02), base, examples, **common)
+    return folder
+
+
+@pytest.fixture
+def sampler(base, adapter):
+    """An adapted base that samples with the given settings, by default with the base's own solver."""
+
+    def made(steps, guidance, *, solver="base", **settings):
+        chosen = Synthesis(steps=steps, guidance=guidance, solver=solver, **settings)
+        return Sampler(base, adapter, "fp32", 32, chosen)
+
+    return made
+
+
+@pytest.fixture
+def plain(tiny_base, adapter):
+    """A pipeline of plain diffusers that has loaded the adapter."""
+
+    def made(kind=StableDiffusionPipeline):
+        pipeline = kind.from_pretrained(tiny_base, safety_checker=None)
+        pipeline.load_textual_inversion(adapter / "learned_embeds.safetensors")
+        pipeline.load_lora_weights(adapter)
+        return pipeline
+
+    return made
+
+
+def test_text_to_image_equals_plain_diffusers(sampler, plain):
+    prompts = [with_token(prompt, TOKEN) for prompt in PROMPTS]
+    ours, pipeline = sampler(4, 5.0).generate(prompts, [11, 12]), plain()
+    for prompt, seed, image in zip(prompts, (11, 12), ours, strict=True):
+        theirs = pipeline(
+            prompt, num_inference_steps=4, guidance_scale=5.0, height=32, width=32,
+            generator=torch.Generator().manual_seed(seed),
+        ).images[0]  # fmt: skip
+        assert np.abs(image.astype(int) - np.asarray(theirs.convert("L"))).max() <= 1
+
+
+def test_refinement_equals_plain_diffusers(sampler, plain):
+    prompt = with_token(PROMPTS[1], TOKEN)
+    adapted = sampler(6, 3.0)
+    images = adapted.generate([prompt] * 2, [1, 2])
+    ours = adapted.refine(images, [prompt] * 2, [3, 4], strength=0.5)
+    assert not np.array_equal(ours, images)
+
+    theirs = plain(StableDiffusionImg2ImgPipeline)(
+        prompt, image=Image.fromarray(images[1]).convert("RGB"), strength=0.5, num_inference_steps=6,
+        guidance_scale=3.0, generator=torch.Generator().manual_seed(4),
+    ).images[0]  # fmt: skip
+    assert np.abs(ours[1].astype(int) - np.asarray(theirs.convert("L"))).max() <= 1
+
+
+@pytest.mark.parametrize("solver", ["base", "dpm++"])
+def test_the_timestep_that_is_told_is_the_noisiest_one_that_the_unet_sees(sampler, solver):
+    prompt, seen = with_token(PROMPTS[0], TOKEN), []
+    adapted = sampler(6, 1.0, solver=solver)
+    adapted.pipeline.unet.register_forward_pre_hook(lambda _, inputs: seen.append(int(inputs[1])))
+    images = np.random.default_rng(0).integers(0, 255, (1, 32, 32), np.uint8)
+    told = []
+    for strength in (0.2, 0.5, 1.0):
+        seen.clear()
+        adapted.refine(images, [prompt], [1], strength)
+        told.append(adapted.first_timestep(strength))
+        assert told[-1] == seen[0] == max(seen)
+    assert told == sorted(set(told))
+
+
+def test_an_image_does_not_depend_on_its_batch(sampler):
+    prompt, adapted = with_token(PROMPTS[0], TOKEN), sampler(3, 3.0)
+    together = adapted.generate([prompt] * 3, [5, 6, 7])
+    alone = adapted.generate([prompt], [6])
+    assert np.abs(together[1].astype(int) - alone[0]).max() <= 1
+    assert np.abs(together[1].astype(int) - together[2]).mean() > 1
+
+
+def test_guidance_is_applied_to_the_noise_levels_that_are_asked_for(sampler):
+    prompt, passes = with_token(PROMPTS[0], TOKEN), []
+
+    def image(guidance, interval):
+        adapted = sampler(6, guidance, guidance_interval=interval, solver="dpm++")
+        adapted.pipeline.unet.register_forward_pre_hook(lambda _, inputs: passes.append(len(inputs[0])))
+        made = adapted.generate([prompt], [5])[0].astype(int)
+        levels = [(1 - a) ** 0.5 / a**0.5 for a in adapted.pipeline.scheduler.alphas_cumprod.double()]
+        return made, [float(levels[int(t)]) for t in adapted.pipeline.scheduler.timesteps]
+
+    always, levels = image(5.0, None)
+    assert passes == [2] * 6
+    assert np.array_equal(image(5.0, (0.0, 1e9))[0], always)
+    never, _ = image(1.0, None)
+    assert np.array_equal(image(5.0, (1e8, 1e9))[0], never)
+    passes.clear()
+    middle, _ = image(5.0, (levels[3], levels[1]))
+    assert passes == [1, 2, 2, 2, 1, 1]
+    assert not np.array_equal(middle, always) and not np.array_equal(middle, never)
+
+
+def test_the_solver_is_the_one_asked_for(sampler, plain):
+    prompt, pipeline = with_token(PROMPTS[0], TOKEN), plain()
+    assert not isinstance(pipeline.scheduler, DPMSolverMultistepScheduler)
+    pipeline.scheduler = DPMSolverMultistepScheduler.from_config(pipeline.scheduler.config)
+    theirs = pipeline(
+        prompt, num_inference_steps=4, guidance_scale=3.0, height=32, width=32,
+        generator=torch.Generator().manual_seed(3),
+    ).images[0]  # fmt: skip
+    ours = sampler(4, 3.0, solver="dpm++").generate([prompt], [3])[0]
+    assert np.abs(ours.astype(int) - np.asarray(theirs.convert("L"))).max() <= 1
+
+
+def test_a_prompt_without_the_token_is_refused(sampler):
+    with pytest.raises(RuntimeError, match="does not reach the text encoder"):
+        sampler(2, 3.0).generate([PROMPTS[0]], [1])
+
+
+def test_without_an_adapter_the_base_samples_as_it_is(base, sampler):
+    settings = Synthesis(steps=2, guidance=3.0, solver="base")
+    ours = Sampler(base, None, "fp32", 32, settings).generate([PROMPTS[0]], [1])[0]
+    theirs = StableDiffusionPipeline.from_pretrained(base.folder, safety_checker=None)(
+        PROMPTS[0], num_inference_steps=2, guidance_scale=3.0, height=32, width=32,
+        generator=torch.Generator().manual_seed(1),
+    ).images[0]  # fmt: skip
+    assert np.abs(ours.astype(int) - np.asarray(theirs.convert("L"))).max() <= 1
+    adapted = sampler(2, 3.0).generate([with_token(PROMPTS[0], TOKEN)], [1])[0]
+    assert not np.array_equal(adapted, ours)
+
+
+def test_an_adapter_of_another_base_is_refused(adapter, tiny_base, tmp_path):
+    other = StableDiffusionPipeline.from_pretrained(tiny_base, safety_checker=None)
+    config = dict(other.unet.config) | {"cross_attention_dim": 48}
+    other.unet = type(other.unet).from_config(config)
+    other.save_pretrained(tmp_path / "other")
+    with pytest.raises(UserError, match="does not fit the base"):
+        Sampler(sd1.resolve(str(tmp_path / "other")), adapter, "fp32", 32, Synthesis(steps=2, guidance=3.0))

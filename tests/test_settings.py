@@ -1,0 +1,171 @@
+import pytest
+import yaml
+
+from sonosynth.errors import UserError
+from sonosynth.settings import PRESETS, as_yaml, load, shipped_words, validated
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_presets_are_valid_and_survive_a_round_trip(preset):
+    settings = load(preset)
+    assert validated(yaml.safe_load(as_yaml(settings)), "again") == settings
+
+
+def test_paper_preset_is_the_paper():
+    s = load("paper")
+    assert s.base == "stable-diffusion-v1-5/stable-diffusion-v1-5"
+    assert (s.lora.rank, s.lora.steps, s.lora.batch, s.lora.learning_rate) == (4, 3000, 4, 1e-4)
+    assert (s.token.steps, s.token.batch * s.token.accumulation, s.token.learning_rate) == (2000, 4, 5e-4)
+    assert (s.balance.target, s.refine.strength) == (350, 0.3)
+    assert {name: (x.start, x.adapter) for name, x in s.declared_sets.items()} == {
+        "sd": ("noise", "sd"), "sd+img2img": ("sd", "sd"),
+        "sd+ti": ("noise", "sd+ti"), "sd+ti+img2img": ("sd+ti", "sd+ti"),
+    }  # fmt: skip
+    assert {name: adapter.token for name, adapter in s.declared_adapters.items()} == {
+        "sd": None,
+        "sd+ti": "<ultrasound>",
+    }
+    c = s.classifier
+    assert (c.model, c.epochs, c.batch, c.learning_rate) == ("microsoft/resnet-18", 30, 16, 1e-4)
+    assert s.prompts.of("normal") == "ultrasound image of a benign breast tissue"
+
+
+def test_order_of_precedence(tmp_path):
+    file = tmp_path / "s.yaml"
+    file.write_text("seed: 4\nlora: {rank: 7, steps: 11}\n")
+    s = load("quick", [file], ("lora.rank=9", "lora.learning_rate=1e-4", "classifier.seeds=[4, 5]"))
+    assert (s.seed, s.lora.rank, s.lora.steps, s.lora.learning_rate) == (4, 9, 11, 1e-4)
+    assert s.classifier.seeds == (4, 5)
+    assert s.lora.batch == load("quick").lora.batch
+
+
+def test_all_mistakes_come_at_once():
+    changes = (
+        "lora.rank=0",
+        "lora.rnk=3",
+        "balance.target=most",
+        "split.holdout=1",
+        "prompts.template=image",
+        "x=1",
+        "sets.a.from=b",
+    )
+    with pytest.raises(UserError) as error:
+        load("quick", (), changes)
+    for name in ("lora.rank", "lora.rnk", "balance.target", "split.holdout", "prompts", "x", "sets.a: needs sets.b"):
+        assert f"\n  {name}" in str(error.value)
+
+
+@pytest.mark.parametrize("text", ["- 1", "a: [", "\x00"])
+def test_a_broken_file_is_named(tmp_path, text):
+    (tmp_path / "s.yaml").write_text(text)
+    with pytest.raises(UserError, match=r"s\.yaml"):
+        load("quick", [tmp_path / "s.yaml"])
+
+
+def test_prompts_of_any_class():
+    s = load("quick", ["breast-ultrasound"], ("prompts.labels.cyst=a cyst", "prompts.labels.template=a template"))
+    assert s.prompts.of("cyst") == "a cyst"
+    assert s.prompts.of("template") == "a template"
+    assert s.prompts.of("thyroid_nodule") == "ultrasound image of thyroid nodule"
+    assert s.prompts.of("benign") == "ultrasound image of a benign breast lesion"
+
+
+def test_a_later_template_replaces_earlier_words(tmp_path):
+    template = "prompts.template=ultrasound of a {label} thyroid nodule"
+    for preset, files in (("paper", ()), ("quick", ("breast-ultrasound",))):
+        assert load(preset, files).prompts.of("benign") == "ultrasound image of a benign breast lesion"
+        assert load(preset, files, (template,)).prompts.of("benign") == "ultrasound of a benign thyroid nodule"
+    (tmp_path / "s.yaml").write_text("prompts: {template: 'scan of {label}', labels: {benign: a harmless one}}")
+    s = load("paper", [tmp_path / "s.yaml"])
+    assert (s.prompts.of("benign"), s.prompts.of("malignant")) == ("a harmless one", "scan of malignant")
+
+
+def test_no_preset_speaks_of_breasts_unless_it_says_so():
+    assert load("quick").prompts.of("benign") == "ultrasound image of benign"
+    assert set(shipped_words()) == {"breast-ultrasound"}
+
+
+def test_repeated_seeds_and_unknown_presets_are_refused():
+    with pytest.raises(UserError, match="seeds must differ"):
+        load("quick", (), ("classifier.seeds=[1, 1]",))
+    with pytest.raises(UserError, match="paper or quick"):
+        load("fast")
+
+
+def test_the_settings_of_a_run_make_another(tmp_path):
+    settings = load("demo", (), ("adapters.sd=null", "sets.more={from: real, strength: 0.2}"))
+    (tmp_path / "study.yaml").write_text(f"cohort: somewhere\n{as_yaml(settings)}resolved: {{precision: fp32}}\n")
+    assert load("paper", [tmp_path / "study.yaml"]) == settings
+
+
+def test_entries_inherit_what_they_do_not_say_otherwise():
+    s = load(
+        "quick", (),
+        ("lora.steps=7", "adapters.small={lora: {rank: 2}}", "synthesis.steps=9", "refine.strength=0.4",
+         "sets.a={from: real, adapter: small, synthesis: {guidance: 5}}", "sets.b={from: a, strength: 0.6}",
+         "sets.c={from: b, refine: {strength: 0.7}}"),
+    )  # fmt: skip
+    assert (s.lora_of("small").steps, s.lora_of("small").rank, s.lora_of("sd").rank) == (7, 2, 16)
+    assert (s.synthesis_of("a").steps, s.synthesis_of("a").guidance, s.synthesis_of("b").guidance) == (9, 5, 2)
+    assert [s.strength_of(name) for name in "abc"] == [0.4, 0.6, 0.7]
+    assert s.lora_of("sd+ti") == s.lora and s.declared_adapters["sd"].token is None
+
+
+def test_sets_come_after_those_that_they_start_from():
+    s = load("quick", (), ("sets.a.from=b", "sets.b.from=c", "sets.c.from=real"))
+    assert list(s.declared_sets)[-3:] == ["c", "b", "a"]
+
+
+def test_null_removes_an_entry_and_the_default_entries_that_need_it():
+    s = load("quick", (), ("adapters.sd=null", "sets.sd+ti+img2img=null"))
+    assert list(s.declared_adapters) == ["sd+ti"]
+    assert list(s.declared_sets) == ["sd+ti"]
+    assert list(s.declared_arms) == [
+        "real",
+        "real+sd+ti",
+        "real+oversampling",
+        "real+classical",
+        "real+classical+sd+ti",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "mistake"),
+    [
+        ("sets.mine={from: sd}", "sets.mine: needs sets.sd, which is removed; sets.mine: null, too"),
+        ("arms.mine={sets: [sd]}", "arms.mine: needs sets.sd, which is removed; arms.mine: null, too"),
+        ("sets.mine={adapter: none}", "sets.mine: needs adapters.none, which is not declared (declared: sd+ti)"),
+        ("sets.mine={from: mine}", "sets.mine.from: a circle, mine from mine"),
+        ("sets={a: {from: b}, b: {from: c}, c: {from: a}}", "from: a circle, "),
+        ("sets.real={from: noise}", "sets.real: can't name a folder"),
+        ("sets.a/b={from: noise}", "sets.a/b: can't name a folder"),
+        ("arms.=x", "arms.: can't name a folder"),
+        ("adapters.x.={}", "adapters.x"),
+        ("sets.SD+TI={}", "names must differ in more than case"),
+        ("sets.mine={strength: 0.5}", "sets.mine.strength: needs images to start from"),
+        ("sets.mine={from: real, strength: 2}", "sets.mine.strength: Input should be less than or equal to 1"),
+        ("sets.mine={from: real, strength: 0.2, refine: {strength: 0.3}}", "sets.mine.strength: stands in sets"),
+        ("sets.mine={from: real, refine: {strangth: 0.3}}", "sets.mine.refine.strangth: there is no such setting"),
+        ("sets.mine={synthesis: {steps: 0}}", "sets.mine.synthesis.steps: Input should be greater"),
+        ("sets.mine={kind: magic}", "sets.mine.kind: there is no magic; known here: image, text"),
+        ("sets.mine={condition: mask}", "sets.mine.condition: there is no such setting"),
+        ("adapters.mine={}", "adapters.mine: needs a token, a lora or both"),
+        ("adapters.mine={lora: {rnk: 3}}", "adapters.mine.lora.rnk: there is no such setting"),
+        ("adapters.mine={control: mask}", "adapters.mine.control: there is no such setting"),
+        ("arms.mine={sets: [sd+ti, sd+ti]}", "arms.mine: each set once"),
+        ("arms.mine={share: 0.5}", "arms.mine.share: there is no such setting"),
+        ("arms.real={mixup: 0.2}", "arms: real is the arm that the others are compared with, and takes no settings"),
+        ("arms.real=null", "arms: real is the arm that the others are compared with, and takes no settings"),
+        ("arms.mine.synthetic=sd", "arms.mine.synthetic: an arm names its sets: arms.mine.sets: ['sd']"),
+        ("prompts.token=<new>", "prompts.token: a token belongs to an adapter: adapters.NAME.token"),
+        ("prompts.cyst=a cyst", "prompts.cyst: words for a label stand under prompts.labels: prompts.labels.cyst"),
+        ("refine.from=latent", "refine.from: refinement starts from the saved picture; remove this line"),
+        ("fidelity.measures=[beauty]", "fidelity.measures: there is no beauty; known here: features, ultrasound"),
+    ],
+)  # fmt: skip
+def test_a_mistake_in_what_is_declared_is_named_with_the_others(change, mistake):
+    with pytest.raises(UserError) as error:
+        load("quick", (), ("adapters.sd=null", change, "lora.rnk=3"))
+    lines = str(error.value).splitlines()
+    assert any(mistake in line for line in lines), error.value
+    assert "  lora.rnk: there is no such setting" in lines

@@ -1,0 +1,133 @@
+"""Makes the weights that ship with the package, from simulated images alone.
+
+    python tools/pretrain.py --out OUT --work WORK [--count 8000] [--seed 0]
+
+OUT/base and OUT/features are what lies in src/sonosynth/weights. WORK holds the simulated images and the checkpoints:
+the same command continues an interrupted one.
+"""
+
+import argparse
+import json
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.torch import load_file, save_file
+
+import features
+import pretrain_base
+from corpus import SIZE, corpus
+from sonosynth import progress, store
+from sonosynth.adapters.training import make_accelerator, train
+from sonosynth.phantom.simulate import KINDS
+
+BASE_CARD = """# The embedded base
+
+A small latent-diffusion model in Stable Diffusion 1.x format: 128 x 128 pixels, a VAE that reduces 4 x to 4 channels,
+a CLIP-style text encoder with a tokenizer of its own, a conditional U-Net that predicts the velocity. It is here so
+that a study runs without GPU and network, and so that the tests have something real to run on. **It was trained on
+simulated images only**; what it makes is not what Stable Diffusion makes, and no figure measured with it is the
+paper's. U-Net and VAE are stored in half precision.
+
+Recipe: `python tools/pretrain.py --out OUT --work WORK`; `OUT/base` is this folder. The same stands in the metadata of
+every safetensors file here. Batches, learning rates and losses are explained in `tools/pretrain_base.py`.
+
+```json
+{recipe}
+```
+"""
+
+FEATURES_CARD = """# The embedded feature network
+
+A narrow ResNet-18 with 128 features for grey images of 128 x 128 pixels, trained on simulated images only, to tell the
+kind of lesion and these settings of the probe: {measures}. Fréchet distances on its features are named `embedded`
+everywhere. They are no FID.
+
+Recipe: `python tools/pretrain.py --out OUT --work WORK`; `OUT/features` is this folder. The same stands in the metadata
+of its safetensors file. The losses are explained in `tools/features.py`.
+
+```json
+{recipe}
+```
+"""
+
+
+def pretrain(out: Path, work: Path, count: int = 8000, seed: int = 0) -> None:
+    """Pretrain the embedded base into `out/base` and the feature network into `out/features`.
+
+    The recipes stand in `pretrain_base` and `features`. `work` holds the simulated images and the checkpoints: the same
+    call continues an interrupted one.
+    """
+    work.mkdir(parents=True, exist_ok=True)
+    images, captions, measures = simulate_images(count, seed, work / "phantoms.npz")
+    accelerator = make_accelerator("bf16")
+
+    kinds = np.arange(count) % len(KINDS)
+    network, loss_of = features.network_and_loss(images, kinds, measures, accelerator, seed)
+    train(
+        "features", list(network.parameters()), loss_of, count, features.SCHEDULE,
+        accelerator=accelerator, seed=seed, checkpoint=work / "features.safetensors",
+    )  # fmt: skip
+    features.settle(network, images, accelerator)
+    network.cpu().save_pretrained(out / "features")
+    pretrain_base.pretrain(images, captions, accelerator, seed, work, out / "base")
+
+    recipe = {
+        "command": "python tools/pretrain.py",
+        "seed": seed,
+        "phantoms": count,
+        "features": asdict(features.SCHEDULE),
+        "vae": asdict(pretrain_base.VAE),
+        "decoder": asdict(pretrain_base.DECODER),
+        "unet": {name: asdict(cycle) for name, cycle in pretrain_base.UNET.items()},
+        "versions": {name: version(name) for name in ("sonosynth", "torch", "diffusers", "transformers")},
+    }
+    sign(out / "base", recipe, BASE_CARD)
+    sign(out / "features", recipe, FEATURES_CARD.replace("{measures}", ", ".join(features.MEASURES).replace("_", " ")))
+
+
+def simulate_images(count: int, seed: int, cache: Path) -> tuple[np.ndarray, list[str], np.ndarray]:
+    """`count` phantoms of random probes, kept in the file `cache`.
+
+    Returns images (N, 128, 128) uint8, their captions, and the settings (N, 7) float that `features.MEASURES` names.
+    """
+    if not cache.exists():
+        images, captions = np.empty((count, SIZE, SIZE), np.uint8), []
+        measures = np.empty((count, len(features.MEASURES)))
+        with progress.task("simulating phantoms", count) as bar:
+            for i, (phantom, text) in enumerate(corpus(count, seed)):
+                images[i] = phantom.image
+                captions.append(text)
+                measures[i] = [getattr(phantom.probe, name) for name in features.MEASURES]
+                bar.advance()
+        partial = cache.with_suffix(".partial.npz")
+        np.savez(partial, images=images, captions=np.array(captions), measures=measures)
+        partial.replace(cache)
+    with np.load(cache) as stored:
+        return stored["images"], [str(text) for text in stored["captions"]], stored["measures"]
+
+
+def sign(folder: Path, recipe: dict[str, Any], card: str) -> None:
+    """Write `recipe` into the metadata of every safetensors file in `folder`, and into its card, README.md."""
+    for file in sorted(folder.rglob("*.safetensors")):
+        signed = file.with_suffix(".partial")  # the weights are read from the old file while this one is written
+        save_file(load_file(file), signed, {"format": "pt", "recipe": json.dumps(recipe)})
+        signed.replace(file)
+    store.write_text(folder / "README.md", card.replace("{recipe}", json.dumps(recipe, indent=1)))
+
+
+def main() -> None:
+    """Pretrain what the options say."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True, help="where the weights go")
+    parser.add_argument("--work", type=Path, required=True, help="where images and checkpoints are kept")
+    parser.add_argument("--count", type=int, default=8000, help="phantoms")
+    parser.add_argument("--seed", type=int, default=0)
+    o = parser.parse_args()
+    pretrain(o.out, o.work, o.count, o.seed)
+
+
+if __name__ == "__main__":
+    main()
