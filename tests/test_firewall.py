@@ -21,7 +21,6 @@ def test_adding_rows_keeps_the_origins_of_each():
     assert [own | both.shared for own in both.own] == [{"a"}, {"x"}, {"x", "y"}]
     assert both.choose([0]).all() == {"a"}
     assert synthetic + synthetic == Origins(frozenset("x"), synthetic.own * 2)
-    assert synthetic.also({"z"}).choose([0]).all() == {"x", "z"}
 
 
 def test_a_scored_image_among_the_origins_is_refused():

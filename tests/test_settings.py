@@ -78,6 +78,12 @@ def test_a_later_template_replaces_earlier_words(tmp_path):
     (tmp_path / "s.yaml").write_text("prompts: {template: 'scan of {label}', labels: {benign: a harmless one}}")
     s = load("paper", [tmp_path / "s.yaml"])
     assert (s.prompts.of("benign"), s.prompts.of("malignant")) == ("a harmless one", "scan of malignant")
+    classes = ("prompts.labels={labels: a label, other: another}", "prompts.labels.template=a template")
+    assert load("quick", (), classes).prompts.labels == {
+        "labels": "a label",
+        "other": "another",
+        "template": "a template",
+    }
 
 
 def test_no_preset_speaks_of_breasts_unless_it_says_so():

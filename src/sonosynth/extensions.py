@@ -6,6 +6,7 @@ and `sonosynth.measures`. An entry point names a module.
 
 from importlib import import_module, resources
 from importlib.metadata import entry_points
+from importlib.util import find_spec
 from types import ModuleType
 
 from sonosynth.errors import UserError
@@ -41,8 +42,9 @@ def find(group: str, name: str) -> ModuleType:
         check(group, name)
     except ValueError as error:
         raise UserError(f"{group}: {error}") from None
-    installed = [entry for entry in entry_points(group=f"sonosynth.{group}") if entry.name == name]
-    target = installed[0].value if installed else f"{FOLDERS[group]}.{name}"
+    own = f"{FOLDERS[group]}.{name}"
+    installed = [entry.value for entry in entry_points(group=f"sonosynth.{group}") if entry.name == name]
+    target = installed[0] if installed and find_spec(own) is None else own
     try:
         return import_module(target)
     except ImportError as error:

@@ -33,10 +33,6 @@ class Origins:
         """Of all rows together."""
         return self.shared.union(*self.own)
 
-    def also(self, further: Collection[str]) -> "Origins":
-        """With further origins, which all rows share."""
-        return Origins(self.shared | frozenset(further), self.own)
-
     def __add__(self, other: "Origins") -> "Origins":
         """Of these rows and then others; what only some rows share becomes their own."""
         if self.shared == other.shared:

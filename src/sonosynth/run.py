@@ -88,6 +88,9 @@ class Study:
         prompts = self.settings.prompts
         for label in files.labels:
             progress.say(f"prompt of {label}: {prompts.of(label)}")
+        for name, adapter in self.settings.declared_adapters.items():
+            if adapter.token:
+                progress.say(f"prompts with the adapter {name} end with {adapter.token}")
         if not prompts.labels:
             for name, words in shipped_words().items():
                 if set(files.labels) <= set(words):

@@ -134,13 +134,13 @@ def load(preset: str = "quick", files: Sequence[str | Path] = (), changes: Seque
     """
     if preset not in PRESETS:
         raise UserError(f"--preset {preset}", " or ".join(PRESETS))
-    shipped = _merged(_shipped(DEFAULTS), _shipped(preset))
+    shipped = _over(_shipped(DEFAULTS), _shipped(preset))
     given: dict[str, Any] = {}
     for file in files:
-        given = _merged(given, _read_layer(file))
+        given = _over(given, _read_layer(file))
     for change in changes:
-        given = _merged(given, _parse(change))
-    values = declarations.without_removed(_merged(shipped, given), given)
+        given = _over(given, _parse(change))
+    values = declarations.without_removed(_over(shipped, given), given)
     return validated(values, ", ".join(map(str, files)) or "settings")
 
 
@@ -204,8 +204,8 @@ def _shipped(name: str) -> dict[str, Any]:
     values = _read_shipped(name)
     included: dict[str, Any] = {}
     for other in values.pop("include", []):
-        included = _merged(included, _shipped(other))
-    return _merged(included, values)
+        included = _over(included, _shipped(other))
+    return _over(included, values)
 
 
 def _read_layer(file: str | Path) -> dict[str, Any]:
@@ -234,21 +234,17 @@ def _parse(change: str) -> dict[str, Any]:
     return value
 
 
-def _merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+def _over(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
     """A layer of settings over an earlier one; a template of prompts replaces earlier words, which it was not for."""
-    out = dict(old)
-    prompts = new.get("prompts")
-    if isinstance(prompts, dict) and "template" in prompts and isinstance(old.get("prompts"), dict):
-        out["prompts"] = {key: value for key, value in old["prompts"].items() if key != "labels"}
-    for key, value in new.items():
-        both = isinstance(value, dict) and isinstance(out.get(key), dict)
-        out[key] = _deep(out[key], value) if both else value
-    return out
+    out, prompts = dict(old), new.get("prompts")
+    if isinstance(prompts, dict) and "template" in prompts and isinstance(out.get("prompts"), dict):
+        out["prompts"] = {key: value for key, value in out["prompts"].items() if key != "labels"}
+    return _merged(out, new)
 
 
-def _deep(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+def _merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
     out = dict(old)
     for key, value in new.items():
         both = isinstance(value, dict) and isinstance(out.get(key), dict)
-        out[key] = _deep(out[key], value) if both else value
+        out[key] = _merged(out[key], value) if both else value
     return out

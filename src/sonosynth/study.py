@@ -107,8 +107,9 @@ class _Graph:
         places = {"pixels": f"{PARTS}/pixels/real.npy", "images": f"{PARTS}/images.csv", "about": f"{PARTS}/about.json"}
         settings = reading.Reading(self.files, s.resolution, s.skip_bad)
         yield Job(COHORT, reading.decode, settings, {}, places | {"twins": "twins.csv"}, threads=m.cores)
-        encoding, latents = adaptation.Encoding(m.base, m.precision), {"latents": f"{PARTS}/latents.safetensors"}
-        yield self.model_job(LATENTS, adaptation.encode, encoding, {"cohort": COHORT}, latents)
+        if s.declared_adapters:
+            encoding, latents = adaptation.Encoding(m.base, m.precision), {"latents": f"{PARTS}/latents.safetensors"}
+            yield self.model_job(LATENTS, adaptation.encode, encoding, {"cohort": COHORT}, latents)
         for measure in dict.fromkeys((FEATURES, *s.fidelity.measures)):
             yield self.describe(measure, "", REAL, {"cohort": COHORT})
 
@@ -160,7 +161,8 @@ class _Graph:
                 needs["source"] = f"{at}synthetic/{declared.start}"
             making = synthesis.Making(
                 name=name, kind=declared.way, kind_version=extensions.find("sets", declared.way).VERSION,
-                depth=depth[name], count=declared.count, balance=s.balance, synthesis=s.synthesis_of(name),
+                depth=depth[name], count=declared.count,
+                balance=s.balance if declared.count is None and declared.start in (NOISE, REAL) else None, synthesis=s.synthesis_of(name),
                 prompts={label: with_token(s.prompts.of(label), token) for label in self.files.labels},
                 strength=None if declared.start == NOISE else s.strength_of(name),
                 base=m.base, precision=m.precision, resolution=s.resolution,
@@ -178,7 +180,7 @@ class _Graph:
         images = {"cohort": COHORT, "split": f"{at}split"}
         real = f"{at}copies/{REAL}"
         yield Job(
-            real, memorisation.search_real, memorisation.Searching(memorisation.REAL),
+            real, memorisation.search_real, None,
             {**images, "features": f"measures/{FEATURES}/{REAL}"},
             {"table": f"{parts}/{REAL}.csv", "thresholds": f"{parts}/{REAL}.json"},
         )  # fmt: skip
@@ -187,7 +189,7 @@ class _Graph:
             yield self.describe(FEATURES, at, name, {"images": made})
             needs = {"images": made, "real_features": f"measures/{FEATURES}/{REAL}", "real": real}
             yield Job(
-                f"{at}copies/{name}", memorisation.search, memorisation.Searching(name),
+                f"{at}copies/{name}", memorisation.search, None,
                 {**images, **needs, "features": f"{at}measures/{FEATURES}/{name}"}, {"table": f"{parts}/{name}.csv"},
             )  # fmt: skip
         tables_of = (real, *(f"{at}copies/{name}" for name in self.settings.declared_sets))
@@ -218,7 +220,7 @@ class _Graph:
                 )  # fmt: skip
 
     def join(self, name: str, parts: tuple[str, ...], place: str) -> Job:
-        return Job(name, fidelity.join, fidelity.Joining(name), {"parts": parts}, {"table": place})
+        return Job(name, fidelity.join, None, {"parts": parts}, {"table": place})
 
     def of_the_first(self, repeat: Repeat) -> Iterator[Job]:
         """The fidelity of the sets, which is measured in the first repeat alone."""
@@ -229,7 +231,7 @@ class _Graph:
                     yield self.describe(measure, "", name, {"images": f"synthetic/{name}"})
             if single := extensions.find("measures", measure).SINGLE:
                 yield Job(
-                    f"images/{measure}", fidelity.single_images, fidelity.Listing(sets, single),
+                    f"images/{measure}", fidelity.single_images, single,
                     {"cohort": COHORT, "split": "split", "sets": tuple(f"synthetic/{name}" for name in sets),
                      "real": f"measures/{measure}/{REAL}",
                      "synthetic": tuple(f"measures/{measure}/{name}" for name in sets)},
@@ -243,7 +245,7 @@ class _Graph:
                 "synthetic": tuple(f"measures/{measure}/{name}" for measure in measures),
             }  # fmt: skip
             place = {"table": f"{PARTS}/fidelity/{name}.csv"}
-            yield Job(f"fidelity/{name}", fidelity.compare, fidelity.Comparing(name, measuring), needs, place)
+            yield Job(f"fidelity/{name}", fidelity.compare, measuring, needs, place)
         if sets:
             yield self.join("fidelity", tuple(f"fidelity/{name}" for name in sets), "evaluation/fidelity.csv")
 

@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -44,7 +44,8 @@ def list_sources(path: Path) -> Listing:
     Raises:
         UserError: if there is no cohort at `path`, or a label or a CSV is wrong.
     """
-    formats = [extensions.find("formats", name) for name in extensions.names("formats")]
+    # Installed formats are asked first: a folder of class folders may be part of what one of them reads.
+    formats = [extensions.find("formats", name) for name in reversed(extensions.names("formats"))]
     reader = next((found for found in formats if found.reads(path)), None)
     if reader is None:
         found = "is a file" if path.exists() else "does not exist"
@@ -59,7 +60,10 @@ def list_sources(path: Path) -> Listing:
             f"class folders with images in them ({', '.join(sorted(EXTENSIONS))})",
             "give the folder that holds the class folders, not one of them",
         )
-    labels = sorted({source.label for source in listing.sources})
+    ids = Counter(source.id for source in listing.sources)
+    if twice := [name for name, count in ids.items() if count > 1]:
+        raise UserError(f"cohort {path}: {len(twice)} images have one id with another, the first {twice[0]}")
+    labels = sorted({str(source.label) for source in listing.sources})
     for label in labels:
         forbidden = re.search(r'[/\\:*?"<>|\x00-\x1f]|^[.=+@-]', label)
         if not label.strip() or forbidden or printable(label) != label or len(label.encode()) > 100:
@@ -75,7 +79,7 @@ def list_sources(path: Path) -> Listing:
         raise UserError(
             f"cohort {path}: the labels {found} differ in their case alone", "one spelling of each class", "rename one"
         )
-    return listing
+    return replace(listing, sources=sorted(listing.sources, key=lambda source: source.id))
 
 
 def leads_out(file: Path, root: Path) -> bool:

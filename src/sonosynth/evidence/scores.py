@@ -15,7 +15,6 @@ from sonosynth.evidence.tests import LEVEL, group_weights
 RESAMPLES = 2000
 SPECIFICITY = 0.9
 BINS = 10
-MEANS = ("accuracy", "balanced_accuracy", "f1", "auc", "ppv", "recall", "brier", "calibration_error")
 PER_CLASS = ("f1", "auc", "ppv", "recall", "recall_at_90_specificity")
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,6 @@ from sonosynth.artefacts import Artefact, CohortImages, Description, Split, Synt
 from sonosynth.fidelity import comparison
 from sonosynth.fidelity.distances import frechet_distance
 from sonosynth.fidelity.networks import Network
-from sonosynth.section import NO_EFFECT
 
 VERSION = 1
 ALL = "all"  # classes
@@ -43,27 +42,23 @@ def describe(
     store.write_bytes(work / "values", safetensors.numpy.save(stored))
 
 
-@dataclass(frozen=True)
-class Comparing:
-    """The measures, and a set that is compared by them; its name stands in tables."""
-
-    name: str
-    measures: tuple[Measuring, ...]
-
-
 def compare(
-    settings: Comparing, *, cohort: CohortImages, split: Split, images: SyntheticSet, real: tuple[Description, ...],
-    synthetic: tuple[Description, ...], work: Path,
+    measures: tuple[Measuring, ...], *, cohort: CohortImages, split: Split, images: SyntheticSet,
+    real: tuple[Description, ...], synthetic: tuple[Description, ...], work: Path,
 ) -> None:  # fmt: skip
-    """A set beside the training images, in all and class by class: makes table, rows of fidelity.csv."""
+    """A set beside the training images, in all and class by class: makes table, rows of fidelity.csv.
+
+    Args:
+        measures: whose descriptions `real` and `synthetic` are, in turn.
+    """
     sides = (split.train, split.validation)
     train, held_out = (cohort.rows(side["id"]) for side in sides)
     real_labels, held_out_labels = (side["label"].to_numpy(str) for side in sides)
     labels = images.rows["label"].to_numpy(str)
     rows: list[dict[str, Any]] = []
     everything = (ALL, *split.classes)
-    with progress.task(f"measuring {settings.name}", len(everything) * len(settings.measures)) as bar:
-        for measuring, of_real, of_set in zip(settings.measures, real, synthetic, strict=True):
+    with progress.task(f"measuring {images.name}", len(everything) * len(measures)) as bar:
+        for measuring, of_real, of_set in zip(measures, real, synthetic, strict=True):
             module = extensions.find("measures", measuring.measure)
             space = module.space(measuring)
             made = of_set.values or {key: values[:0] for key, values in of_real.values.items()}
@@ -77,7 +72,7 @@ def compare(
                     )
                 )
                 rng = seeding.numpy_generator(0, "fidelity", label, space)
-                about = {"set": settings.name, "class": label, "features": space, "protocol": TRAINING}
+                about = {"set": images.name, "class": label, "features": space, "protocol": TRAINING}
                 rows += [about | row for row in comparison.compare(module.compare, a, b, c, rng)]
                 bar.advance()
             if "features" in of_real.values:
@@ -85,7 +80,7 @@ def compare(
                 mix = np.concatenate([both, made["features"]])
                 rows.append(
                     {
-                        "set": settings.name, "class": ALL, "features": space, "protocol": MIX,
+                        "set": images.name, "class": ALL, "features": space, "protocol": MIX,
                         "metric": "frechet", "value": frechet_distance(both, mix),
                         "n_real": len(both), "n_synthetic": len(mix),
                     }
@@ -93,41 +88,30 @@ def compare(
     store.write_text(work / "table", pd.DataFrame(rows).to_csv(index=False))
 
 
-@dataclass(frozen=True)
-class Joining:
-    """what: names the table, for the plan."""
-
-    what: Annotated[str, NO_EFFECT]
-
-
-def join(settings: Joining, *, parts: tuple[Artefact, ...], work: Path) -> None:
+def join(_: None, *, parts: tuple[Artefact, ...], work: Path) -> None:
     """Tables one below the other: makes table."""
     # As text, so that no digit changes on the way.
     tables = [pd.read_csv(part.place("table"), dtype=str, keep_default_na=False) for part in parts]
     store.write_text(work / "table", pd.concat(tables).to_csv(index=False))
 
 
-@dataclass(frozen=True)
-class Listing:
-    """The names of the sets, in the order in which they are given, and of the values that are one number an image."""
-
-    sets: tuple[str, ...]
-    values: tuple[str, ...]
-
-
 def single_images(
-    settings: Listing, *, cohort: CohortImages, split: Split, sets: tuple[SyntheticSet, ...], real: Description,
+    names: tuple[str, ...], *, cohort: CohortImages, split: Split, sets: tuple[SyntheticSet, ...], real: Description,
     synthetic: tuple[Description, ...], work: Path,
 ) -> None:  # fmt: skip
-    """What a measure says of each image, where that is one number: makes table, real images first."""
+    """What a measure says of each image: makes table, real images first.
+
+    Args:
+        names: of the measure's values that are one number an image.
+    """
     parts = []
     for name, side in (("real training", split.train), ("real validation", split.validation)):
         rows = cohort.rows(side["id"])
-        numbers = {key: real.values[key][rows].round(4) for key in settings.values}
+        numbers = {key: real.values[key][rows].round(4) for key in names}
         about = {"set": name, "image": side["id"].to_numpy(), "label": side["label"].to_numpy()}
         parts.append(pd.DataFrame(about | numbers))
-    for name, images, found in zip(settings.sets, sets, synthetic, strict=True):
-        numbers = {key: found.values[key].round(4) if found.values else [] for key in settings.values}
-        about = {"set": name, "image": images.rows["file_name"], "label": images.rows["label"]}
+    for images, found in zip(sets, synthetic, strict=True):
+        numbers = {key: found.values[key].round(4) if found.values else [] for key in names}
+        about = {"set": images.name, "image": images.rows["file_name"], "label": images.rows["label"]}
         parts.append(pd.DataFrame(about | numbers))
     store.write_text(work / "table", pd.concat(parts).to_csv(index=False))

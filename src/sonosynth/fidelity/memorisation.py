@@ -1,6 +1,6 @@
 """The jobs that look for copies of training images, in each set and, for comparison, among the validation images."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -16,14 +16,7 @@ REAL = "real validation"
 """What validation images are called in memorisation.csv."""
 
 
-@dataclass(frozen=True)
-class Searching:
-    """The name of what is searched."""
-
-    name: str
-
-
-def search_real(settings: Searching, *, cohort: CohortImages, split: Split, features: Description, work: Path) -> None:
+def search_real(_: None, *, cohort: CohortImages, split: Split, features: Description, work: Path) -> None:
     """How alike different real images are: makes thresholds (JSON), and table, of the validation images.
 
     The thresholds come from the training images alone: how near each is to those of other patients.
@@ -37,11 +30,11 @@ def search_real(settings: Searching, *, cohort: CohortImages, split: Split, feat
         found = copies.nearest(_real(cohort, held_out, features), known)
         bar.advance()
     store.write_json(work / "thresholds", asdict(limits))
-    store.write_text(work / "table", _table(settings.name, list(split.validation["id"]), found, limits, split))
+    store.write_text(work / "table", _table(REAL, list(split.validation["id"]), found, limits, split))
 
 
 def search(
-    settings: Searching, *, cohort: CohortImages, split: Split, images: SyntheticSet, real_features: Description,
+    _: None, *, cohort: CohortImages, split: Split, images: SyntheticSet, real_features: Description,
     features: Description, real: Artefact, work: Path,
 ) -> None:  # fmt: skip
     """The nearest training image of every image of a set, and whether that is a copy: makes table."""
@@ -51,7 +44,7 @@ def search(
         train = _real(cohort, cohort.rows(split.train["id"]), real_features)
         made = copies.Images(np.asarray(images.pixels), features.values["features"])
         found = copies.nearest(made, train)
-    store.write_text(work / "table", _table(settings.name, list(images.rows["file_name"]), found, limits, split))
+    store.write_text(work / "table", _table(images.name, list(images.rows["file_name"]), found, limits, split))
 
 
 def _real(cohort: CohortImages, rows: np.ndarray, features: Description) -> copies.Images:

@@ -8,6 +8,10 @@ from sonosynth import extensions
 from sonosynth.section import Section
 
 
+TABLES = {"predictions", "table", "differences", "verdicts", "fidelity", "memorisation", "classes"}
+"""What stands in evaluation/ beside the tables of measures."""
+
+
 class Fidelity(Section):
     """How real the synthetic images look."""
 
@@ -28,6 +32,8 @@ class Fidelity(Section):
             extensions.check("measures", name)
         if len(set(measures)) < len(measures):
             raise ValueError("each measure once")
+        if taken := set(measures) & TABLES:
+            raise ValueError(f"a measure can't be called {', '.join(taken)}: evaluation/ has a table of that name")
         return measures
 
 

@@ -27,7 +27,8 @@ class Making:
     """How a set is made.
 
     kind: its file in `sets/`, and that file's version. depth: how often its images were noised after the first.
-    prompts: of every label, with the learned token. count, strength: as in `settings.Set`, None for the default.
+    prompts: of every label, with the learned token. count, strength: as in `settings.Set`, None for the default. balance: the
+    plan that the default count follows, None for another count.
     seed: of the generator. leaks: whether the adapter was allowed to see the validation images.
     """
 
@@ -37,7 +38,7 @@ class Making:
     depth: int
     prompts: dict[str, str]
     count: int | dict[str, int] | None
-    balance: Balance
+    balance: Balance | None
     synthesis: Synthesis
     strength: float | None
     base: sd1.Base
@@ -79,8 +80,8 @@ def make(
     else:
         starts = _of_training_images(settings.seed, cohort, split) if cohort else None
         needed = (
-            requests.plan(list(split.train["label"]), settings.balance.target) if settings.count is None
-            else requests.declared(settings.count, split.classes, settings.name)
+            requests.plan(list(split.train["label"]), settings.balance.target) if settings.balance
+            else requests.declared(settings.count or 0, split.classes, settings.name)
         )  # fmt: skip
     samples = {label: n for label, n in samples.items() if not needed[label]}
     progress.say(f"{settings.name}: " + ", ".join(f"{n} {label}" for label, n in needed.items()))
