@@ -29,6 +29,9 @@ def sonosynth() -> None:
 @app.command()
 def demo(out: Annotated[Path, typer.Option(help="Where the run goes.")] = Path("sonosynth-demo")) -> None:
     """The whole study on a simulated cohort and the embedded base: no input, no network, a few minutes."""
+    from sonosynth.runners import workers
+
+    workers.start()
     from sonosynth.demo import run_demo
 
     run_demo(out)
@@ -46,9 +49,11 @@ def run(
 ) -> None:
     """The whole study. The same command again resumes an interrupted one."""
     from sonosynth import settings
+    from sonosynth.runners import workers
 
     given = (*([f"base={json.dumps(base)}"] if base is not None else []), *["skip_bad=true"] * skip_bad, *change)
     loaded = settings.load(preset, config, given)
+    workers.start()
     from sonosynth.run import Study  # torch takes seconds, and a mistake in a setting needs none of it
 
     Study(cohort, loaded).run(out)
@@ -115,6 +120,9 @@ def report(run: RunPath) -> None:
 
 
 def _up_to(command: str, run: Path) -> None:
+    from sonosynth.runners import workers
+
+    workers.start()
     from sonosynth.run import reopen
 
     reopen(run).run(run, command)

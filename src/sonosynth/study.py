@@ -150,8 +150,8 @@ class _Graph:
         depth = {NOISE: 0, REAL: 0}
         for name, declared in s.declared_sets.items():
             depth[name] = depth[declared.start] + (declared.start != NOISE)
-            needs = {"split": f"{at}split"}
-            token = None
+            needs, token = {"split": f"{at}split"}, None
+            fills_up = declared.count is None and declared.start in (NOISE, REAL)
             if declared.adapter:
                 needs["adapter"] = f"{at}adapters/{declared.adapter}"
                 token = s.declared_adapters[declared.adapter].token
@@ -161,8 +161,7 @@ class _Graph:
                 needs["source"] = f"{at}synthetic/{declared.start}"
             making = synthesis.Making(
                 name=name, kind=declared.way, kind_version=extensions.find("sets", declared.way).VERSION,
-                depth=depth[name], count=declared.count,
-                balance=s.balance if declared.count is None and declared.start in (NOISE, REAL) else None, synthesis=s.synthesis_of(name),
+                depth=depth[name], count=s.balance if fills_up else declared.count, synthesis=s.synthesis_of(name),
                 prompts={label: with_token(s.prompts.of(label), token) for label in self.files.labels},
                 strength=None if declared.start == NOISE else s.strength_of(name),
                 base=m.base, precision=m.precision, resolution=s.resolution,

@@ -102,14 +102,15 @@ def test_work_in_progress_is_saved_when_the_driver_is_interrupted(tmp_path, whom
 def test_workers_end_with_a_driver_that_is_killed(tmp_path):
     path = os.pathsep.join([os.path.dirname(os.path.dirname(__file__)), *sys.path])
     process = subprocess.Popen(
-        [sys.executable, "-c", MAIN, tmp_path], stderr=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": path}
-    )
+        [sys.executable, "-c", MAIN, tmp_path], stderr=subprocess.PIPE, text=True, start_new_session=True,
+        env=os.environ | {"PYTHONPATH": path},
+    )  # fmt: skip
     for line in process.stderr:
         if line.startswith("counting: 5/"):
             break
-    children = subprocess.run(
-        ["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=True
-    ).stdout.split()
+    found = subprocess.run(["pgrep", "-g", str(process.pid)], capture_output=True, text=True, check=True)
+    children = set(found.stdout.split()) - {str(process.pid)}
+    assert children
     process.kill()
     process.wait()
     deadline = time.monotonic() + 30

@@ -7,7 +7,6 @@ from pydantic import Field, field_validator
 from sonosynth import extensions
 from sonosynth.section import Section
 
-
 TABLES = {"predictions", "table", "differences", "verdicts", "fidelity", "memorisation", "classes"}
 """What stands in evaluation/ beside the tables of measures."""
 

@@ -20,6 +20,7 @@ from types import FrameType
 from sonosynth import interruption, progress
 from sonosynth.errors import UserError
 from sonosynth.jobs import Job, Made, State
+from sonosynth.runners import workers
 from sonosynth.runners.execution import execute
 from sonosynth.store import Run
 
@@ -88,7 +89,8 @@ def _this_process(run: Run) -> Iterator[Submit]:
 @contextmanager
 def _workers(run: Run, count: int) -> Iterator[Submit]:
     """Worker processes, started as they are needed; jobs on a GPU all go to one of their own."""
-    context = multiprocessing.get_context("spawn")
+    workers.start()
+    context = workers.context()
     events: SimpleQueue[progress.Event | None] = context.SimpleQueue()
     pools: dict[str, ProcessPoolExecutor] = {}
     others = set(multiprocessing.active_children())
@@ -120,16 +122,16 @@ def _workers(run: Run, count: int) -> Iterator[Submit]:
                 pool.shutdown(cancel_futures=True)
 
 
-def _stop(pools: Iterable[ProcessPoolExecutor], workers: set[BaseProcess]) -> None:
+def _stop(pools: Iterable[ProcessPoolExecutor], processes: set[BaseProcess]) -> None:
     """Ask all workers to save their work, and wait until they have; a further signal kills them."""
     try:
-        for worker in workers:
-            worker.terminate()
+        for process in processes:
+            process.terminate()
         for pool in pools:
             pool.shutdown(cancel_futures=True)
     except KeyboardInterrupt:
-        for worker in workers:
-            worker.kill()
+        for process in processes:
+            process.kill()
 
 
 def _draw(events: "SimpleQueue[progress.Event | None]") -> None:

@@ -27,9 +27,9 @@ class Making:
     """How a set is made.
 
     kind: its file in `sets/`, and that file's version. depth: how often its images were noised after the first.
-    prompts: of every label, with the learned token. count, strength: as in `settings.Set`, None for the default. balance: the
-    plan that the default count follows, None for another count.
-    seed: of the generator. leaks: whether the adapter was allowed to see the validation images.
+    prompts: of every label, with the learned token. count: as in `settings.Set`, or the plan that fills classes up, or
+    None for as many as there are to start from. strength: None where noise is the start. seed: of the generator.
+    leaks: whether the adapter was allowed to see the validation images.
     """
 
     name: Annotated[str, NO_EFFECT]
@@ -37,8 +37,7 @@ class Making:
     kind_version: int
     depth: int
     prompts: dict[str, str]
-    count: int | dict[str, int] | None
-    balance: Balance | None
+    count: int | dict[str, int] | Balance | None
     synthesis: Synthesis
     strength: float | None
     base: sd1.Base
@@ -79,10 +78,7 @@ def make(
         samples = {label: min(SAMPLES, len(starts.names[label])) for label in samples}
     else:
         starts = _of_training_images(settings.seed, cohort, split) if cohort else None
-        needed = (
-            requests.plan(list(split.train["label"]), settings.balance.target) if settings.balance
-            else requests.declared(settings.count or 0, split.classes, settings.name)
-        )  # fmt: skip
+        needed = _counts(settings, split)
     samples = {label: n for label, n in samples.items() if not needed[label]}
     progress.say(f"{settings.name}: " + ", ".join(f"{n} {label}" for label, n in needed.items()))
     maker: Maker = extensions.find("sets", settings.kind).open(settings, adapter.folder if adapter else None)
@@ -107,6 +103,13 @@ def make(
     _save(work / "samples" / "pixels.npy", made(samples, "samples")[0])
     stored = {"shared": sorted(own.shared | shared), "own": [sorted(names) for names in own.own]}
     store.write_json(work / "origins", stored)
+
+
+def _counts(settings: Making, split: Split) -> dict[str, int]:
+    """How many images of each class are asked for."""
+    if isinstance(settings.count, Balance):
+        return requests.plan(list(split.train["label"]), settings.count.target)
+    return requests.declared(settings.count or 0, split.classes, settings.name)
 
 
 def _requests(settings: Making, counts: Mapping[str, int], starts: _Starts | None) -> list[Request]:
@@ -134,7 +137,7 @@ def _of_set(settings: Making, source: SyntheticSet, split: Split) -> tuple[_Star
     files = [f"{source.name}/{name}" for name in (*rows, *further)]
     labels = [*source.rows["label"], *source.sample_rows["label"]]
     there = {label: int((source.rows["label"] == label).sum()) for label in split.classes}
-    wanted = there if settings.count is None else requests.declared(settings.count, split.classes, settings.name)
+    wanted = there if settings.count is None else _counts(settings, split)
     for label, count in wanted.items():
         if count > there[label]:
             raise UserError(

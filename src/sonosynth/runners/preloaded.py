@@ -1,0 +1,7 @@
+"""Imported once in the process from which workers are forked; it outlives a signal to the whole group of processes."""
+
+import signal
+from importlib import import_module
+
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+import_module("sonosynth.study")
