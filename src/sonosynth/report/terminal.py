@@ -6,7 +6,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from sonosynth.jobs import Job, Status
 from sonosynth.report.results import COLUMNS, Results
@@ -64,18 +64,22 @@ def planned(job: Job, status: Status) -> dict[str, Any]:
 def show_plan(rows: Sequence[Mapping[str, Any]]) -> None:
     """Print the jobs of a study: what `sonosynth plan` found."""
     console = plain_console()
-    shown = Table("job", "needs", "makes", "state", "seconds", title=f"{len(rows)} jobs")
+    others = (Column(title, overflow="fold") for title in ("needs", "makes", "state", "seconds"))
+    shown = Table(Column("job", no_wrap=True), *others, title=f"{len(rows)} jobs")
     for row in rows:
         needs = [name for names in row["needs"].values() for name in ([names] if isinstance(names, str) else names)]
-        some = ", ".join(needs[:2]) + (f" and {len(needs) - 2} more" if len(needs) > 2 else "")
         state = f"{row['state']}: {row['reason']}" if row["reason"] else row["state"]
         seconds = "–" if row["seconds"] is None else f"{row['seconds']:.1f}"
-        places = ", ".join(row["makes"].values())
-        shown.add_row(*map(escape, (row["name"], some, places, state, seconds)))
+        cells = (row["name"], _some(needs), _some(list(row["makes"].values())), state, seconds)
+        shown.add_row(*map(escape, cells))
     console.print(shown)
     counts = {state: sum(row["state"] == state for row in rows) for state in ("done", "missing", "stale", "waiting")}
     spent = sum(row["seconds"] or 0 for row in rows)
     console.print(", ".join(f"{n} {state}" for state, n in counts.items() if n) + f"; {spent:.0f} s spent so far")
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:2]) + (f" and {len(names) - 2} more" if len(names) > 2 else "")
 
 
 def plain_console() -> Console:
