@@ -141,12 +141,12 @@ def main() -> None:
     known, truths = simulated(labels) if options.simulated else (real[train], codes[train])
     synthetic = list(sets.values())[1:]
     classes = judged(known, truths, np.concatenate([real[validation], *synthetic]), run)
-    told = np.split(classes, np.cumsum([validation.sum(), *(len(images) for images in synthetic[:-1])]))
+    of_each_set = np.split(classes, np.cumsum([validation.sum(), *(len(images) for images in synthetic[:-1])]))
     extract = extractor(run.machine.network)
     target = extract(real[reference])
     asked = codes[others]
     rows = []
-    for (name, images), predicted in zip(sets.items(), told, strict=True):
+    for (name, images), predicted in zip(sets.items(), of_each_set, strict=True):
         truth = codes[validation] if name == "real, others" else asked
         rows.append(
             {

@@ -127,7 +127,7 @@ def distances(work: Path, count: int, size: int) -> float:
 
 
 def writing(work: Path, count: int, size: int) -> float:
-    """Everything about a synthetic set but the model: useless images found, files written and hashed, pixels read."""
+    """Everything about a synthetic set but the model: unusable images found, files written and hashed, pixels read."""
     images = made(work, count)
     wanted = from_noise({"benign": count}, {"benign": "a prompt"}, 0)
     place = {request.seed: i for i, request in enumerate(wanted)}

@@ -54,14 +54,14 @@ def browser():
 def page(browser, report):
     """The opened report. Whatever it asks for beside itself, or complains of, fails the test."""
     page = browser.new_page(viewport={"width": 1280, "height": 900})
-    asked, told = [], []
+    asked, messages = [], []
     page.on("request", lambda request: asked.append(request.url))
-    page.on("console", lambda message: told.append(message.text))
-    page.on("pageerror", lambda error: told.append(str(error)))
+    page.on("console", lambda message: messages.append(message.text))
+    page.on("pageerror", lambda error: messages.append(str(error)))
     page.goto(report.as_uri())
     yield page
     assert [url for url in asked if not url.startswith("data:")] == [report.as_uri()]
-    assert told == []
+    assert messages == []
     page.close()
 
 
@@ -85,9 +85,9 @@ def test_the_first_screen_has_verdict_table_and_warnings(page, pictures):
     assert page.locator(".warning").count() >= 1
     assert page.locator("#ablation table").first.bounding_box()["y"] < 900
     reference, *arms = page.locator("#ablation tbody tr td:first-child").all_inner_texts()
-    told = page.locator("#ablation li").all_inner_texts()
+    sentences = page.locator("#ablation li").all_inner_texts()
     assert reference == "real" and arms
-    assert [sentence.split(":")[0] for sentence in told[: len(arms)]] == arms
+    assert [sentence.split(":")[0] for sentence in sentences[: len(arms)]] == arms
     page.screenshot(path=pictures / "report.png")
 
 

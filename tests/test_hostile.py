@@ -68,7 +68,7 @@ BAD = {
     "one pixel": (lambda path: picture(path, (1, 1)), "is 1 x 1 pixels"),
     "huge": (lambda path: path.write_bytes(claims_to_be(50_000, 50_000)), "pixels"),
     "pickle": (lambda path: path.write_bytes(pickle.dumps([1])), "is not an image"),
-    "link": (lambda path: path.symlink_to("/etc/hostname"), "link that leads out"),
+    "link": (lambda path: path.symlink_to("/etc/hostname"), "link that points outside"),
 }
 
 
@@ -109,8 +109,8 @@ def test_names_that_are_not_utf8_and_links_to_nowhere_are_named(tmp_path):
     (tmp_path / "a" / "circle.png").symlink_to(tmp_path / "a" / "circle.png")
     picture(tmp_path / "b" / "b\udce9nin.png")
     problems = read(tmp_path).problems
-    assert "leads nowhere" in problems["a/gone.png"]
-    assert "can't be opened" in problems["a/circle.png"] or "leads nowhere" in problems["a/circle.png"]
+    assert "broken link" in problems["a/gone.png"]
+    assert "can't be opened" in problems["a/circle.png"] or "broken link" in problems["a/circle.png"]
     assert problems["b/b\\udce9nin.png"] == "has a name that is not UTF-8"
 
 
@@ -140,7 +140,7 @@ def test_names_in_another_case_with_spaces_and_in_any_script_are_images_of_their
 def test_labels_that_differ_in_case_alone_are_refused(tmp_path):
     picture(tmp_path / "Benign" / "1.png")
     picture(tmp_path / "benign" / "2.png")
-    with pytest.raises(UserError, match="'Benign', 'benign' differ in their case alone"):
+    with pytest.raises(UserError, match="'Benign', 'benign' differ only in case"):
         read(tmp_path)
 
 
@@ -149,7 +149,7 @@ def test_labels_that_could_be_more_than_text_are_refused(tmp_path, label):
     picture(tmp_path / "a.png")
     with (tmp_path / "c.csv").open("w", newline="") as file:
         csv.writer(file).writerows([["file", "label"], ["a.png", label]])
-    with pytest.raises(UserError, match="can't name a folder"):
+    with pytest.raises(UserError, match="is not valid as a folder name"):
         read(tmp_path / "c.csv")
 
 
@@ -175,7 +175,7 @@ def test_a_csv_reads_nothing_outside_of_its_folder(tmp_path, name):
     name = str(tmp_path / "secret.png") if name == "SECRET" else name
     for columns, row in (("file,label", f"{name},x"), ("file,label,mask", f"a.png,x,{name}")):
         (inside / "c.csv").write_text(f"{columns}\n{row}\n")
-        with pytest.raises(UserError, match=r"lies outside of|leads out of the cohort"):
+        with pytest.raises(UserError, match=r"is outside|points outside the cohort"):
             read(inside / "c.csv")
 
 
@@ -296,7 +296,7 @@ def test_hostile_text_is_inert_in_the_report_which_opens_no_connection(tmp_path)
 
 
 def test_a_run_in_use_is_refused_by_the_command_line(cohort_folder, tmp_path, answer):
-    with store.Run(tmp_path / "run").alone():
+    with store.Run(tmp_path / "run").locked():
         status, message = answer("run", cohort_folder, "--out", tmp_path / "run")
     assert status == 2
     assert "is in use by process" in message

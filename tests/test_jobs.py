@@ -56,7 +56,7 @@ def test_jobs_come_after_what_they_need_and_nearly_as_given():
 @pytest.mark.parametrize(
     ("jobs", "error"),
     [
-        ([writing("a"), writing("a")], "one name"),
+        ([writing("a"), writing("a")], "the same name"),
         ([writing("a"), dataclasses.replace(writing("b"), makes={"file": "a.txt"})], "the same file"),
         ([joined("a")], "joined needs a, which no job makes"),
     ],

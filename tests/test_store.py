@@ -27,7 +27,7 @@ def states(root, *jobs):
 def test_the_four_states_of_a_job(tmp_path):
     a, b = writing("a", "one"), joined("a")
     assert states(tmp_path, a, b) == {
-        "a": (State.MISSING, "was not run yet"), "joined": (State.MISSING, "was not run yet"),
+        "a": (State.MISSING, "not run yet"), "joined": (State.MISSING, "not run yet"),
     }  # fmt: skip
     done(tmp_path, a, b)
     assert states(tmp_path, a, b) == {"a": (State.DONE, ""), "joined": (State.DONE, "")}
@@ -99,7 +99,7 @@ HOLDS = """
 import sys, time
 from pathlib import Path
 from sonosynth.store import Run
-with Run(Path(sys.argv[1])).alone():
+with Run(Path(sys.argv[1])).locked():
     print("in", flush=True)
     time.sleep(60)
 """
@@ -109,11 +109,11 @@ def test_a_run_is_one_processs_until_that_is_gone(tmp_path):
     other = subprocess.Popen([sys.executable, "-c", HOLDS, tmp_path / "run"], stdout=subprocess.PIPE, text=True)
     assert other.stdout.readline() == "in\n"
     run = Run(tmp_path / "run")
-    with pytest.raises(UserError, match=rf"is in use by process {other.pid} on "), run.alone():
+    with pytest.raises(UserError, match=rf"is in use by process {other.pid} on "), run.locked():
         pass
     other.kill()
     other.wait()
-    with run.alone():
+    with run.locked():
         assert f"process {os.getpid()} " in (tmp_path / "run" / ".lock.holder").read_text()
     assert not (tmp_path / "run" / ".lock.holder").exists()
 
@@ -137,13 +137,13 @@ def test_what_a_kill_at_the_end_of_a_job_left_is_cleared_away(tmp_path):
 
 def test_a_run_that_fails_before_its_first_job_is_done_leaves_nothing(tmp_path):
     for root in (tmp_path / "new", tmp_path):
-        with pytest.raises(UserError), Run(root).alone():
+        with pytest.raises(UserError), Run(root).locked():
             write_text(root / "study.yaml", "seed: 1")
             Run(root).work(writing("a"), {})
             raise UserError("no")
         assert not (tmp_path / "new").exists() and not list(tmp_path.iterdir())
     done(tmp_path, writing("a"))
-    with pytest.raises(UserError), Run(tmp_path).alone():
+    with pytest.raises(UserError), Run(tmp_path).locked():
         raise UserError("no")
     assert (tmp_path / "a.txt").exists()
 

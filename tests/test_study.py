@@ -494,7 +494,7 @@ def test_sets_that_nobody_has_seen_before(tmp_path, settings, phantoms):
 
 def test_a_set_takes_no_more_images_than_its_source_has(tmp_path, settings, phantoms):
     small = settings("sets.more={from: sd, adapter: sd, count: 50}")
-    with pytest.raises(UserError, match=r"sets\.more\.count: 50 of benign\nexpected: at most the 0 of sd"):
+    with pytest.raises(UserError, match=r"sets\.more\.count: 50 of benign\nexpected: at most 0, as sd has"):
         run(Study(phantoms, small), tmp_path / "run", "synthesize")
 
 
@@ -541,7 +541,7 @@ def command(*arguments):
         (("run", "COHORT", "--out", "OUT", "--set", "lora.rnk=3"), "lora.rnk: there is no such setting"),
         (("run", "COHORT", "--out", "OUT", "--base", "./none"), "base ./none"),
         (("run", "COHORT", "--out", "OUT", "--set", "resolution=100"), "resolution: 100"),
-        (("run", "COHORT", "--out", "OUT", "--set", "prompts.labels.cat=a cat"), "cat is no label of the cohort"),
+        (("run", "COHORT", "--out", "OUT", "--set", "prompts.labels.cat=a cat"), "the cohort has no label cat"),
         (("run", "COHORT", "--out", "OUT", "--set", "sets.x={from: y}"), "sets.x: needs sets.y, which is not declared"),
         (("run", "COHORT", "--out", "OUT", "--config", "no-such-file"), "no-such-file"),
         (("run", "COHORT", "--out", "COHORT"), "exists and is not a run folder"),
@@ -592,7 +592,7 @@ def test_an_interrupted_command_exits_with_130_and_goes_on(tmp_path, cohort_fold
     process.send_signal(signal.SIGTERM)
     _, message = process.communicate(timeout=60)
     assert process.returncode == 130, message
-    assert "the same command goes on from here" in message
+    assert "run the same command again to resume" in message
     assert "Traceback" not in message
     assert not (tmp_path / "run" / "adapters").exists()
     assert command(*arguments, *small).returncode == 0
@@ -600,10 +600,10 @@ def test_an_interrupted_command_exits_with_130_and_goes_on(tmp_path, cohort_fold
 
 
 def contents(root):
-    """Of all files but those that tell how long jobs took."""
-    told = ("report.html", ".jobs/")
+    """The digests of all files but those that record how long jobs took."""
+    timed = ("report.html", ".jobs/")
     files = {str(p.relative_to(root)): p for p in root.rglob("*") if p.is_file()}
-    return {name: store.sha256(file) for name, file in files.items() if not name.startswith(told)}
+    return {name: store.sha256(file) for name, file in files.items() if not name.startswith(timed)}
 
 
 def test_a_run_that_is_killed_again_and_again_ends_with_the_same_files(tmp_path, phantoms, tiny_base, tiny_classifier):

@@ -1,4 +1,4 @@
-"""The phantoms of random probes, with captions, on which the weights that ship are pretrained."""
+"""The phantoms seen by random probes, with captions, on which the shipped weights are pretrained."""
 
 import multiprocessing
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The recipe of the embedded feature network: a narrow ResNet-18 that tells what was simulated, and how."""
+"""The recipe of the embedded feature network: a narrow ResNet-18 that predicts what was simulated, and how."""
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from sonosynth.fidelity.networks import prepared
 
 SCHEDULE = Schedule(steps=600, batch=32, learning_rate=2e-3, warmup=50, decay=True)
 MEASURES = ("frequency", "depth", "gain", "dynamic_range", "looks", "smoothing", "gamma")
-"""Settings of the probe that it has to tell."""
+"""Settings of the probe that it has to predict."""
 
 
 def untrained(outputs: int) -> ResNetForImageClassification:
@@ -34,7 +34,7 @@ def network_and_loss(
 ) -> tuple[ResNetForImageClassification, Loss]:
     """The untrained network, and the loss that it is pretrained with on simulated images.
 
-    It has to tell what kind of lesion there is and how the image was taken: cross-entropy of the kind, and
+    It has to predict the kind of lesion and how the image was taken: cross-entropy of the kind, and
     the squared error of the (standardised) measures.
 
     Args:
@@ -51,8 +51,8 @@ def network_and_loss(
         if torch.rand((), generator=generator) < 0.5:
             inputs = inputs.flip(-1)
         outputs = network(inputs).logits.float().cpu()
-        told = F.cross_entropy(outputs[:, :classes], targets[indices])
-        return told + F.mse_loss(outputs[:, classes:], standard[indices])
+        of_kind = F.cross_entropy(outputs[:, :classes], targets[indices])
+        return of_kind + F.mse_loss(outputs[:, classes:], standard[indices])
 
     return network, loss_of
 

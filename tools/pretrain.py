@@ -2,7 +2,7 @@
 
     python tools/pretrain.py --out OUT --work WORK [--count 8000] [--seed 0]
 
-OUT/base and OUT/features are what lies in src/sonosynth/weights. WORK holds the simulated images and the checkpoints:
+OUT/base and OUT/features are what is in src/sonosynth/weights. WORK holds the simulated images and the checkpoints:
 the same command continues an interrupted one.
 """
 
@@ -25,13 +25,13 @@ from sonosynth.phantom.simulate import KINDS
 
 BASE_CARD = """# The embedded base
 
-A small latent-diffusion model in Stable Diffusion 1.x format: 128 x 128 pixels, a VAE that reduces 4 x to 4 channels,
+A small latent-diffusion model in Stable Diffusion 1.x format: 128 x 128 pixels, a 4 x downsampling VAE with 4 channels,
 a CLIP-style text encoder with a tokenizer of its own, a conditional U-Net that predicts the velocity. It is here so
-that a study runs without GPU and network, and so that the tests have something real to run on. **It was trained on
+that a study runs without a GPU or network, and so that the tests have something real to run on. **It was trained on
 simulated images only**; what it makes is not what Stable Diffusion makes, and no figure measured with it is the
 paper's. U-Net and VAE are stored in half precision.
 
-Recipe: `python tools/pretrain.py --out OUT --work WORK`; `OUT/base` is this folder. The same stands in the metadata of
+Recipe: `python tools/pretrain.py --out OUT --work WORK`; `OUT/base` is this folder. The same is in the metadata of
 every safetensors file here. Batches, learning rates and losses are explained in `tools/pretrain_base.py`.
 
 ```json
@@ -41,11 +41,11 @@ every safetensors file here. Batches, learning rates and losses are explained in
 
 FEATURES_CARD = """# The embedded feature network
 
-A narrow ResNet-18 with 128 features for grey images of 128 x 128 pixels, trained on simulated images only, to tell the
+A narrow ResNet-18 with 128 features for grey 128 x 128 images, trained on simulated images only, to predict the
 kind of lesion and these settings of the probe: {measures}. Fréchet distances on its features are named `embedded`
-everywhere. They are no FID.
+everywhere. They are not FIDs.
 
-Recipe: `python tools/pretrain.py --out OUT --work WORK`; `OUT/features` is this folder. The same stands in the metadata
+Recipe: `python tools/pretrain.py --out OUT --work WORK`; `OUT/features` is this folder. The same is in the metadata
 of its safetensors file. The losses are explained in `tools/features.py`.
 
 ```json
@@ -57,7 +57,7 @@ of its safetensors file. The losses are explained in `tools/features.py`.
 def pretrain(out: Path, work: Path, count: int = 8000, seed: int = 0) -> None:
     """Pretrain the embedded base into `out/base` and the feature network into `out/features`.
 
-    The recipes stand in `pretrain_base` and `features`. `work` holds the simulated images and the checkpoints: the same
+    The recipes are in `pretrain_base` and `features`. `work` holds the simulated images and the checkpoints: the same
     call continues an interrupted one.
     """
     work.mkdir(parents=True, exist_ok=True)

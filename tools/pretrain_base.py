@@ -1,6 +1,6 @@
 """The recipe of the embedded base: a small latent-diffusion model in Stable Diffusion format.
 
-A VAE that reduces 4 x (speckle does not survive 8 x at 128 pixels), a CLIP-style text encoder with a
+A VAE with 4 x downsampling (speckle does not survive 8 x at 128 pixels), a CLIP-style text encoder with a
 tokenizer of its own, and a conditional U-Net, as in Rombach et al., CVPR 2022. The U-Net predicts the velocity
 (Salimans and Ho, ICLR 2022) on a noise schedule that ends in pure noise (Lin et al., WACV 2024), so that dark and
 bright cohorts can be learned. It is trained from scratch on simulated images only.
@@ -33,7 +33,7 @@ TOKENS = 77
 
 Lags = tuple[tuple[int, int], ...]
 
-# Words of medical ultrasound, so that prompts about other organs are cut into few pieces. They get their
+# Words of medical ultrasound, so that prompts about other organs are split into few tokens. They get their
 # meaning from adaptation: only the words of the simulated images' prompts are pretrained.
 VOCABULARY = """ultrasound image of a an the breast lesion tissue benign malignant normal cyst solid nodule mass tumor
 tumour thyroid liver kidney ovary ovarian fetal fetus head abdomen femur brain heart cardiac echocardiogram lung
@@ -59,7 +59,7 @@ CROP = 64  # side of the VAE's training images: four times as many steps as whol
 LAGS = ((0, 1), (1, 0), (1, 1), (0, 2), (2, 0), (0, 4), (4, 0))
 ALL_LAGS = (*((0, x) for x in (1, 2)), *((y, x) for y in (1, 2) for x in (-2, -1, 0, 1, 2)), (0, 4), (4, 0))
 """Distances in pixels, down and across, at which the VAE has to keep the texture: first a few, to learn fast; then,
-for the decoder alone, those in every direction, or it weaves a fine pattern along a diagonal that nobody looks at."""
+for the decoder alone, those in every direction, or it weaves a fine pattern along a diagonal that no lag covers."""
 
 
 def pretrain(
@@ -181,7 +181,7 @@ def _tokenizer(prompts: list[str], folder: Path) -> CLIPTokenizer:
     letters = "abcdefghijklmnopqrstuvwxyz0123456789.,-()/"
     trainer = trainers.BpeTrainer(
         vocab_size=1020,
-        # The words' last letters are named in advance: the trainer numbers those that it finds in no fixed order.
+        # The words' last letters are named in advance: the trainer would number them in no fixed order.
         special_tokens=["<|startoftext|>", "<|endoftext|>", *(f"{letter}</w>" for letter in letters)],
         initial_alphabet=alphabet,
         end_of_word_suffix="</w>",
@@ -197,7 +197,7 @@ def _tokenizer(prompts: list[str], folder: Path) -> CLIPTokenizer:
 
 
 def _vae_loss(vae: AutoencoderKL, images: np.ndarray, lags: Lags) -> Loss:
-    """Of a batch of crops: the L1 error, how differently rough the result is at `lags`, and a little of the KL term."""
+    """The loss of a batch of crops: L1 error, difference in texture at `lags`, and a small share of the KL term."""
 
     def loss_of(indices: Tensor, generator: torch.Generator) -> Tensor:
         top, left = (int(torch.randint(0, side - CROP + 1, (), generator=generator)) for side in images.shape[1:])
@@ -213,11 +213,11 @@ def _vae_loss(vae: AutoencoderKL, images: np.ndarray, lags: Lags) -> Loss:
 
 
 def texture_loss(images: Tensor, targets: Tensor, lags: Lags) -> Tensor:
-    """How differently rough two batches (N, 3, H, W) are: mean absolute difference of their local structure.
+    """The difference in texture of two batches (N, 3, H, W): mean absolute difference of their local structure.
 
     The structure is the root mean square of the grey differences between pixels (down, across) apart, in windows of 8
-    pixels (the root of the second-order structure function). An L1 loss alone answers detail that it can't place
-    with blur; this one asks for as much speckle, of the same grain, wherever it may lie.
+    pixels (the root of the second-order structure function). An L1 loss alone replaces detail that it can't place
+    with blur; this one asks for as much speckle, of the same grain, wherever it may be.
     """
 
     def structure(grey: Tensor, down: int, across: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""What jobs make, as typed handles: each is given the files of a finished job, checked, and reads them when asked."""
+"""What jobs make, as typed handles: each gets the verified files of a finished job, and reads them on demand."""
 
 import json
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ TRAIN, VALIDATION = "train", "validation"
 
 @dataclass(frozen=True)
 class Artefact:
-    """What a job made, without further meaning; its roles stand in the docstring of the job's function."""
+    """What a job made, of no particular kind; its roles are in the docstring of the job's function."""
 
     made: Made
 
@@ -35,7 +35,7 @@ class Artefact:
         return _read(self.place(role), *text)
 
     def array(self, role: str) -> np.ndarray:
-        """A NumPy array, mapped into memory."""
+        """A NumPy array, memory-mapped."""
         return _mapped(self.place(role))
 
 
@@ -68,7 +68,7 @@ class CohortImages(Artefact):
         return place[ids].to_numpy()
 
     def origins(self, rows: np.ndarray) -> Origins:
-        """Of the images at `rows`: themselves."""
+        """The origins of the images at `rows`: the images themselves."""
         return Origins.of_images(self.images["sha256"].iloc[rows])
 
 
@@ -128,7 +128,7 @@ class Adapter(Artefact):
 class SyntheticSet(Artefact):
     """A set of synthetic images, as `synthesis.jobs.make` makes it.
 
-    samples are images of classes that the set holds none of: to look at, never to train on.
+    samples are images of classes that the set otherwise lacks: to look at, never to train on.
     """
 
     @property
@@ -158,7 +158,7 @@ class SyntheticSet(Artefact):
 
     @cached_property
     def origins(self) -> Origins:
-        """Of the images, row by row."""
+        """The origins of the images, row by row."""
         stored = self.json("origins")
         own = [frozenset(names) for names in stored["own"]] or [frozenset()] * len(self.rows)
         return Origins(frozenset(stored["shared"]), tuple(own))
@@ -175,11 +175,11 @@ class SyntheticSet(Artefact):
 
 
 class Description(Artefact):
-    """What a measure says of every image of a set or of the cohort."""
+    """The values of a measure for every image of a set or of the cohort."""
 
     @cached_property
     def values(self) -> dict[str, np.ndarray]:
-        """Name to values (N, ...), one row an image; nothing of an empty set."""
+        """Values (N, ...) by name, one row per image; none for an empty set."""
         return dict(safetensors.numpy.load_file(self.place("values")))
 
 

@@ -16,7 +16,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 CohortPath = Annotated[Path, typer.Argument(metavar="COHORT", help="Folder of class folders, or a CSV.")]
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")]
 Preset = Annotated[str, typer.Option(help="paper or quick.")]
-Config = Annotated[list[str], typer.Option(metavar="FILE|NAME", help="YAML file of settings, or a shipped one's name.")]
+Config = Annotated[list[str], typer.Option(metavar="FILE|NAME", help="YAML settings file, or a shipped one's name.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Changes = Annotated[list[str], typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Change a setting.")]
 
@@ -28,7 +28,7 @@ def sonosynth() -> None:
 
 @app.command()
 def demo(out: Annotated[Path, typer.Option(help="Where the run goes.")] = Path("sonosynth-demo")) -> None:
-    """The whole study on a simulated cohort and the embedded base: no input, no network, a few minutes."""
+    """Run the whole study on a simulated cohort with the embedded base: no input, no network, a few minutes."""
     from sonosynth.runners import workers
 
     workers.start()
@@ -40,14 +40,14 @@ def demo(out: Annotated[Path, typer.Option(help="Where the run goes.")] = Path("
 @app.command()
 def run(
     cohort: CohortPath,
-    out: Annotated[Path, typer.Option(metavar="RUN", help="Where the run goes; the same folder resumes.")],
+    out: Annotated[Path, typer.Option(metavar="RUN", help="Folder of the run; an existing run resumes.")],
     preset: Preset = "quick",
     config: Config = [],  # noqa: B006 (typer copies it)
     base: Annotated[str | None, typer.Option(metavar="embedded|DIR|HUB_ID", help="The model to adapt.")] = None,
-    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Go on without files that can't be used.")] = False,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Skip files that can't be used.")] = False,
     change: Changes = [],  # noqa: B006
 ) -> None:
-    """The whole study. The same command again resumes an interrupted one."""
+    """Run the whole study. Repeat the same command to resume an interrupted one."""
     from sonosynth import settings
     from sonosynth.runners import workers
 
@@ -67,7 +67,7 @@ def plan(
     change: Changes = [],  # noqa: B006
     as_json: AsJson = False,
 ) -> None:
-    """The jobs of a study and the state that each is in. Nothing is written."""
+    """List the jobs of a study and the state of each. Nothing is written."""
     from sonosynth import settings
     from sonosynth.report.terminal import planned, show_plan
     from sonosynth.run import Study, reopen
@@ -84,7 +84,7 @@ def plan(
 
 @app.command()
 def inspect(cohort: CohortPath, as_json: AsJson = False) -> None:
-    """What is in a cohort, and which of its files can't be used."""
+    """Show what is in a cohort, and which of its files can't be used."""
     from sonosynth.cohort.reading import describe, read
     from sonosynth.report.terminal import show_cohort
 
@@ -97,7 +97,7 @@ def inspect(cohort: CohortPath, as_json: AsJson = False) -> None:
 
 @app.command()
 def adapt(run: RunPath) -> None:
-    """Learn the adapters of a run."""
+    """Train the adapters of a run."""
     _up_to("adapt", run)
 
 
@@ -153,19 +153,19 @@ REFUSALS = {
 
 
 def resource_error(error: BaseException) -> UserError | None:
-    """The message for a user whose disk or memory is exhausted, None for any other error."""
+    """The message for an error of disk, permissions or memory that the user can fix; None for any other error."""
     if isinstance(error, OSError) and error.errno in REFUSALS:
         return UserError(
             f"{error.filename or 'a file'}: {error.strerror}",
-            "files that can be read, and a folder that can be written to, on a disk with room",
-            "fix that or give another folder; what is finished is kept, and the same command goes on",
+            "readable files, and a writable folder on a disk with free space",
+            "correct that or choose another folder; finished work is kept, and the same command resumes",
         )
     lines = str(error).lower()
     if isinstance(error, MemoryError) or "out of memory" in lines or "can't allocate memory" in lines:
         return UserError(
             "out of memory",
-            fix="lower lora.batch, token.batch and synthesis.batch (raise lora.accumulation as much), then resolution;"
-            " precision: bf16 or fp16 takes half of fp32; what is finished is kept",
+            fix="lower lora.batch, token.batch and synthesis.batch (raise the accumulation to match), then resolution;"
+            " precision: bf16 or fp16 needs half the memory of fp32; finished work is kept",
         )
     return None
 
@@ -193,5 +193,5 @@ def main() -> None:
         show()
         status = 2
     if status == 130:
-        print("interrupted; the same command goes on from here", file=sys.stderr)
+        print("interrupted; run the same command again to resume", file=sys.stderr)
     sys.exit(status)

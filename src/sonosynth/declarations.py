@@ -1,4 +1,4 @@
-"""What adapters, sets and arms say of each other, checked on the values as they were given.
+"""How adapters, sets and arms refer to each other, checked on the values as given.
 
 On values, not on sections, so that these mistakes are reported together with those that the sections find.
 """
@@ -25,7 +25,7 @@ Needs = list[tuple[str, str]]
 
 
 def explained(error: ValidationError, place: str = "") -> Iterator[str]:
-    """Each mistake that a section found, in a line."""
+    """Each mistake that a section found, one per line."""
     for item in error.errors():
         name = ".".join([*([place] if place else []), *map(str, item["loc"])])
         if item["type"] == "extra_forbidden":
@@ -47,7 +47,7 @@ def moved(values: Mapping[str, Any]) -> tuple[list[str], dict[str, Any]]:
     take("prompts", "token", 'a token belongs to an adapter: adapters.NAME.token, for example "<ultrasound>"')
     take("refine", "from", "refinement starts from the saved picture; remove this line")
     for label in [key for key in _mapping(kept.get("prompts")) if key not in ("template", "labels")]:
-        take("prompts", label, f"words for a label stand under prompts.labels: prompts.labels.{label}")
+        take("prompts", label, f"the prompt for a label goes under prompts.labels: prompts.labels.{label}")
     for name, arm in _entries(kept, "arms").items():
         if "synthetic" in arm:
             sets = [] if arm["synthetic"] == "none" else [arm["synthetic"]]
@@ -80,14 +80,14 @@ def _needs(values: Mapping[str, Any]) -> Iterator[tuple[str, str, Needs]]:
 
 
 def mistakes(values: Mapping[str, Any]) -> Iterator[str]:
-    """Every mistake in how adapters, sets and arms are named, and in what they say of each other."""
+    """Every mistake in how adapters, sets and arms are named, and in how they refer to each other."""
     for group in GROUPS:
         yield from _bad_names(group, _mapping(values.get(group)))
     for group, name, needed in _needs(values):
         for other_group, other in needed:
             entries = _mapping(values.get(other_group))
             if entries.get(other, ...) is None:
-                yield f"{group}.{name}: needs {other_group}.{other}, which is removed; {group}.{name}: null, too"
+                yield f"{group}.{name}: needs {other_group}.{other}, which is removed; also set {group}.{name}: null"
             elif other not in entries:
                 known = ", ".join(_entries(values, other_group)) or "none"
                 yield f"{group}.{name}: needs {other_group}.{other}, which is not declared (declared: {known})"
@@ -96,7 +96,7 @@ def mistakes(values: Mapping[str, Any]) -> Iterator[str]:
         TopologicalSorter({name: [str(entry.get("from"))] for name, entry in sets.items()}).prepare()
     except CycleError as error:
         circle = error.args[1]
-        yield f"sets.{circle[-1]}.from: a circle, {' from '.join(reversed(circle))}"
+        yield f"sets.{circle[-1]}.from: a cycle, {' from '.join(reversed(circle))}"
     for name, entry in sets.items():
         yield from _bad_set(f"sets.{name}", entry)
     for name, entry in _entries(values, "adapters").items():
@@ -108,7 +108,7 @@ def _bad_names(group: str, entries: Mapping[Any, Any]) -> Iterator[str]:
     for name in entries:
         if not isinstance(name, str) or not NAME.fullmatch(name) or name in reserved:
             rule = "letters, digits, + - . _ and spaces, a letter or digit first, no . or space last"
-            yield f"{group}.{name}: can't name a folder; {rule}" + (f"; not {' or '.join(reserved)}" * bool(reserved))
+            yield f"{group}.{name}: invalid name; {rule}" + (f"; not {' or '.join(reserved)}" * bool(reserved))
     for one, other in pairwise(sorted(map(str, entries), key=str.casefold)):
         if one.casefold() == other.casefold():
             yield f"{group}.{one}, {group}.{other}: names must differ in more than case"
@@ -121,7 +121,7 @@ def _bad_set(place: str, entry: Mapping[str, Any]) -> Iterator[str]:
     if (strength or refine) and entry.get("from", NOISE) == NOISE:
         yield f"{place}.strength: needs images to start from: {place}.from: real, or another set"
     if strength and refine:
-        yield f"{place}.strength: stands in {place}.refine, too; say it once"
+        yield f"{place}.strength: is also given in {place}.refine; give it once"
     if isinstance(entry.get("kind"), str):
         try:
             extensions.check("sets", entry["kind"])
@@ -130,7 +130,7 @@ def _bad_set(place: str, entry: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _bad_values(place: str, section: type[Section], own: Any) -> Iterator[str]:
-    """The mistakes in what an entry says otherwise than the section that it inherits from."""
+    """The mistakes in the values with which an entry overrides the section that it inherits from."""
     try:
         section.model_validate(dict(_mapping(own)))
     except ValidationError as error:
@@ -142,5 +142,5 @@ def _mapping(value: Any) -> Mapping[Any, Any]:
 
 
 def _entries(values: Mapping[str, Any], group: str) -> dict[str, Mapping[str, Any]]:
-    """The entries of a group that are there."""
+    """The entries of a group that are not removed."""
     return {str(name): entry for name, entry in _mapping(values.get(group)).items() if isinstance(entry, Mapping)}

@@ -14,7 +14,7 @@ def run_demo(out: Path) -> None:
     cohort = out / "cohort"
     progress.say("A demonstration on simulated images, 2 to 5 minutes on 2 cores.")
     progress.say("Its scores say nothing about patients.")
-    with store.Run(out).alone():
+    with store.Run(out).locked():
         if not cohort.exists():
             progress.say(f"simulating a cohort, imbalanced like BUSI, into {cohort}")
             write_cohort(cohort, COUNTS, seed=1)

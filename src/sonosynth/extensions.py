@@ -1,4 +1,4 @@
-"""Kinds found by name: a file in the kind's folder, or an entry point of another installed package.
+"""Extensions found by name: a file in the folder of their kind, or an entry point of another installed package.
 
 The folders are `cohort/formats`, `sets` and `measures`; the entry point groups `sonosynth.formats`, `sonosynth.sets`
 and `sonosynth.measures`. An entry point names a module.
@@ -49,5 +49,5 @@ def find(group: str, name: str) -> ModuleType:
         return import_module(target)
     except ImportError as error:
         raise UserError(
-            f"{group}: {name} can't be imported from {target} ({error})", fix="update or remove the package it is from"
+            f"{group}: {name} can't be imported from {target} ({error})", fix="update or remove its package"
         ) from None

@@ -22,19 +22,19 @@ class Origins:
 
     @classmethod
     def of_images(cls, hashes: Iterable[str]) -> "Origins":
-        """Of rows that are real images themselves, or computed from one each."""
+        """The origins of rows that are real images themselves, or computed from one each."""
         return cls(frozenset(), tuple(frozenset([name]) for name in hashes))
 
     def choose(self, rows: Sequence[int] | np.ndarray) -> "Origins":
-        """Of some of the rows, by position."""
+        """The origins of some of the rows, by position."""
         return Origins(self.shared if len(rows) else frozenset(), tuple(self.own[int(row)] for row in rows))
 
     def all(self) -> frozenset[str]:
-        """Of all rows together."""
+        """The origins of all rows together."""
         return self.shared.union(*self.own)
 
     def __add__(self, other: "Origins") -> "Origins":
-        """Of these rows and then others; what only some rows share becomes their own."""
+        """The origins of these rows, then of others; what only some rows share becomes their own."""
         if self.shared == other.shared:
             return Origins(self.shared, self.own + other.own)
         both = [frozenset(own | x.shared) for x in (self, other) for own in x.own]

@@ -1,4 +1,4 @@
-"""Models of transformers: a local folder, or a repository of the Hugging Face hub."""
+"""Transformers models: a local folder, or a repository on the Hugging Face hub."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +26,7 @@ def resolve(name: str, setting: str, expected: str, fix: str) -> Model:
     """The model called `name`: a folder, or a hub id (fetched or cached; safetensors only).
 
     Args:
-        setting: that names it, for messages. expected, fix: what those say.
+        setting: the one that names it, for error messages. expected, fix: parts of those messages.
 
     Raises:
         UserError: if there is no such model, or it has no safetensors.

@@ -12,7 +12,7 @@ _second_interrupts = True
 
 
 def ignore_further_signals() -> None:
-    """From now on a second signal no longer interrupts at once: in a process whose parent decides about that."""
+    """From now on a second signal no longer interrupts at once: for a process whose parent decides about that."""
     global _second_interrupts  # noqa: PLW0603 (signal handlers are the process's, too)
     _second_interrupts = False
 

@@ -1,7 +1,7 @@
 """A study is a graph of jobs. A job is a value: what is run, on which settings and results, and what that makes.
 
 Its key is a digest of everything that its result depends on. The record of a finished job holds the digests of what was
-made, so a change shows as a job that is stale, and spreads no further than results really differ.
+made, so a change shows as a stale job, and spreads only as far as results really differ.
 """
 
 import hashlib
@@ -26,10 +26,10 @@ FORMAT = 3  # of records and results; those of another format are made again
 class Job:
     """One piece of work of a study.
 
-    name: unique in the study. run: a function of a module, called as `run(settings, **needs, work=folder)`; it writes
+    name: unique in the study. run: a module-level function, called as `run(settings, **needs, work=folder)`; it writes
     `folder / role` for every role of `makes`, and finds in that folder what an interrupted call left there. settings:
-    a section or a dataclass. needs: its keyword arguments to the names of the jobs whose results they are; each is
-    opened as the type that its annotation names. makes: role to place, relative to the run. threads: on the CPU; fixed
+    a section or a dataclass. needs: the jobs whose results its keyword arguments are, by argument; each is
+    opened as the type that its annotation names. makes: role to path, relative to the run. threads: on the CPU; fixed
     by the kind of job and the machine, since rounding depends on them. device: "cpu", or "cuda" for one job at a time.
     """
 
@@ -43,7 +43,7 @@ class Job:
 
     @property
     def needed(self) -> list[str]:
-        """The names of all jobs whose results it takes."""
+        """The names of all jobs whose results it uses."""
         return [name for names in self.needs.values() for name in ((names,) if isinstance(names, str) else names)]
 
     @property
@@ -52,7 +52,7 @@ class Job:
         return f"{self.run.__module__}.{self.run.__qualname__}"
 
     def inputs(self, made: Mapping[str, "Made"]) -> dict[str, Any]:
-        """Everything that the result depends on, as JSON values; a need that is not in `made` stands as None."""
+        """Everything that the result depends on, as JSON values; a need that is not in `made` is None."""
 
         def digest(name: str) -> str | None:
             return made[name].digest if name in made else None
@@ -90,8 +90,8 @@ class Job:
 class Made:
     """What a finished job made, checked against its record.
 
-    job: its name. places: role to file or folder. files: "role/path below it" to SHA-256. digest: of `files`. seconds:
-    that the job took. peak_mb: the largest memory of its process until then.
+    job: its name. places: file or folder of each role. files: SHA-256 of each "role/path below it". digest: of `files`.
+    seconds: how long the job took. peak_mb: peak memory of its process up to then.
     """
 
     job: str
@@ -103,7 +103,7 @@ class Made:
 
 
 class State(StrEnum):
-    """Of a job: waiting is one whose needs will run, so that nobody knows yet whether it has to."""
+    """The state of a job; WAITING: its needs will run first, so it is not yet known whether it has to run."""
 
     DONE = "done"
     MISSING = "missing"
@@ -129,7 +129,7 @@ def keyed(value: Any) -> Any:
     """Settings as JSON values, without the fields that are marked as NO_EFFECT.
 
     Raises:
-        TypeError: for a value that is neither data nor settings; a path, say, which is another one elsewhere.
+        TypeError: for a value that is neither data nor settings; a path, say, which differs between machines.
     """
     if isinstance(value, BaseModel) or (is_dataclass(value) and not isinstance(value, type)):
         names = type(value).model_fields if isinstance(value, BaseModel) else [field.name for field in fields(value)]
@@ -158,17 +158,17 @@ def differences(old: Any, new: Any, place: str = "") -> list[str]:
 
 
 def ordered(jobs: Iterable[Job]) -> list[Job]:
-    """The jobs such that each comes after those it needs; as nearly in the given order as that allows.
+    """The jobs, each after those it needs, and otherwise as close to the given order as possible.
 
     Raises:
         ValueError: if two jobs share a name or a place, or one needs a job that isn't there.
-        graphlib.CycleError: if jobs need each other in a circle.
+        graphlib.CycleError: if jobs need each other in a cycle.
     """
     listed = list(jobs)
     named = {job.name: job for job in listed}
     places = [place for job in listed for place in job.makes.values()]
     if len(named) < len(listed) or len(set(places)) < len(places):
-        raise ValueError("two jobs have one name or make the same file")
+        raise ValueError("two jobs have the same name or make the same file")
     for job in listed:
         if unknown := set(job.needed) - named.keys():
             raise ValueError(f"{job.name} needs {', '.join(sorted(unknown))}, which no job makes")

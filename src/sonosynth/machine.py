@@ -1,4 +1,4 @@
-"""What settings that are left to the machine stand for on this one: values and digests, before anything is planned."""
+"""Settings that are left to the machine, resolved to values and digests before anything is planned."""
 
 from dataclasses import dataclass
 
@@ -13,9 +13,9 @@ from sonosynth.tasks.classification import classifier
 
 @dataclass(frozen=True)
 class Machine:
-    """What settings that are left to the machine stand for here.
+    """What the settings that are left to the machine resolve to here.
 
-    precision: after `auto`. network: of the fidelity. classifier: to start from, None for random weights. cores: of the
+    precision: `auto` resolved. network: for fidelity. classifier: to start from, None for random weights. cores: of the
     CPU. device: "cuda" or "cpu".
     """
 
@@ -31,7 +31,7 @@ def resolve(settings: Settings) -> Machine:
     """Find what the settings name on this machine.
 
     Raises:
-        UserError: if the base, a network or the precision can't be had here.
+        UserError: if the base, a network or the precision is not available here.
     """
     base = sd1.resolve(settings.base)
     sd1.check_resolution(base.folder, settings.resolution)

@@ -11,16 +11,16 @@ Made = TypeVar("Made")
 
 
 def cores() -> int:
-    """How many cores this process may use; OMP_NUM_THREADS can make them fewer, beside other work say."""
-    there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """How many cores this process may use; OMP_NUM_THREADS can lower that, say to leave room for other work."""
+    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     asked = os.environ.get("OMP_NUM_THREADS", "")
-    return min(there, max(1, int(asked))) if asked.isdecimal() else there
+    return min(available, max(1, int(asked))) if asked.isdecimal() else available
 
 
 def in_threads(make: Callable[[Item], Made], items: Iterable[Item]) -> Generator[Made, None, None]:
     """Yield `make(item)` for every item, in order; items are taken as they are needed.
 
-    For work that releases the interpreter's lock: decoding, hashing.
+    For work that releases the interpreter lock (GIL): decoding, hashing.
     """
     with ThreadPoolExecutor(cores()) as pool:
         waiting: deque[Future[Made]] = deque()

@@ -1,4 +1,4 @@
-"""What a waiting person sees: bars with time left on a terminal, a few plain lines elsewhere.
+"""What a waiting person sees: bars with the time left on a terminal, a few plain lines elsewhere.
 
 Work reports events. The process that the user started draws them; a worker process sends them there (`relay`).
 """
@@ -78,7 +78,7 @@ _numbers = itertools.count()
 
 def relay(emit: Callable[[Event], None]) -> None:
     """Hand all further events of this process to `emit` instead of drawing them."""
-    global _emit  # noqa: PLW0603 (one screen a process)
+    global _emit  # noqa: PLW0603 (one screen per process)
     _emit = emit
 
 

@@ -10,9 +10,9 @@ from sonosynth.settings import Settings
 class Repeat:
     """One split and one generator.
 
-    number: from 0; the first stands in the run's own folder, the others in `repeats/<number>`. block: the number of the
-    first repeat with this split. split_seed: of the split. fold: (k, i), the i-th of k folds is held out, or None.
-    seed: of adaptation, synthesis and classifiers; the study's own for the first.
+    number: from 0; the first is in the run's own folder, the others in `repeats/<number>`. block: the number of the
+    first repeat with this split. split_seed: the split's. fold: (k, i), the i-th of k folds is held out, or None.
+    seed: that of adaptation, synthesis and classifiers; the study's own for the first.
     """
 
     number: int
@@ -23,7 +23,7 @@ class Repeat:
 
     @property
     def place(self) -> str:
-        """What the names of its jobs and of its files begin with."""
+        """The prefix of the names of its jobs and files."""
         return f"repeats/{self.number}/" if self.number else ""
 
 

@@ -1,4 +1,4 @@
-"""One command on a run folder: read the cohort, plan the study, run what is wanted of it."""
+"""One command on a run folder: read the cohort, plan the study, run the part that is asked for."""
 
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -21,7 +21,7 @@ PACKAGES = ("sonosynth", "torch", "diffusers", "transformers", "peft", "accelera
 
 @dataclass(frozen=True)
 class Study:
-    """A cohort and the settings of what is made of it.
+    """A cohort, and the settings of what is done with it.
 
     Args:
         path: the cohort.
@@ -33,7 +33,7 @@ class Study:
     def run(self, root: Path, command: str = "report", *, processes: bool = True) -> dict[str, Made]:
         """Run the study in the folder `root`, up to what a command is for: adapt, synthesize, evaluate or report.
 
-        What is done is kept; the same call goes on after an interruption. Returns what each job made, by name.
+        Finished work is kept; the same call resumes after an interruption. Returns what each job made, by name.
 
         Args:
             processes: see `runners.local.run_jobs`.
@@ -45,9 +45,9 @@ class Study:
         _check_folder(root)
         for place in (self.path, root):
             if not str(place).isprintable():
-                raise UserError(f"{str(place)!r}: has characters that can't be printed", "a path in UTF-8 text")
+                raise UserError(f"{str(place)!r}: has unprintable characters", "a path in UTF-8 text")
         run = store.Run(root)
-        with run.alone():
+        with run.locked():
             files, machine = list_files(self.path), resolve(self.settings)
             text = self.as_yaml(machine)
             ordered = plan(self.settings, files, machine, text)
@@ -72,7 +72,7 @@ class Study:
         return [(job, found[job.name]) for job in ordered]
 
     def as_yaml(self, machine: Machine) -> str:
-        """study.yaml: the cohort, the settings, what they stand for here, and the versions."""
+        """study.yaml: the cohort, the settings, what they resolve to here, and the versions."""
         resolved = {
             "base": {"folder": str(machine.base.folder), "digest": machine.base.digest},
             "precision": machine.precision,
@@ -84,7 +84,7 @@ class Study:
         return f"{first}{as_yaml(self.settings)}{last}"
 
     def _announce(self, files: Files) -> None:
-        """Print the prompts, and the name of shipped words that fit where none were given."""
+        """Print the prompts and, where none were given, the name of shipped ones that fit."""
         prompts = self.settings.prompts
         for label in files.labels:
             progress.say(f"prompt of {label}: {prompts.of(label)}")
@@ -94,7 +94,7 @@ class Study:
         if not prompts.labels:
             for name, words in shipped_words().items():
                 if set(files.labels) <= set(words):
-                    progress.say(f"words for these labels are shipped: --config {name}")
+                    progress.say(f"prompts for these labels come with the package: --config {name}")
 
 
 def reopen(root: Path) -> Study:

@@ -12,6 +12,6 @@ Rate = Annotated[float, Field(gt=0, le=1)]
 
 
 class Section(BaseModel):
-    """A group of settings; unknown names are mistakes, values are checked when it is made."""
+    """A group of settings; unknown names are mistakes, values are validated on construction."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)

@@ -29,18 +29,18 @@ NOT_SETTINGS = ("cohort", "resolved")  # further keys of a run's study.yaml
 
 
 class Repeats(Section):
-    """The whole study again, so that differences are known from chance. Each repeat trains its generator anew."""
+    """The whole study again, so that differences stand out from chance. Each repeat trains its generator anew."""
 
-    generators: Positive = Field(1, description="generators with other seeds, on the same split")
+    generators: Positive = Field(1, description="generators per split, each with its own seed")
     folds: Annotated[int, Field(ge=2)] | None = Field(
         None, description="validate every image once, in this many grouped folds, instead of split.holdout"
     )
-    times: Positive = Field(1, description="how often the folds are drawn anew")
+    times: Positive = Field(1, description="how many times the folds are drawn")
 
     @model_validator(mode="after")
     def _times_need_folds(self) -> "Repeats":
         if self.times > 1 and self.folds is None:
-            raise ValueError("times repeats the folds: give folds, too")
+            raise ValueError("times draws the folds again: give folds, too")
         return self
 
 
@@ -49,12 +49,12 @@ class Settings(Section):
 
     seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(0, description="the root of every random draw")
     base: str = Field(
-        "embedded", min_length=1, description="embedded, a folder or a hub id, Stable Diffusion 1.x format"
+        "embedded", min_length=1, description="embedded, or a folder or hub id in Stable Diffusion 1.x format"
     )
     resolution: Annotated[int, Field(ge=16)] = Field(
         128, description="side of the square images, pixels (scripts: 512)"
     )
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field("auto", description="of adaptation and synthesis")
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field("auto", description="for adaptation and synthesis")
     skip_bad: bool = Field(
         False, description="go on without files of the cohort that can't be used, and list them in cohort.csv"
     )
@@ -66,10 +66,10 @@ class Settings(Section):
     synthesis: Synthesis = Synthesis()
     refine: Refine = Refine()
     adapt: Adapt = Adapt()
-    adapters: dict[str, Adapter | None] = Field({}, description="what is learned, by name; null: not this one")
-    sets: dict[str, Set | None] = Field({}, description="synthetic sets, by name; null: not this one")
+    adapters: dict[str, Adapter | None] = Field({}, description="what is learned, by name; null removes a default one")
+    sets: dict[str, Set | None] = Field({}, description="synthetic sets, by name; null removes a default one")
     arms: dict[str, Arm | None] = Field(
-        {REFERENCE: Arm()}, description="rows of the ablation, by name; null: not this one"
+        {REFERENCE: Arm()}, description="rows of the ablation, by name; null removes a default one"
     )
     classifier: Classifier = Classifier()
     repeats: Repeats = Repeats()
@@ -109,7 +109,7 @@ class Settings(Section):
         return {name: arm for name, arm in self.arms.items() if arm}
 
     def lora_of(self, adapter: str) -> Lora | None:
-        """The LoRA of an adapter: the inherited values, and what the adapter says otherwise."""
+        """The LoRA of an adapter: the inherited values, overridden by its own."""
         own = self.declared_adapters[adapter].lora
         return None if own is None else Lora.model_validate(self.lora.model_dump() | own)
 
@@ -125,9 +125,9 @@ class Settings(Section):
 
 
 def load(preset: str = "quick", files: Sequence[str | Path] = (), changes: Sequence[str] = ()) -> Settings:
-    """Settings of a preset, changed by YAML files in turn, changed by `section.key=value` texts.
+    """Settings of a preset, overridden by YAML files in turn, then by `section.key=value` texts.
 
-    A file is a path or the name of a shipped one; the study.yaml of a run will do, too.
+    A file is a path or the name of a shipped one; the study.yaml of a run works, too.
 
     Raises:
         UserError: one message that lists every mistake.
@@ -161,11 +161,11 @@ def validated(values: Mapping[str, Any], where: str) -> Settings:
 
 
 def read_yaml(file: Path) -> dict[str, Any]:
-    """The mapping in a YAML file; raises UserError if it can't be read or is none."""
+    """The mapping in a YAML file; raises UserError if it can't be read or holds anything else."""
     try:
         values = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"{file}: can't be read as YAML ({error})", "a file of settings") from None
+        raise UserError(f"{file}: can't be read as YAML ({error})", "a settings file") from None
     if values is not None and not isinstance(values, dict):
         raise UserError(f"{file}: holds a {type(values).__name__}", "a mapping of settings")
     return values or {}
@@ -185,7 +185,7 @@ def _short(entry: dict[str, Any] | None) -> dict[str, Any] | None:
 
 
 def shipped_words() -> dict[str, dict[str, str]]:
-    """The shipped files that have words for labels, and those words."""
+    """The shipped files that have prompts for labels, and those prompts."""
     names = sorted(file.name.removesuffix(".yaml") for file in _presets().iterdir() if file.name.endswith(".yaml"))
     found = {name: _read_shipped(name).get("prompts", {}).get("labels") for name in names}
     return {name: words for name, words in found.items() if words}
@@ -235,7 +235,7 @@ def _parse(change: str) -> dict[str, Any]:
 
 
 def _over(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
-    """A layer of settings over an earlier one; a template of prompts replaces earlier words, which it was not for."""
+    """A layer of settings over an earlier one; a prompt template also replaces earlier prompts for labels."""
     out, prompts = dict(old), new.get("prompts")
     if isinstance(prompts, dict) and "template" in prompts and isinstance(out.get("prompts"), dict):
         out["prompts"] = {key: value for key, value in out["prompts"].items() if key != "labels"}

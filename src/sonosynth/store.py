@@ -77,7 +77,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def is_empty(folder: Path) -> bool:
-    """Whether a folder holds nothing, or just what a process leaves that was stopped before it began."""
+    """Whether a folder holds nothing, or just what a process that was stopped before it began leaves behind."""
     return all(path.name in (LOCK, HOLDER) or path.suffix == ".partial" for path in folder.iterdir())
 
 
@@ -93,16 +93,16 @@ class Run:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._checked: dict[str, Made] = {}  # by key: each file is hashed once a command
+        self._checked: dict[str, Made] = {}  # by key: each file is hashed once per command
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
+    def locked(self) -> Iterator[None]:
         """Keep other processes out of the run; the system frees the lock of a process that is gone.
 
         A run that fails before its first job is done leaves nothing behind.
 
         Raises:
-            UserError: if another process is using it; it is named.
+            UserError: if another process is using it; the message names that process.
         """
         holder, lock = self.root / HOLDER, FileLock(self.root / LOCK)
         existed = self.root.exists()
@@ -149,13 +149,13 @@ class Run:
         """The state of a job, given what those of its needs that are done have `made`, by name.
 
         Raises:
-            UserError: if a file is not what the job wrote, or a link leads out of the run.
+            UserError: if a file is not what the job wrote, or a link points outside the run.
         """
         record = self._record(job)
         self._check_inside(record, *(self.root / place for place in job.makes.values()))
         stored = _record(record)
         if stored is None:
-            return Status(State.MISSING, "was not run yet")
+            return Status(State.MISSING, "not run yet")
         before, now = stored["inputs"], job.inputs(made)
         own = [name for name in differences(before, now) if name.partition(".")[0] != "needs"]
         if own:
@@ -176,7 +176,7 @@ class Run:
         return Made(job.name, places, stored["files"], _total(stored["files"]), stored["seconds"], stored["peak_mb"])
 
     def _check_files(self, job: Job, expected: Mapping[str, str]) -> str:
-        """The first file that is gone, or ""; raises UserError if one is there and is not what was written."""
+        """The first missing file, or ""; raises UserError if one exists and is not what was written."""
         paths = []
         for name in expected:
             role, _, below = name.partition("/")
@@ -194,7 +194,7 @@ class Run:
         return ""
 
     def work(self, job: Job, made: Mapping[str, Made]) -> Path:
-        """The folder in which a job works until it is done; the same one when an interrupted job goes on."""
+        """The folder in which a job works until it is done; the same one when an interrupted job resumes."""
         folder = self.root / WORK / f"{_slug(job.name)}-{key(job.inputs(made))[:12]}"
         self._check_inside(folder)
         folder.mkdir(parents=True, exist_ok=True)
@@ -248,7 +248,7 @@ class Run:
 
 
 def _record(path: Path) -> dict[str, Any] | None:
-    """A record, or None if there is none that is whole: the job is run again then."""
+    """A record, or None if there is none or it is incomplete: the job is then run again."""
     try:
         stored = json.loads(_text(path))
         known = {"inputs": dict, "files": dict, "seconds": float, "peak_mb": int}
@@ -262,13 +262,13 @@ def _slug(name: str) -> str:
 
 
 def _synced_sha256(path: Path) -> str:
-    """The digest of a file that is on the disk from now on, whatever happens to the power."""
+    """The digest of a file, which from now on is safely on disk, whatever happens to the power."""
     with path.open("rb") as file:
         os.fsync(file.fileno())
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _peak_mb() -> int:
-    """The largest memory that this process ever had, MB."""
+    """The peak memory of this process so far, MB."""
     unit = 1 if sys.platform == "darwin" else 1024
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6)

@@ -25,10 +25,10 @@ from sonosynth.synthesis.settings import NOISE, REAL
 from sonosynth.tasks.classification import jobs as classification
 
 COHORT, LATENTS, PREDICTIONS, TABLES = "cohort", "latents", "predictions", "tables"  # jobs
-FEATURES = "features"  # the measure that the search for copies reads, too
-OPTIONAL = ("fidelity", "images/ultrasound")  # tables that the report shows where there are any
+FEATURES = "features"  # the measure that the search for copies also uses
+OPTIONAL = ("fidelity", "images/ultrasound")  # tables that the report shows if they exist
 PARTS = ".parts"  # of the run: what is kept for later jobs, not for people
-AT_ONCE = 4  # classifiers that are trained beside each other, at most
+AT_ONCE = 4  # classifiers that are trained at the same time, at most
 
 
 def plan(settings: Settings, cohort: Files, machine: Machine, study: str = "") -> list[Job]:
@@ -60,7 +60,7 @@ COMMANDS: dict[str, set[object]] = {
 
 
 def _check(settings: Settings, cohort: Files) -> None:
-    """Raise UserError for what can be known to fail before anything is decoded."""
+    """Raise UserError for what is bound to fail, before anything is decoded."""
     if len(cohort.labels) < 2:
         raise UserError(
             f"cohort {cohort.path}: has one class, {', '.join(cohort.labels)}",
@@ -72,7 +72,7 @@ def _check(settings: Settings, cohort: Files) -> None:
     unknown = sorted(k for k, words in given if k not in cohort.labels and shipped.get(k) != words)
     if unknown:
         raise UserError(
-            f"prompts.labels: {', '.join(unknown)} is no label of the cohort", f"words for {', '.join(cohort.labels)}"
+            f"prompts.labels: the cohort has no label {', '.join(unknown)}", f"prompts for {', '.join(cohort.labels)}"
         )
     for name, made in settings.declared_sets.items():
         start = extensions.find("sets", made.way).FROM
@@ -88,7 +88,7 @@ class _Graph:
     def __init__(self, settings: Settings, files: Files, machine: Machine) -> None:
         self.settings, self.files, self.machine = settings, files, machine
         self.leaks = settings.adapt.on == "all"
-        # A job that runs the diffusion model has all cores, or the GPU, for itself.
+        # A job that runs the diffusion model has all cores, or the GPU, to itself.
         self.model_job = partial(Job, threads=machine.cores, device=machine.device)
 
     def measuring(self, measure: str) -> fidelity.Measuring:
@@ -128,7 +128,7 @@ class _Graph:
         prompts = {label: s.prompts.of(label) for label in self.files.labels}
         learning = adaptation.Learning(m.base, m.precision, prompts, repeat.seed, s.adapt)
         images = {"cohort": COHORT, "split": f"{at}split", "latents": LATENTS}
-        tokens: dict[str, str] = {}  # one for all adapters that have the same
+        tokens: dict[str, str] = {}  # one for all adapters with the same text
         for name, adapter in s.declared_adapters.items():
             needs = dict(images)
             if adapter.token:
@@ -198,7 +198,7 @@ class _Graph:
         s, m, at = self.settings, self.machine, repeat.place
         for name, arm in s.declared_arms.items():
             if not arm.sets and repeat.number != repeat.block:
-                continue  # without a set no generator has a part in it
+                continue  # without a set, no generator is involved
             needs: dict[str, str | tuple[str, ...]] = {"cohort": COHORT, "split": f"{at}split"}
             if arm.sets:
                 needs["sets"] = tuple(f"{at}synthetic/{other}" for other in arm.sets)
@@ -214,7 +214,7 @@ class _Graph:
                 yield Job(
                     f"{at}classifiers/{name}/{number}", classification.train, training, needs,
                     {"table": f"{part}.csv", "about": f"{part}.json"},
-                    # Small networks train half as fast again in two processes of one thread as in one of two.
+                    # Two single-threaded processes train small networks 1.5 times as fast as one with two threads.
                     threads=max(1, m.cores // AT_ONCE), device=m.device,
                 )  # fmt: skip
 
@@ -249,7 +249,7 @@ class _Graph:
             yield self.join("fidelity", tuple(f"fidelity/{name}" for name in sets), "evaluation/fidelity.csv")
 
     def tables(self, every: Sequence[Repeat]) -> Iterator[Job]:
-        """predictions.csv of the study, and what is made of it."""
+        """predictions.csv of the study, and what is computed from it."""
         s = self.settings
         trained = tuple(job.name for repeat in every for job in self.classifiers(repeat))
         yield self.join(PREDICTIONS, trained, "evaluation/predictions.csv")

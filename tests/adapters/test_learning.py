@@ -22,7 +22,7 @@ def examples(tiny_base):
     return Examples(encode_images(vae, images), [PROMPTS[i % 2] for i in range(6)])
 
 
-def test_only_the_tokens_row_is_learned_and_its_movement_is_told(tiny_base, examples, tmp_path):
+def test_only_the_tokens_row_is_learned_and_its_movement_is_reported(tiny_base, examples, tmp_path):
     losses, movement = learn_token(
         Token(steps=5, batch=2, learning_rate=0.05), TOKEN, sd1.resolve(str(tiny_base)), examples, precision="fp32",
         seed=0, work=tmp_path / "work", out=tmp_path,

@@ -159,7 +159,7 @@ def test_a_broken_checkpoint_is_named_and_the_one_before_is_used(tmp_path, harm,
     assert run(resumed, loss_of, schedule, path) == losses
     assert len(seen) == 10  # from step 50
     assert torch.equal(resumed, whole)
-    assert ("is torn or was altered" in capsys.readouterr().err) == named
+    assert ("is incomplete or was altered" in capsys.readouterr().err) == named
     assert all(safetensors.torch.load_file(file) for file in tmp_path.glob("*.safetensors"))  # no broken one stays
 
 
@@ -170,6 +170,6 @@ def test_without_a_whole_checkpoint_nothing_starts_anew_silently(tmp_path):
     for file in tmp_path.glob("*.safetensors"):
         altered(file)
     weight, loss_of, seen = problem()
-    with pytest.raises(UserError, match="no checkpoint of this training is whole"):
+    with pytest.raises(UserError, match="no checkpoint of this training is intact"):
         run(weight, loss_of, schedule, path)
     assert not seen

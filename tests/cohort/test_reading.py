@@ -78,10 +78,10 @@ def test_csv_with_groups(tmp_path):
     ("text", "message"),
     [
         ("path,label\na,b\n", "file missing"),
-        ("file,label\nnone.png,x\n", "line 2: none.png is no file"),
+        ("file,label\nnone.png,x\n", "line 2: none.png is not a file"),
         ("file,label\na.png,\n", "line 2: file or label is empty"),
         ("file,label\na.png,x\na.png,x\n", "line 3: a.png is listed twice"),
-        ("file,label\na.png,x/y\n", "the label 'x/y' can't name a folder"),
+        ("file,label\na.png,x/y\n", "the label 'x/y' is not valid as a folder name"),
         ("file,label\n", "holds no images"),
     ],
 )
@@ -126,7 +126,7 @@ def test_a_file_that_changes_while_the_cohort_is_read_is_named(cohort_folder):
     files = list_files(cohort_folder)
     first, second = (source.file for source in files.sources[:2])
     first.write_bytes(second.read_bytes())
-    with pytest.raises(UserError, match=re.escape(f"{first}: changed while the cohort was read")):
+    with pytest.raises(UserError, match=re.escape(f"{first}: changed while the cohort was being read")):
         decode(files, 16)
 
 

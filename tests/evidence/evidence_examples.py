@@ -11,13 +11,13 @@ def drawn(n=120, seed=0, skill=1.0):
     rng = np.random.default_rng(seed)
     labels = rng.choice(3, n, p=[0.5, 0.3, 0.2])
     logits = rng.normal(0, 1, (n, 3)) + skill * np.eye(3)[labels]
-    chances = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    return labels, np.round(chances, 2) / np.round(chances, 2).sum(axis=1, keepdims=True)
+    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    return labels, np.round(probabilities, 2) / np.round(probabilities, 2).sum(axis=1, keepdims=True)
 
 
-def predictions(arm, labels, chances, seed=0, repeat=0):
+def predictions(arm, labels, probabilities, seed=0, repeat=0):
     """The rows of predictions.csv of one training."""
     rows = pd.DataFrame({"arm": arm, "repeat": repeat, "seed": seed, "id": [f"{i:03d}" for i in range(len(labels))]})
     rows["label"] = [CLASSES[k] for k in labels]
-    rows[[f"p_{name}" for name in CLASSES]] = chances
+    rows[[f"p_{name}" for name in CLASSES]] = probabilities
     return rows

@@ -14,21 +14,21 @@ def scored(frame, resamples=200):
 
 
 def test_differences_are_those_of_the_tests():
-    labels, chances = drawn()
+    labels, probabilities = drawn()
     better = drawn(seed=0, skill=4)[1]
-    arms = {"real": chances, "real+sd": better, "copy": chances}
+    arms = {"real": probabilities, "real+sd": better, "copy": probabilities}
     frame = pd.concat([predictions(arm, labels, p) for arm, p in arms.items()])
     found = scored(frame, 2000)
     got = differences(frame, found, "real")
     assert set(got["against"]) == {"real"}
     mine = got[(got["arm"] == "real+sd") & (got["test"] == "mcnemar")].iloc[0]
-    right, theirs = (x.argmax(axis=1) == labels for x in (better, chances))
+    right, theirs = (x.argmax(axis=1) == labels for x in (better, probabilities))
     assert mine["p"] == pytest.approx(mcnemar(right, theirs))
     assert mine["p_holm"] == pytest.approx(holm([mine["p"], 1])[0])
     assert mine["difference"] == pytest.approx(right.mean() - theirs.mean())
     for k, name in enumerate(CLASSES):
         row = got[(got["arm"] == "real+sd") & (got["metric"] == f"auc_{name}")].iloc[0]
-        first, second, _, p = delong(labels == k, better[:, k], chances[:, k])
+        first, second, _, p = delong(labels == k, better[:, k], probabilities[:, k])
         assert (row["test"], row["p"], row["difference"]) == ("delong", pytest.approx(p), pytest.approx(first - second))
     assert set(got[got["arm"] == "copy"]["p"]) == {1.0}
     said = {v.arm: v.finding for v in verdicts(got, found | {"lost": None}, "real", {})}
@@ -51,9 +51,9 @@ def test_chance_rarely_improves():
 def test_repeated_splits_are_compared_by_nadeau_bengio():
     parts = []
     for repeat in range(4):
-        labels, chances = drawn(seed=repeat)
+        labels, probabilities = drawn(seed=repeat)
         parts += [
-            predictions("real", labels, chances, 0, repeat),
+            predictions("real", labels, probabilities, 0, repeat),
             predictions("sd", labels, drawn(seed=repeat, skill=4)[1], 0, repeat),
         ]
     frame = pd.concat(parts)
@@ -63,8 +63,8 @@ def test_repeated_splits_are_compared_by_nadeau_bengio():
     assert verdicts(got, arms, "real", {})[0].finding == Finding.IMPROVES
 
 
-def f1_and_accuracy(labels, chances):
-    values = score(labels, chances)
+def f1_and_accuracy(labels, probabilities):
+    values = score(labels, probabilities)
     return np.array([values["f1"][0], values["accuracy"][0]])
 
 
@@ -75,13 +75,13 @@ def test_a_split_counts_once_however_many_generators_and_seeds_an_arm_has_on_it(
     parts, ours, theirs = [], np.zeros((6, 2)), np.zeros((3, 2, 2))
     for repeat, block in blocks.items():
         labels, _ = drawn(seed=block)
-        chances = drawn(seed=block, skill=1.5 + 0.5 * (repeat > 2))[1]
-        ours[repeat] = f1_and_accuracy(labels, chances)
-        parts.append(predictions("sd", labels, chances, 0, repeat))
+        probabilities = drawn(seed=block, skill=1.5 + 0.5 * (repeat > 2))[1]
+        ours[repeat] = f1_and_accuracy(labels, probabilities)
+        parts.append(predictions("sd", labels, probabilities, 0, repeat))
         for seed in range(2 if repeat < 3 else 0):
-            chances = drawn(seed=block, skill=1 + 0.2 * seed)[1]
-            theirs[block, seed] = f1_and_accuracy(labels, chances)
-            parts.append(predictions("real", labels, chances, seed, repeat))
+            probabilities = drawn(seed=block, skill=1 + 0.2 * seed)[1]
+            theirs[block, seed] = f1_and_accuracy(labels, probabilities)
+            parts.append(predictions("real", labels, probabilities, seed, repeat))
     frame = pd.concat(parts)
     got = differences(frame, scored(frame), "real", Folds(0.5, blocks))
     gaps = ours.reshape(2, 3, 2).mean(axis=0) - theirs.mean(axis=1)  # (splits, metrics)

@@ -11,7 +11,7 @@ def test_scores_by_hand():
     labels = np.array([0, 0, 0, 1, 1, 2])
     p = np.array([[0.8, 0.1, 0.1], [0.6, 0.3, 0.1], [0.2, 0.7, 0.1], [0.1, 0.8, 0.1], [0.5, 0.4, 0.1], [0.6, 0.3, 0.1]])
     got = {name: value[0] for name, value in score(labels, p).items()}
-    # Called 0 0 1 1 0 0: class 0 2 of 4 right, class 1 1 of 2, class 2 never called.
+    # Predicted 0 0 1 1 0 0: class 0 2 of 4 right, class 1 1 of 2, class 2 never predicted.
     assert got["accuracy"] == pytest.approx(3 / 6)
     assert got["ppv"] == pytest.approx((2 / 4 + 1 / 2 + 0) / 3)
     assert got["recall"] == got["balanced_accuracy"] == pytest.approx((2 / 3 + 1 / 2 + 0) / 3)
@@ -23,11 +23,11 @@ def test_scores_by_hand():
 
 
 def test_scores_are_scikit_learns_and_weights_are_repeated_images():
-    labels, chances = drawn()
+    labels, probabilities = drawn()
     weights = np.random.default_rng(1).integers(0, 3, (4, 120))
-    got = score(labels, chances, weights)
+    got = score(labels, probabilities, weights)
     for r, row in enumerate(weights):
-        y, p = np.repeat(labels, row), np.repeat(chances, row, axis=0)
+        y, p = np.repeat(labels, row), np.repeat(probabilities, row, axis=0)
         assert got["accuracy"][r] == pytest.approx(accuracy_score(y, p.argmax(axis=1)))
         assert got["balanced_accuracy"][r] == pytest.approx(balanced_accuracy_score(y, p.argmax(axis=1)))
         assert got["f1"][r] == pytest.approx(f1_score(y, p.argmax(axis=1), average="macro"))
@@ -54,9 +54,9 @@ def test_the_table_has_means_over_seeds_and_says_what_did_not_run():
 
 
 def test_intervals_know_of_groups():
-    labels, chances = drawn()
-    alone = score_arm(predictions("real", labels, chances), {})
-    twice = pd.concat([predictions("real", labels, chances), predictions("real", labels, chances)])
+    labels, probabilities = drawn()
+    alone = score_arm(predictions("real", labels, probabilities), {})
+    twice = pd.concat([predictions("real", labels, probabilities), predictions("real", labels, probabilities)])
     twice["id"] = [f"{i:03d}" for i in range(240)]
     pairs = score_arm(twice, {f"{i:03d}": f"pair {i % 120}" for i in range(240)})
     widths = [np.ptp(found.interval("accuracy")) for found in (alone, pairs, score_arm(twice, {}))]

@@ -50,7 +50,7 @@ def darker(image):
 
 def strangers(train):
     """The nearest others of training images that all show something else."""
-    return copies.nearest_strangers(train, np.arange(len(train.pixels)))
+    return copies.nearest_unrelated(train, np.arange(len(train.pixels)))
 
 
 def test_planted_copies_are_caught_and_other_real_images_left_alone(sides, described):
@@ -85,7 +85,7 @@ def test_the_closest_pairs_come_first(sides, described):
 def test_strangers_are_never_of_an_images_own_group(sides):
     train, _ = sides
     groups = np.arange(100) // 2
-    found = copies.nearest_strangers(train, groups)
+    found = copies.nearest_unrelated(train, groups)
     for nearest in (found.by_correlation, found.by_cosine):
         assert (groups[nearest] != groups).all()
     unit = train.features - train.features.mean(axis=0, dtype=float)
@@ -97,9 +97,9 @@ def test_strangers_are_never_of_an_images_own_group(sides):
 
 def test_images_that_have_no_strangers_are_like_none(sides):
     few = copies.Images(sides[0].pixels[:5], sides[0].features[:5])
-    found = copies.nearest_strangers(few, np.array([0, 0, 0, 0, 1]))
+    found = copies.nearest_unrelated(few, np.array([0, 0, 0, 0, 1]))
     assert found.by_correlation[:4].tolist() == found.by_cosine[:4].tolist() == [4] * 4
-    alone = copies.nearest_strangers(few, np.zeros(5, int))
+    alone = copies.nearest_unrelated(few, np.zeros(5, int))
     assert (alone.correlation == -1).all() and (alone.cosine == -1).all()
 
 
@@ -107,7 +107,7 @@ def test_twins_of_training_images_do_not_raise_the_thresholds(sides):
     train, _ = sides
     rows = np.append(np.arange(100), np.arange(10))
     twice = copies.Images(train.pixels[rows], train.features[rows])
-    found, alone = copies.nearest_strangers(twice, rows), strangers(train)
+    found, alone = copies.nearest_unrelated(twice, rows), strangers(train)
     assert np.array_equal(rows[found.by_correlation[100:]], rows[found.by_correlation[:10]])
     same = np.isclose(found.correlation[:100], alone.correlation, atol=1e-3)
     assert same.mean() >= 0.9  # the shortlist is of images, and some of them stand in it twice now

@@ -71,5 +71,5 @@ def test_a_model_that_is_not_there_is_named():
 
 def test_a_model_that_does_not_say_how_its_input_is_prepared_is_refused(tmp_path):
     ViTModel(ViTConfig(hidden_size=16, num_hidden_layers=1, num_attention_heads=2)).save_pretrained(tmp_path)
-    with pytest.raises(UserError, match=r"a vision model of transformers with a preprocessor_config.json"):
+    with pytest.raises(UserError, match=r"a transformers vision model with a preprocessor_config.json"):
         networks.resolve(str(tmp_path))

@@ -8,10 +8,10 @@ from sonosynth.report import words
     ("finding", "refusal", "said"),
     [
         (Finding.IMPROVES, None, "real+sd: improves on real (macro F1 +0.100"),
-        (Finding.HARMS, None, "real+sd: harms, it is worse than real ("),
+        (Finding.HARMS, None, "real+sd: harms compared with real ("),
         (Finding.NO_EVIDENCE, None, "real+sd: no evidence of a difference from real ("),
-        (Finding.REFUSED, Refusal(copied=0.5), "real+sd: refused, 50% of its images copy a training image"),
-        (Finding.REFUSED, Refusal(leaks=True), "real+sd: refused, its generator has seen the validation images"),
+        (Finding.REFUSED, Refusal(copied=0.5), "real+sd: refused because 50% of its images copy a training image"),
+        (Finding.REFUSED, Refusal(leaks=True), "real+sd: refused because its generator has seen the validation images"),
     ],
 )
 def test_a_verdict_is_a_sentence_with_its_numbers(finding, refusal, said):

@@ -45,7 +45,7 @@ def test_a_job_that_fails_stops_the_study_and_keeps_what_is_done(tmp_path):
 
 def test_a_worker_that_is_killed_is_one_message(tmp_path):
     job = Job("dies", die, Writing(""), {}, {"file": "dies.txt"})
-    with pytest.raises(UserError, match="was ended from outside"):
+    with pytest.raises(UserError, match="a process that ran a job was killed"):
         run_jobs(Run(tmp_path), [job], 1)
 
 

@@ -63,7 +63,7 @@ def test_batches_that_are_whole_are_kept_with_what_is_known_of_them(tmp_path):
 
 
 @pytest.mark.parametrize("batch", [1, 2, 5])
-def test_useless_images_are_made_again_and_those_that_stay_so_are_told(tmp_path, batch, capsys):
+def test_unusable_images_are_made_again_and_those_that_remain_so_are_reported(tmp_path, batch, capsys):
     wanted = from_noise({"a": 5, "b": 1}, {"a": "p", "b": "q"}, seed=0)
     first = {r.seed: n for n, r in enumerate(wanted)}
 

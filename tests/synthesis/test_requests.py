@@ -41,5 +41,5 @@ def test_images_to_start_from_are_used_in_turn():
 def test_a_declared_count_is_of_every_class_or_of_those_that_it_names():
     assert declared(3, ["a", "b"], "sd") == {"a": 3, "b": 3}
     assert declared({"b": 2}, ["a", "b"], "sd") == {"a": 0, "b": 2}
-    with pytest.raises(UserError, match=r"sets\.sd\.count: c, d is no class"):
+    with pytest.raises(UserError, match=r"sets\.sd\.count: there is no class c, d in the cohort"):
         declared({"d": 1, "a": 1, "c": 1}, ["a", "b"], "sd")

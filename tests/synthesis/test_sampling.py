@@ -91,13 +91,13 @@ def test_the_timestep_that_is_told_is_the_noisiest_one_that_the_unet_sees(sample
     adapted = sampler(6, 1.0, solver=solver)
     adapted.pipeline.unet.register_forward_pre_hook(lambda _, inputs: seen.append(int(inputs[1])))
     images = np.random.default_rng(0).integers(0, 255, (1, 32, 32), np.uint8)
-    told = []
+    timesteps = []
     for strength in (0.2, 0.5, 1.0):
         seen.clear()
         adapted.refine(images, [prompt], [1], strength)
-        told.append(adapted.first_timestep(strength))
-        assert told[-1] == seen[0] == max(seen)
-    assert told == sorted(set(told))
+        timesteps.append(adapted.first_timestep(strength))
+        assert timesteps[-1] == seen[0] == max(seen)
+    assert timesteps == sorted(set(timesteps))
 
 
 def test_an_image_does_not_depend_on_its_batch(sampler):

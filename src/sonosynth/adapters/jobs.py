@@ -21,7 +21,7 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class Encoding:
-    """The base whose VAE encodes, and in which precision."""
+    """The base whose VAE encodes the images, and its precision."""
 
     base: sd1.Base
     precision: str
@@ -39,7 +39,7 @@ def encode(settings: Encoding, *, cohort: CohortImages, work: Path) -> None:
 class Learning:
     """What all adapters of a generator share.
 
-    prompts: of every label, without a token. seed: of the generator.
+    prompts: each label's, without a token. seed: the generator's.
     """
 
     base: sd1.Base
@@ -51,7 +51,7 @@ class Learning:
 
 @dataclass(frozen=True)
 class TokenLearning:
-    """How a token is learned; `text` is how it stands in prompts."""
+    """How a token is learned; `text` is how it appears in prompts."""
 
     learning: Learning
     token: TokenSettings
@@ -70,7 +70,7 @@ def learn_token(settings: TokenLearning, *, cohort: CohortImages, split: Split, 
     about = {"text": settings.text, "losses": losses, "movement": movement, "images": sorted(origins)}
     store.write_json(work / "about", about)
     progress.say(
-        f"token {settings.text}: moved {movement['moved']:.3f} from a norm of {movement['norm_before']:.3f}"
+        f"token {settings.text}: moved by {movement['moved']:.3f} from a norm of {movement['norm_before']:.3f}"
         f" (cosine {movement['cosine']:.3f})"
     )
 
@@ -87,7 +87,7 @@ def learn(
     settings: AdapterLearning, *, cohort: CohortImages, split: Split, latents: Artefact,
     token: Artefact | None = None, work: Path,
 ) -> None:  # fmt: skip
-    """An adapter, with the learned token if it has one: makes adapter, a folder that diffusers loads."""
+    """Train an adapter, with the learned token if it has one: makes adapter, a folder that diffusers loads."""
     shared, out = settings.learning, work / "adapter"
     out.mkdir(exist_ok=True)
     losses: list[tuple[str, int, float]] = []

@@ -23,7 +23,7 @@ from sonosynth.bases import sd1
 from sonosynth.bases.latents import Latents, encode_prompts, tokenize
 
 SMALL = 1024
-"""Largest latent, in positions, with full attention: all pairs are held. 256 pixels of Stable Diffusion."""
+"""Largest latent, in positions, with full attention: all pairs are held in memory. 256 pixels in Stable Diffusion."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def learn_lora(
 
     # peft would cast all inputs to its weights' float32, and autocast would cast them back.
     with disable_input_dtype_casting(pipeline.unet):
-        # One name for all adapters, so that those with and without a token see the same images, noises and times.
+        # One name for all adapters, so that those with and without a token see the same images, noise and timesteps.
         losses = train(
             "LoRA", parameters, loss_of, len(rows), Schedule.of(settings),
             accelerator=accelerator, seed=seed, checkpoint=work / "lora.safetensors",
@@ -130,7 +130,7 @@ class _noise_error:
         self.scheduler = DDPMScheduler.from_config(pipeline.scheduler.config)
         small = latents.mean[0, 0].numel() <= SMALL
         if small and self.unet.device.type == "cpu" and self.unet.dtype == torch.bfloat16:
-            # There, torch's fused attention is so slow backwards that it costs a seventh of a step.
+            # There, the backward pass of torch's fused attention is so slow that it costs a seventh of a step.
             self.unet.set_attn_processor(AttnProcessor())
 
     def __call__(self, indices: Tensor, embeddings: Tensor, generator: torch.Generator) -> Tensor:

@@ -33,7 +33,7 @@ def attach(pipeline: StableDiffusionPipeline, rank: int, layers: str, seed: int)
 
 def save(pipeline: StableDiffusionPipeline, folder: Path) -> None:
     """Write `FILE` into `folder`, which diffusers' `load_lora_weights` reads."""
-    # peft's own names: diffusers' older ones exist for attention alone, and a loader drops one kind of a mixture.
+    # peft's own names: diffusers' older ones exist only for attention, and its loader drops one kind of a mixture.
     layers = get_peft_model_state_dict(pipeline.unet)
     layers = {name: value.detach().float().cpu().contiguous() for name, value in layers.items()}
     StableDiffusionPipeline.save_lora_weights(
@@ -45,7 +45,7 @@ def save(pipeline: StableDiffusionPipeline, folder: Path) -> None:
 def load(pipeline: StableDiffusionPipeline, folder: Path) -> None:
     """Load the LoRA in `folder`, if there is one, with diffusers' own loader; merge it into the U-Net's weights.
 
-    Beside the weights it would cost a small U-Net half as much again in every pass.
+    Unmerged, it would make every pass of a small U-Net take half as long again.
 
     Raises:
         UserError: if it was made for another base.
@@ -57,7 +57,7 @@ def load(pipeline: StableDiffusionPipeline, folder: Path) -> None:
         pipeline.load_lora_weights(folder, weight_name=FILE, use_safetensors=True)
     except (RuntimeError, ValueError, KeyError, OSError) as error:
         raise UserError(
-            f"{folder / FILE}: does not fit the base ({first_line(error)})", "a LoRA of this study's base"
+            f"{folder / FILE}: does not fit the base ({first_line(error)})", "a LoRA for this study's base"
         ) from None
     with safe_open(folder / FILE, "pt") as stored:
         expected = len(list(stored.keys()))

@@ -13,8 +13,8 @@ class Token(Section):
     steps: Positive = Field(300, description="optimiser steps (scripts: 2000)")
     batch: Positive = Field(4, description="images in a batch (scripts: 1)")
     accumulation: Positive = Field(1, description="batches in a step (scripts: 4)")
-    learning_rate: Rate = Field(5e-3, description="of AdamW (scripts: 5e-4)")
-    init: str = Field("ultrasound", min_length=1, description="the token starts as the mean of these words (scripts)")
+    learning_rate: Rate = Field(5e-3, description="learning rate of AdamW (scripts: 5e-4)")
+    init: str = Field("ultrasound", min_length=1, description="words whose mean embedding initialises it (scripts)")
 
 
 class Lora(Section):
@@ -27,14 +27,14 @@ class Lora(Section):
     steps: Positive = Field(1000, description="optimiser steps (scripts: 3000)")
     batch: Positive = Field(8, description="images in a batch (scripts: 4)")
     accumulation: Positive = Field(1, description="batches in a step (scripts: 1)")
-    learning_rate: Rate = Field(1e-3, description="of AdamW, constant (scripts: 1e-4)")
+    learning_rate: Rate = Field(1e-3, description="learning rate of AdamW, constant (scripts: 1e-4)")
 
 
 class Adapt(Section):
     """What the generator may see."""
 
     on: Literal["training", "all"] = Field(
-        "training", description="images that adapters are trained on; all is the scripts' leak, and labelled as one"
+        "training", description="images that adapters are trained on; all is the scripts' leak, and labelled as such"
     )
 
 
@@ -45,7 +45,7 @@ class Adapter(Section):
         None, pattern=r"^\S+$", description="text of a new token, appended to all prompts; absent: none is learned"
     )
     lora: dict[str, Any] | None = Field(
-        None, description="{}: a LoRA with the values of the section `lora`, or others in their place; absent: none"
+        None, description="{}: a LoRA with the values of the section `lora`, overridden by those given; absent: none"
     )
 
     @model_validator(mode="after")

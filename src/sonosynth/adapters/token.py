@@ -49,9 +49,9 @@ def add(pipeline: StableDiffusionPipeline, text: str, init: str) -> NewToken:
 
 @contextmanager
 def override_embedding(pipeline: StableDiffusionPipeline, token: NewToken) -> Iterator[None]:
-    """Let the text encoder read `token.vector` wherever the token stands, so that gradients reach it alone.
+    """Let the text encoder read `token.vector` wherever the token occurs, so that gradients reach only it.
 
-    The table of embeddings is never touched: no other row can change.
+    The embedding table is never touched: no other row can change.
     """
 
     def replace(_: torch.nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
@@ -91,12 +91,12 @@ def load(pipeline: StableDiffusionPipeline, folder: Path) -> str | None:
     pipeline.load_textual_inversion(str(path))
     row = pipeline.text_encoder.get_input_embeddings().weight[pipeline.tokenizer.convert_tokens_to_ids(text)]
     if not torch.allclose(row.float().cpu(), vector[0].to(row.dtype).float()):
-        raise RuntimeError(f"{path}: the token {text} was loaded but its embedding is not the file's")
+        raise RuntimeError(f"{path}: the token {text} was loaded but its embedding differs from the file's")
     return str(text)
 
 
 def check_present(pipeline: StableDiffusionPipeline, text: str, prompts: list[str]) -> None:
-    """Raise RuntimeError unless every prompt holds the token as one id of its own."""
+    """Raise RuntimeError unless every prompt contains the token as one id of its own."""
     token_id = pipeline.tokenizer.convert_tokens_to_ids(text)
     for prompt in set(prompts):
         ids = pipeline.tokenizer(prompt)["input_ids"]

@@ -25,7 +25,7 @@ from sonosynth.errors import UserError, first_line
 Loss = Callable[[Tensor, torch.Generator], Tensor]
 """From the indices (B,) of the samples and the step's generator to the mean loss of that batch."""
 
-CHECK_EVERY = 25  # steps between looks at the loss, so that a GPU is not made to wait at every step
+CHECK_EVERY = 25  # steps between checks of the loss, so that a GPU need not wait at every step
 CHECKPOINT_SECONDS = 120  # between checkpoints, at most, where steps are slow
 
 
@@ -84,12 +84,12 @@ def train(
         name: names the random streams and the progress bar.
         loss_of: the loss of a batch; called under the accelerator's autocast.
         samples: how many samples `loss_of` can index. Each is seen once before any is seen again.
-        checkpoint: a safetensors file; written now and then, and on SIGINT or SIGTERM; continued from where it
-            exists. The one before stays beside it.
+        checkpoint: a safetensors file; written now and then, and on SIGINT or SIGTERM; resumed from if it
+            exists. The previous one is kept beside it.
 
     Raises:
-        UserError: if a loss is not finite; the step is named, and the checkpoint before it stays. If no checkpoint
-            of those that are there is whole.
+        UserError: if a loss is not finite; the step is named, and the checkpoint before it is kept. If none of the
+            existing checkpoints is intact.
         KeyboardInterrupt: on SIGINT or SIGTERM, once the step is finished and saved.
     """
     optimizer = torch.optim.AdamW(parameters, lr=schedule.learning_rate, weight_decay=schedule.weight_decay, fused=True)
@@ -161,7 +161,7 @@ def _epoch_order(seed: int, name: str, samples: int, position: int, batch: int) 
 
 
 def _before(path: Path) -> Path:
-    """Where the checkpoint before the one at `path` is."""
+    """Where the checkpoint before the one at `path` is kept."""
     return path.with_name(f"{path.stem}.before{path.suffix}")
 
 
@@ -199,26 +199,26 @@ def _resume(
     optimizer: torch.optim.Optimizer,
     scheduler: torch.optim.lr_scheduler.LambdaLR,
 ) -> list[float]:
-    """Take up the last whole checkpoint; returns its losses. Nothing happens where there never was one."""
-    there = [file for file in (path, _before(path)) if file.exists()]
+    """Resume from the last intact checkpoint; returns its losses. Does nothing if there never was one."""
+    existing = [file for file in (path, _before(path)) if file.exists()]
     tensors: dict[str, Tensor] = {}
     broken = []
-    for file in there:
+    for file in existing:
         try:
             tensors = _read(file)
             break
         except (SafetensorError, ValueError) as error:
-            progress.say(f"{file}: is torn or was altered ({first_line(error)})")
+            progress.say(f"{file}: is incomplete or was altered ({first_line(error)})")
             broken.append(file)
-    if there and not tensors:
+    if existing and not tensors:
         raise UserError(
-            f"{path}: no checkpoint of this training is whole",
+            f"{path}: no checkpoint of this training is intact",
             "the files as they were written",
-            f"remove {path.parent} to start this training anew",
+            f"remove {path.parent} to start this training over",
         )
     if not tensors:
         return []
-    for file in broken:  # it must not become the one before the next
+    for file in broken:  # it must not become the previous one of the next
         file.unlink()
     state: dict[int, dict[str, Tensor]] = {}
     for i, parameter in enumerate(parameters):

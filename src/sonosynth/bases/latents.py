@@ -33,13 +33,13 @@ class Latents:
         return cls(**safetensors.torch.load_file(path))
 
     def choose(self, rows: Sequence[int] | np.ndarray) -> "Latents":
-        """Those of some of the images, by position."""
+        """The latents of some of the images, by position."""
         upright = torch.tensor(np.array(rows))
         both = torch.cat([upright, upright + len(self.mean) // 2])
         return Latents(self.mean[both], self.deviation[both])
 
     def sample(self, indices: Tensor, generator: torch.Generator) -> Tensor:
-        """A draw from the posterior of the images `indices` (B,), half of them mirrored at random."""
+        """A draw from the posterior of the images `indices` (B,), each mirrored with probability 1/2."""
         mirrored = torch.rand(len(indices), generator=generator) < 0.5
         rows = indices + mirrored * (len(self.mean) // 2)
         noise = torch.randn(self.mean[rows].shape, generator=generator)
@@ -52,9 +52,9 @@ def to_tensor(images: np.ndarray) -> Tensor:
 
 
 def to_grey(decoded: Tensor) -> np.ndarray:
-    """(N, 3, H, W) in [-1, 1] to (N, H, W) uint8, rounded to RGB and weighted as Pillow's `convert("L")`.
+    """(N, 3, H, W) in [-1, 1] to (N, H, W) uint8, rounded to RGB and weighted as by Pillow's `convert("L")`.
 
-    An image with a value that is not finite becomes black as a whole, so that it can't pass for one.
+    An image with any non-finite value becomes all black, so that it can't pass for a valid one.
     """
     decoded = decoded.float().cpu()
     finite = decoded.isfinite().flatten(1).all(1)

@@ -1,4 +1,4 @@
-"""How the C library treats the memory of large tensors on a CPU."""
+"""How the C library manages the memory of large tensors on a CPU."""
 
 import ctypes
 import sys
@@ -11,10 +11,10 @@ MEBIBYTE = 2**20
 
 @contextmanager
 def kept_by_process() -> Iterator[None]:
-    """Keep what one step frees for the next, instead of giving it back to the system. Only glibc can; else nothing.
+    """Keep memory that one step frees for the next, instead of returning it to the system. No effect without glibc.
 
-    A training step of Stable Diffusion's U-Net otherwise takes 180,000 page faults, a tenth of its time; a pass in
-    sampling loses a twentieth, its VAE a fifth.
+    A training step of Stable Diffusion's U-Net otherwise incurs 180,000 page faults, a tenth of its time;
+    a U-Net pass in sampling loses a twentieth, the VAE a fifth.
     """
     libc = ctypes.CDLL(None) if sys.platform == "linux" else None
     if libc is None or not hasattr(libc, "mallopt"):
@@ -24,7 +24,7 @@ def kept_by_process() -> Iterator[None]:
     libc.mallopt(TRIM_THRESHOLD, 2047 * MEBIBYTE)
     try:
         yield
-    finally:  # to where glibc's own thresholds end once large blocks were freed
+    finally:  # where glibc's own thresholds end up once large blocks have been freed
         libc.mallopt(MMAP_THRESHOLD, 32 * MEBIBYTE)
         libc.mallopt(TRIM_THRESHOLD, 64 * MEBIBYTE)
         libc.malloc_trim(0)

@@ -23,7 +23,7 @@ CLASSES = {
     "vae": ("AutoencoderKL",), "unet": ("UNet2DConditionModel",), "text_encoder": ("CLIPTextModel",),
     "tokenizer": ("CLIPTokenizer", "CLIPTokenizerFast"),
 }  # fmt: skip
-"""What Stable Diffusion 1.x is made of. A model_index.json may name any module, and it would be imported."""
+"""The classes of Stable Diffusion 1.x. A model_index.json may name any module, which would then be imported."""
 
 diffusers_logging.disable_progress_bar()
 transformers_logging.disable_progress_bar()
@@ -77,7 +77,7 @@ def _fetch(hub_id: str) -> Path:
             StableDiffusionPipeline.download(hub_id, use_safetensors=True, safety_checker=None, feature_extractor=None)
         )
     except Exception as error:
-        # The hub's client raises many kinds of errors; all of them mean that this base can't be had.
+        # The hub's client raises many kinds of errors; all of them mean that this base is not available.
         raise UserError(
             f"base {hub_id}: can't be fetched from the hub ({first_line(error)})",
             "embedded, a local folder, or the id of a hub repository with safetensors files",
@@ -88,12 +88,12 @@ def _fetch(hub_id: str) -> Path:
 def load(
     folder: Path, dtype: torch.dtype, device: torch.device | str, *, without: Collection[str] = ()
 ) -> StableDiffusionPipeline:
-    """Load the pipeline in `folder`, without safety checker, in evaluation mode and with frozen weights.
+    """Load the pipeline in `folder`, without the safety checker, in evaluation mode and with frozen weights.
 
     The networks that `without` names are None: what is not needed takes no memory.
 
     Raises:
-        UserError: if it is no Stable Diffusion 1.x model.
+        UserError: if it is not a Stable Diffusion 1.x model.
     """
     index = _read_json(folder / "model_index.json")
     kind = index.get("_class_name")
@@ -120,7 +120,7 @@ def load(
         )
     for module in filter(None, (pipeline.unet, pipeline.vae, pipeline.text_encoder)):
         module.requires_grad_(False).eval()
-        # A GPU's convolutions want it; a CPU's VAE is a fifth faster, its U-Net not worth the copy of the weights.
+        # Convolutions on a GPU need it to be fast; on a CPU it saves the VAE a fifth, the U-Net too little to matter.
         if module is pipeline.vae or torch.device(device).type == "cuda":
             module.to(memory_format=torch.channels_last)
     pipeline.to(device)
@@ -139,7 +139,7 @@ def _read_json(file: Path) -> dict[str, Any]:
 
 
 def check_resolution(folder: Path, resolution: int) -> None:
-    """Raise UserError unless the VAE and the U-Net of the base can halve `resolution` as often as they do."""
+    """Raise UserError unless `resolution` can be halved as often as the VAE and the U-Net of the base halve it."""
     halvings = 0
     for part in ("vae", "unet"):
         config = _read_json(folder / part / "config.json")

@@ -1,1 +1,1 @@
-"""Real images in: which files there are, their pixels, the split, and what a reader should know of them."""
+"""Reading real images: their files, pixels and split, and what a user should know about them."""

@@ -20,11 +20,11 @@ class Unusable(Exception):
 def read_grey(source: Path | BinaryIO) -> np.ndarray:
     """(H, W) uint8 grey of an image file, or of its bytes in memory, upright.
 
-    Colour is weighted as ITU-R 601 luma; transparent pixels lie on black, the ground of ultrasound images;
+    Colour is weighted as ITU-R 601 luma; transparency is set on black, the background of ultrasound images;
     16-bit files are scaled from their full range; the EXIF orientation is applied.
 
     Raises:
-        Unusable: if the file is no image, is damaged, is animated or is too large.
+        Unusable: if the file is not an image, is damaged, is animated or is too large.
     """
     try:
         with Image.open(source) as image:
@@ -32,7 +32,7 @@ def read_grey(source: Path | BinaryIO) -> np.ndarray:
                 raise Unusable(f"is {image.width} x {image.height} pixels, more than {MAX_PIXELS:,} in all")
             frames = getattr(image, "n_frames", 1)
             if frames > 1:
-                raise Unusable(f"has {frames} frames; one picture is expected")
+                raise Unusable(f"has {frames} frames; one image is expected")
             image.load()
             return _to_grey(ImageOps.exif_transpose(image))
     except Unusable:
@@ -54,7 +54,7 @@ def _to_grey(image: Image.Image) -> np.ndarray:
             raise Unusable("has values outside 0 to 65535")
         return np.round(values / 257).astype(np.uint8)
     if image.mode == "F":
-        raise Unusable("has floating-point values, whose range is not known")
+        raise Unusable("has floating-point values of unknown range")
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
         image = image.convert("RGBA")
         ground = Image.new("RGBA", image.size, (0, 0, 0, 255))
@@ -68,7 +68,7 @@ def read_mask(paths: list[Path], shape: tuple[int, int]) -> np.ndarray:
     """(H, W) bool union of the masks of one image of size `shape`.
 
     Raises:
-        Unusable: if a mask can't be read or has another size than its image.
+        Unusable: if a mask can't be read or differs in size from its image.
     """
     union = np.zeros(shape, bool)
     for path in paths:

@@ -1,4 +1,4 @@
-"""The jobs of a cohort: its images are decoded once for all others, and split."""
+"""The jobs of a cohort: its images are decoded once for all other jobs, and split."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class Reading:
-    """files: of the cohort. side: of the square images, pixels. skip_bad: go on without files that can't be used."""
+    """files: the cohort's. side: that of the square images, pixels. skip_bad: skip files that can't be used."""
 
     files: Files
     side: int
@@ -54,7 +54,7 @@ def decode(settings: Reading, *, work: Path) -> None:
 
 @dataclass(frozen=True)
 class Splitting:
-    """seed: of the split. fold: (k, i), the i-th of k folds is held out, or None for a share of each class."""
+    """seed: the split's. fold: (k, i), the i-th of k folds is held out, or None for a share of each class."""
 
     split: sections.Split
     seed: int

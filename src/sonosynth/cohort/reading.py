@@ -1,4 +1,4 @@
-"""A cohort read from disk: its files and their hashes, then their pixels, and what a reader should know of them."""
+"""A cohort read from disk: its files and their hashes, then their pixels, and what a user should know about them."""
 
 import hashlib
 from collections import Counter
@@ -28,16 +28,16 @@ SIMULATED = "SIMULATED.txt"
 
 
 Stamp = tuple[tuple[int, int], ...]
-"""Size and time of change of files."""
+"""Size and modification time of files."""
 
 
 @dataclass(frozen=True)
 class Files:
-    """The files of a cohort, known before any is decoded. This is what a cohort *is*, wherever its folder lies.
+    """The files of a cohort, known before any is decoded. This is what a cohort *is*, wherever its folder is.
 
-    path: of the cohort. root: what the names of its files are relative to. sources: one entry per image, ordered by
+    path: the cohort's. root: what the names of its files are relative to. sources: one entry per image, ordered by
     id. sha256: of their bytes. masks: one digest of the bytes of each image's masks, or "". stamps: of each image and
-    its masks when they were hashed. problems: files that can't be used. ignored: what was left aside; both name to
+    its masks when they were hashed. problems: files that can't be used. ignored: what was left out; both with the
     reason.
     """
 
@@ -53,13 +53,13 @@ class Files:
 
     @property
     def labels(self) -> list[str]:
-        """The different labels, sorted."""
+        """The distinct labels, sorted."""
         return sorted({source.label for source in self.sources})
 
 
 @dataclass(frozen=True)
 class Cohort:
-    """A cohort whose every image was decoded once.
+    """A cohort with every image decoded once.
 
     images: one row per usable image, ordered by id, with `COLUMNS`; pixels is a digest of the grey pixels, equal for
     exact copies, mode is Pillow's name of the stored format, lesion the share of the image that the mask covers, NaN
@@ -176,12 +176,12 @@ def _decode(wanted: tuple[Source, Stamp, int]) -> _Decoded | str:
     except OSError:
         unchanged = False
     if not unchanged:
-        raise UserError(f"{source.file}: changed while the cohort was read", fix="run the command again")
+        raise UserError(f"{source.file}: changed while the cohort was being read", fix="run the command again")
     try:
         data = source.file.read_bytes()
         grey = read_grey(BytesIO(data))
         if min(grey.shape) < SMALLEST:
-            raise Unusable(f"is {grey.shape[1]} x {grey.shape[0]} pixels; a picture has {SMALLEST} a side or more")
+            raise Unusable(f"is {grey.shape[1]} x {grey.shape[0]} pixels; at least {SMALLEST} per side are expected")
         with Image.open(BytesIO(data)) as image:
             mode = image.mode
         pixels = hashlib.sha256(repr(grey.shape).encode() + grey.tobytes()).hexdigest()
@@ -193,7 +193,7 @@ def _decode(wanted: tuple[Source, Stamp, int]) -> _Decoded | str:
 
 
 def groups_of(ids: Iterable[str], pairs: pd.DataFrame) -> list[list[int]]:
-    """The positions of images in groups: those that a chain of pairs (columns id and twin) connects stand together."""
+    """The positions of images in groups: a chain of pairs (columns id and twin) connects the images of each group."""
     place = {name: row for row, name in enumerate(ids)}
     ends = zip(pairs["id"], pairs["twin"], strict=True)
     return components(len(place), ((place[a], place[b]) for a, b in ends))

@@ -1,4 +1,4 @@
-"""Settings of the cohort: how it is split, and the words for its labels."""
+"""Settings of the cohort: how it is split, and the prompts for its labels."""
 
 from typing import Literal
 
@@ -15,17 +15,17 @@ class Split(Section):
         "twins", description="keep near-duplicates on one side, or split as if there were none (paper)"
     )
     conflicts: Literal["exclude", "keep"] = Field(
-        "exclude", description="near-duplicates with several labels: leave them out, or keep them (paper)"
+        "exclude", description="near-duplicates with conflicting labels: leave them out, or keep them (paper)"
     )
 
 
 class Prompts(Section):
-    """The words that describe an image of each label."""
+    """The prompt for images of each label."""
 
     template: str = Field(
-        "ultrasound image of {label}", description="for labels without words of their own; {label} is filled in"
+        "ultrasound image of {label}", description="prompt for labels without one of their own; {label} is filled in"
     )
-    labels: dict[str, str] = Field({}, description="words for single labels")
+    labels: dict[str, str] = Field({}, description="prompts for single labels")
 
     @model_validator(mode="after")
     def _names_the_label(self) -> "Prompts":

@@ -28,7 +28,7 @@ class Source:
 class Listing:
     """The images of a cohort, and the folder that their names are relative to.
 
-    problems: files that should be images or masks and can't be used. ignored: what was left aside. Both map a
+    problems: files that should be images or masks and can't be used. ignored: what was left out. Both map a
     name to the reason.
     """
 
@@ -62,13 +62,13 @@ def list_sources(path: Path) -> Listing:
         )
     ids = Counter(source.id for source in listing.sources)
     if twice := [name for name, count in ids.items() if count > 1]:
-        raise UserError(f"cohort {path}: {len(twice)} images have one id with another, the first {twice[0]}")
+        raise UserError(f"cohort {path}: {len(twice)} ids name several images each, the first {twice[0]}")
     labels = sorted({str(source.label) for source in listing.sources})
     for label in labels:
         forbidden = re.search(r'[/\\:*?"<>|\x00-\x1f]|^[.=+@-]', label)
         if not label.strip() or forbidden or printable(label) != label or len(label.encode()) > 100:
             raise UserError(
-                f"cohort {path}: the label {label!r} can't name a folder and the rows of a table",
+                f"cohort {path}: the label {label!r} is not valid as a folder name and in tables",
                 'at most 100 bytes of UTF-8, none of / \\ : * ? " < > | and none of . = + - @ at its start',
                 "rename the class",
             )
@@ -77,26 +77,26 @@ def list_sources(path: Path) -> Listing:
     if alike:
         found = ", ".join(repr(label) for label in labels if spelled[label] in alike)
         raise UserError(
-            f"cohort {path}: the labels {found} differ in their case alone", "one spelling of each class", "rename one"
+            f"cohort {path}: the labels {found} differ only in case", "one spelling of each class", "rename one"
         )
     return replace(listing, sources=sorted(listing.sources, key=lambda source: source.id))
 
 
-def leads_out(file: Path, root: Path) -> bool:
-    """Whether a path, links followed, ends outside of the folder `root`."""
+def points_outside(file: Path, root: Path) -> bool:
+    """Whether a path, links followed, points outside the folder `root`."""
     return not file.resolve().is_relative_to(root.resolve())
 
 
 def unfit(file: Path, root: Path) -> str:
-    """Why a named file can't be one of the cohort at `root`, or ""."""
+    """Why a named file can't be part of the cohort at `root`, or ""."""
     try:
         file.name.encode()
-        if leads_out(file, root):
-            return "is a link that leads out of the cohort" if file.is_symlink() else f"lies outside of {root}"
-        return "" if file.is_file() else "is a link that leads nowhere" if file.is_symlink() else "is no file"
+        if points_outside(file, root):
+            return "is a link that points outside the cohort" if file.is_symlink() else f"is outside {root}"
+        return "" if file.is_file() else "is a broken link" if file.is_symlink() else "is not a file"
     except UnicodeEncodeError:
         return "has a name that is not UTF-8"
-    except (OSError, ValueError, RuntimeError) as error:  # a NUL, a name too long, links in a circle
+    except (OSError, ValueError, RuntimeError) as error:  # a NUL, a name too long, a cycle of links
         return f"can't be opened ({first_line(error)})"
 
 

@@ -69,7 +69,7 @@ def to_table(cohort: Cohort, settings: Split, seed: int, fold: tuple[int, int] |
 def _units(cohort: Cohort, *, with_twins: bool) -> list[list[int]]:
     """The positions of the images in parts that a split keeps together.
 
-    Images of one named group and exact copies always are; chains of near-duplicates where asked for.
+    Images of one named group and exact copies always are; chains of near-duplicates if asked for.
     """
     images = cohort.images
     first: dict[tuple[str, str], int] = {}
@@ -141,13 +141,13 @@ def split(
 
 
 def folds(labels: Sequence[str], hashes: Sequence[str], groups: Sequence[str], k: int, seed: int) -> list[int]:
-    """The fold, 0 to k - 1, of each of N images: stratified by label, groups whole, whatever their order.
+    """The fold, 0 to k - 1, of each of N images: stratified by label, groups kept whole, whatever the order.
 
     Args:
         labels, hashes: of each image. groups: name of its group, or "" for an image that stands alone.
 
     Raises:
-        ValueError: if there are less than k groups of a class.
+        ValueError: if there are fewer than k groups of a class.
     """
     names = [group or f"image {content}" for group, content in zip(groups, hashes, strict=True)]
     for label in sorted(set(labels)):

@@ -1,6 +1,6 @@
 """Near-duplicates: images of one view, copied, rescaled, mirrored or a moment apart.
 
-On both sides of a split they let a classifier recognise what it has seen, and a generator be praised for copies.
+On both sides of a split they let a classifier recognise what it has seen, and a generator be rewarded for copies.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,7 +16,7 @@ from scipy.sparse.csgraph import connected_components
 SIDE = 64  # pixels of the reduced image: speckle is averaged away, anatomy is not
 NEAR = 4  # bits of 64 by which the perceptual hashes of twins differ at most
 CONFIRMED = 0.8  # correlation that a match of the hashes needs
-LOW = 16  # frequencies a side that are compared before the pixels
+LOW = 16  # frequencies per side that are compared before the pixels
 BLOCK = 256  # images that are compared at a time
 ALIKE = 0.95  # correlation that needs no match: the hash is not robust to a changed margin
 
@@ -45,7 +45,7 @@ class Twins:
 
 
 def view(grey: np.ndarray) -> View:
-    """What is compared of an image (H, W) uint8. The hash is of the cosine transform (ImageHash's `phash`)."""
+    """What of an image (H, W) uint8 is compared. The hash is of the cosine transform (ImageHash's `phash`)."""
     upright = Image.fromarray(grey)
     both = (upright, upright.transpose(Image.Transpose.FLIP_LEFT_RIGHT))
     hashes = np.stack([imagehash.phash(image).hash.ravel() for image in both])
@@ -53,7 +53,7 @@ def view(grey: np.ndarray) -> View:
 
 
 def find(views: Sequence[View]) -> list[Twins]:
-    """All pairs of twins among images, each once, in order: near hashes that correlation confirms, or near equality."""
+    """All pairs of twins among images, each once, in order: close hashes confirmed by correlation, or near equality."""
     if not views:
         return []
     hashes = np.stack([v.hashes for v in views])
@@ -74,8 +74,8 @@ def find(views: Sequence[View]) -> list[Twins]:
 def _candidates(upright: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
     """For each of N rows the later ones that may correlate with it, or with its mirror image, at `CONFIRMED`.
 
-    The correlation of two images is that of their low frequencies and a rest, which the product of the norms of what
-    the low frequencies leave bounds: so no pair is lost, and most are not compared pixel by pixel.
+    The correlation of two images is that of their low frequencies plus that of their remainders, which the product of
+    the remainders' norms bounds: so no pair is lost, and most are not compared pixel by pixel.
     """
     images = upright.reshape(-1, SIDE, SIDE)
     basis = fft.dct(np.eye(SIDE, dtype=np.float32), axis=0, norm="ortho")[:LOW]  # orthonormal rows
@@ -101,7 +101,7 @@ def _unit(rows: np.ndarray) -> np.ndarray:
 
 
 def components(n: int, pairs: Iterable[tuple[int, int]]) -> list[list[int]]:
-    """The rows 0 to n - 1 in groups: rows that a chain of pairs connects stand together, in order."""
+    """The rows 0 to n - 1 in groups: rows connected by a chain of pairs are together, in order."""
     ends = np.array(list(pairs), int).reshape(-1, 2)
     graph = coo_array((np.ones(len(ends)), (ends[:, 0], ends[:, 1])), shape=(n, n))
     _, names = connected_components(graph, directed=False)

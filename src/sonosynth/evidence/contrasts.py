@@ -14,7 +14,7 @@ PRIMARY = "f1"
 
 @dataclass(frozen=True)
 class Folds:
-    """What the corrected t test has to know of repeated splits.
+    """What the corrected t test needs to know about repeated splits.
 
     test_share: validation over training images of a split. blocks: the split of each repeat, by its number.
     """

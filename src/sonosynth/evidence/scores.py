@@ -23,19 +23,19 @@ def score(labels: np.ndarray, probabilities: np.ndarray, weights: np.ndarray | N
 
     accuracy; balanced_accuracy, the mean recall; f1, auc (one class against the rest), ppv and recall, each the
     unweighted mean over classes, and of every class k as "f1_k" and so on; "recall_at_90_specificity_k", the largest
-    recall of class k at which at most a tenth of the others is called k; brier (0 to 2, summed over classes);
-    calibration_error, the expected one of the called class in 10 bins (Guo et al., ICML 2017). A class that is never
-    called has PPV 0, as in the paper's scripts; a class without images makes NaN.
+    recall of class k at which at most a tenth of the others is predicted as k; brier (0 to 2, summed over classes);
+    calibration_error, the ECE of the predicted class in 10 bins (Guo et al., ICML 2017). A class that is never
+    predicted has PPV 0, as in the paper's scripts; a class without images gives NaN.
 
     Args:
-        labels: (N,) int. probabilities: (N, K); the largest is the called class.
+        labels: (N,) int. probabilities: (N, K); the largest is the predicted class.
         weights: (R, N), how often each image counts; once each without.
     """
     n, k = probabilities.shape
     weights = np.ones((1, n)) if weights is None else np.asarray(weights, np.float64)
-    called = probabilities.argmax(axis=1)
-    truth, calls = np.eye(k)[labels], np.eye(k)[called]
-    hits, actual, predicted = weights @ (truth * calls), weights @ truth, weights @ calls
+    predicted_class = probabilities.argmax(axis=1)
+    truth, decisions = np.eye(k)[labels], np.eye(k)[predicted_class]
+    hits, actual, predicted = weights @ (truth * decisions), weights @ truth, weights @ decisions
     total = weights.sum(axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):
         recall = hits / actual
@@ -50,7 +50,7 @@ def score(labels: np.ndarray, probabilities: np.ndarray, weights: np.ndarray | N
         }
         confidence = probabilities.max(axis=1)
         bins = np.eye(BINS)[np.minimum((confidence * BINS).astype(int), BINS - 1)]
-        gaps = np.abs(weights @ (bins * ((called == labels) - confidence)[:, None]))
+        gaps = np.abs(weights @ (bins * ((predicted_class == labels) - confidence)[:, None]))
     means = {
         "accuracy": hits.sum(axis=1) / total,
         "balanced_accuracy": recall.mean(axis=1),
@@ -62,7 +62,7 @@ def score(labels: np.ndarray, probabilities: np.ndarray, weights: np.ndarray | N
 
 
 def _auc(positive: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """(R,): share of pairs in the right order, ties half."""
+    """(R,): share of pairs in the right order; ties count half."""
     up, down = scores[positive], scores[~positive]
     ordered = (up[:, None] > down[None]) + 0.5 * (up[:, None] == down[None])
     w, v = weights[:, positive], weights[:, ~positive]
@@ -81,8 +81,8 @@ def _recall_at(positive: np.ndarray, scores: np.ndarray, weights: np.ndarray) ->
 
 @dataclass(frozen=True)
 class Scored:
-    """One arm's scores. point: name to the mean over runs (repeats and seeds). runs: name to (S,), one a run.
-    draws: name to (R,), the bootstrap's values of that mean.
+    """One arm's scores, by name. point: the mean over runs (repeats and seeds). runs: (S,), one value per run.
+    draws: (R,), the bootstrap values of that mean.
     """
 
     point: dict[str, float]
@@ -95,7 +95,7 @@ class Scored:
 
 
 def quantiles(draws: np.ndarray) -> tuple[float, float]:
-    """The middle 95% of bootstrap values (R,), NaN left aside."""
+    """The middle 95% of bootstrap values (R,), NaN ignored."""
     tails = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
     low, high = np.nanquantile(draws, tails) if np.isfinite(draws).any() else (np.nan, np.nan)
     return float(low), float(high)
@@ -138,7 +138,7 @@ def _named(key: str, classes: Sequence[str]) -> str:
 
 
 def table(scored: dict[str, Scored | None], n_train: dict[str, int], n_validation: int) -> pd.DataFrame:
-    """One row per arm: every score, its deviation over runs (_sd), its interval (_low, _high).
+    """One row per arm: every score, its standard deviation over runs (_sd), its interval (_low, _high).
 
     Args:
         scored: arm to its scores, None for an arm that did not run: its row says so and is empty.

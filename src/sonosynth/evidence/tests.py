@@ -6,11 +6,11 @@ import numpy as np
 from scipy import stats
 
 LEVEL = 0.95
-"""Of every interval."""
+"""The confidence level of every interval."""
 
 
 def wilson(successes: int, n: int) -> tuple[float, float]:
-    """95% interval (low, high) of a share, `successes` of `n` (Wilson, JASA 1927).
+    """95% interval (low, high) of a proportion, `successes` of `n` (Wilson, JASA 1927).
 
     Raises:
         ValueError: unless 0 <= successes <= n and n >= 1.
@@ -47,20 +47,20 @@ def delong(labels: np.ndarray, scores_a: np.ndarray, scores_b: np.ndarray) -> tu
         auc_a, auc_b, z of their difference a - b, two-sided p.
 
     Raises:
-        ValueError: if the shapes don't fit or a class has less than 2 images.
+        ValueError: if the shapes don't fit or a class has fewer than 2 images.
     """
     labels, scores = np.asarray(labels, bool), np.asarray([scores_a, scores_b], np.float64)
     m, n = int(labels.sum()), int((~labels).sum())
     if scores.shape != (2, len(labels)) or min(m, n) < 2:
         raise ValueError(f"{m} true and {n} false labels, scores {scores.shape}; 2 of each and (2, {m + n}) are needed")
-    # Each true image's share of false ones below it, and each false image's of true ones above; ties count half.
+    # For each positive image the share of negatives below it, for each negative that of positives above; ties half.
     ranks = stats.rankdata(scores, axis=1)
     above = (ranks[:, labels] - stats.rankdata(scores[:, labels], axis=1)) / n
     below = 1 - (ranks[:, ~labels] - stats.rankdata(scores[:, ~labels], axis=1)) / m
     auc_a, auc_b = above.mean(axis=1)
     covariance = np.cov(above) / m + np.cov(below) / n
     variance = covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1]
-    if variance <= 1e-18:  # the same order of all images, or none out of place
+    if variance <= 1e-18:  # the same ranking of all images, or two perfect ones
         return (
             float(auc_a),
             float(auc_b),
@@ -72,19 +72,19 @@ def delong(labels: np.ndarray, scores_a: np.ndarray, scores_b: np.ndarray) -> tu
 
 
 def nadeau_bengio(differences: np.ndarray, test_share: float) -> tuple[float, float, float]:
-    """Mean difference over repeated splits with an interval that knows that the training sets overlap.
+    """The interval of a mean difference over repeated splits, allowing for the overlap of the training sets.
 
     Nadeau and Bengio, Machine Learning 2003, section 3: the variance of the mean is that of the differences times
     1/J + n_test/n_train.
 
     Args:
-        differences: (J,) of two arms' scores, one a split; at least 2. test_share: n_test / n_train.
+        differences: (J,) of two arms' scores, one per split; at least 2. test_share: n_test / n_train.
 
     Returns:
         low, high (95%), two-sided p.
 
     Raises:
-        ValueError: for less than 2 differences.
+        ValueError: for fewer than 2 differences.
     """
     differences = np.asarray(differences, np.float64)
     j = len(differences)

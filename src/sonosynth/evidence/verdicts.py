@@ -52,7 +52,7 @@ def verdicts(
     """One verdict for every arm but the reference, by macro F1.
 
     Args:
-        contrasts: of `contrasts.differences`. scored: arm to its scores, None if it did not run.
+        contrasts: from `contrasts.differences`. scored: arm to its scores, None if it did not run.
     """
     found = []
     for arm, scores in scored.items():

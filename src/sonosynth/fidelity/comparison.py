@@ -1,4 +1,4 @@
-"""A synthetic set beside real images: every measure with its interval, and with its floor at the same count."""
+"""A synthetic set against real images: every measure with its interval, and with its floor at the same count."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -11,7 +11,7 @@ from sonosynth.evidence.tests import LEVEL
 HALVES = 50
 DRAWS = 20
 LARGEST, SMALLEST = 1000, 25
-"""Images in a random part, at most, so that cost does not grow with the square of their number; and if possible at
+"""Images in a random part: at most, so that cost does not grow with the square of their number; and, if possible, at
 least."""
 
 Described = Mapping[str, np.ndarray]
@@ -26,11 +26,11 @@ def compare(
 ) -> list[dict[str, Any]]:
     """One row for each metric of `measure`: value, low, high, matched, floor, n_real, n_synthetic, n_matched.
 
-    The 95% interval is value ± 1.96 deviations over random halves of both sides (the delete-d jackknife, Shao and Wu,
-    Ann. Statist. 17:1176, 1989): a bootstrap would repeat images, and call them less diverse. Of large sets
+    The 95% interval is value ± 1.96 SD over random halves of both sides (the delete-d jackknife, Shao and Wu,
+    Ann. Statist. 17:1176, 1989): a bootstrap would repeat images, and find them less diverse. For large sets
     the parts are smaller than halves, and the deviation is scaled accordingly. `matched` is the mean over random parts
     of the set of n_matched images, as many as both it and the held-out real images have, `LARGEST` at most; `floor` is
-    what as many held-out real images get; both against the same real images, `LARGEST` at most. Only these two may be
+    the value of as many held-out real images; both against the same real images, `LARGEST` at most. Only these may be
     compared: most metrics depend on the counts.
 
     Args:

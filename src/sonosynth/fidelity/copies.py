@@ -1,7 +1,7 @@
-"""Copies: synthetic images that are a training image again.
+"""Copies: synthetic images that reproduce a training image.
 
-A generator adapted to a few hundred images can give them back, flipped or a little turned. Such an image adds nothing
-to a training set, can't be shared as synthetic, and every fidelity measure loves it.
+A generator adapted to a few hundred images can reproduce them, flipped or slightly rotated. Such an image adds nothing
+to a training set, can't be shared as synthetic, and every fidelity measure rewards it.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,17 +13,17 @@ from PIL import Image
 from scipy import ndimage
 
 SIDE = 64
-MARGIN = 6  # pixels around what is compared: room for shifts, and for what turning leaves empty
+MARGIN = 6  # pixels around what is compared: room for shifts, and for what rotation leaves empty
 SHIFTS = range(-4, 5, 2)
 TURNS = (-4.0, 0.0, 4.0)
 ZOOMS = (1.0, 0.93)
-SHORTLIST = 16  # training images that are compared at all turns, zooms and shifts
+SHORTLIST = 16  # training images that are compared at all rotations, zooms and shifts
 BLOCK = 256  # images that are compared at a time
 COMPONENTS = 128  # of 676, for the shortlist
 TREND = 4.0
-"""Pixels: deviation of the Gaussian whose blur is taken away. All ultrasound images are bright above and dark below, so
-without this two strangers correlate at 0.8 (median nearest neighbour of BUSI; 0.3 with it)."""
-CHANCE = 0.05
+"""Pixels: standard deviation of the Gaussian blur that is subtracted. Ultrasound images are bright at the top and dark
+below: without this, unrelated images correlate at 0.8 (median nearest neighbour of BUSI; 0.3 with it)."""
+FALSE_POSITIVE_RATE = 0.05
 """Share of real images that may be flagged."""
 
 
@@ -31,8 +31,8 @@ CHANCE = 0.05
 class Nearest:
     """The nearest training images of N images.
 
-    correlation (N,), of image `by_correlation` (N,) at 64 pixels over flips, small shifts, turns and zooms;
-    cosine (N,), of image `by_cosine` (N,), of the features less the training mean.
+    correlation (N,), of image `by_correlation` (N,) at 64 pixels over flips, small shifts, rotations and zooms;
+    cosine (N,), of image `by_cosine` (N,), of the features minus the training mean.
     """
 
     correlation: np.ndarray
@@ -43,7 +43,7 @@ class Nearest:
 
 @dataclass(frozen=True)
 class Thresholds:
-    """Above which an image counts as a copy."""
+    """Values above which an image counts as a copy."""
 
     correlation: float
     cosine: float
@@ -62,12 +62,12 @@ def nearest(images: Images, train: Images) -> Nearest:
     return _nearest(images, train, np.full(len(images.pixels), -1), np.arange(len(train.pixels)))
 
 
-def nearest_strangers(train: Images, groups: np.ndarray) -> Nearest:
+def nearest_unrelated(train: Images, groups: np.ndarray) -> Nearest:
     """The nearest training image of another group to each training image.
 
     Args:
-        groups: (M,) int, one number for images of one patient, and for near-duplicates. An image without a
-            stranger is at correlation and cosine -1.
+        groups: (M,) int, one number for images of one patient, and for near-duplicates. If all images are
+            of an image's own group, its correlation and cosine are -1.
     """
     return _nearest(train, train, groups, groups)
 
@@ -88,15 +88,15 @@ def _nearest(images: Images, train: Images, groups: np.ndarray, train_groups: np
     return Nearest(correlation, by_correlation, cosine, by_cosine)
 
 
-def thresholds(strangers: Nearest) -> Thresholds:
-    """Such that about `CHANCE` of real images are flagged that the generator never saw, half by either measure.
+def thresholds(unrelated: Nearest) -> Thresholds:
+    """Thresholds that flag about `FALSE_POSITIVE_RATE` of real images unknown to the generator, half by each measure.
 
     Args:
-        strangers: of real images, each compared with images that are known to show something else. Those that the
-            generator was trained on serve as well as others: what counts is how alike two different images are.
+        unrelated: of real images, each compared with images that are known to show something else. Images that the
+            generator was trained on will do: what counts is how similar two different images are.
     """
-    share = 1 - CHANCE / 2
-    measured = (strangers.correlation, strangers.cosine)
+    share = 1 - FALSE_POSITIVE_RATE / 2
+    measured = (unrelated.correlation, unrelated.cosine)
     return Thresholds(*(float(np.quantile(x, share, method="higher")) for x in measured))
 
 
@@ -106,7 +106,7 @@ def flagged(found: Nearest, limits: Thresholds) -> np.ndarray:
 
 
 def _reduced(images: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
-    """(N, 64, 64) float32, without the slow trend of brightness."""
+    """(N, 64, 64) float32, without slow trends of brightness."""
     small = np.stack(
         [np.asarray(Image.fromarray(x).resize((SIDE, SIDE), Image.Resampling.BOX), np.float32) for x in images]
     )
@@ -116,10 +116,10 @@ def _reduced(images: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
 def _shortlist(
     queries: np.ndarray, references: np.ndarray, groups: np.ndarray, reference_groups: np.ndarray
 ) -> np.ndarray:
-    """The positions (N, SHORTLIST or less) of the references that are most like each of N queries.
+    """The positions (N, SHORTLIST or less) of the references that are most similar to each of N queries.
 
-    By their principal components at half the resolution, with fewer turns and shifts: a copy stands far out of all
-    strangers, so it is among these, and the work that grows with both counts is a thousandth of the whole comparison.
+    By their principal components at half the resolution, with fewer rotations and shifts: a copy stands far above
+    unrelated images, so it is among these, and the work that grows with both counts is a thousandth of the whole.
     """
     count = min(SHORTLIST, len(references))
     queries, references = (x.reshape(-1, SIDE // 2, 2, SIDE // 2, 2).mean(axis=(2, 4)) for x in (queries, references))
@@ -140,7 +140,7 @@ def _shortlist(
 
 
 def _alike(query: np.ndarray, references: np.ndarray) -> np.ndarray:
-    """The correlation (M,) of one query with each reference at the best flip, shift, turn and zoom."""
+    """The correlation (M,) of one query with each reference at the best flip, shift, rotation and zoom."""
     templates = np.concatenate(list(_templates(query[None], MARGIN, ZOOMS)))
     return np.max([(window @ templates.T).max(axis=1) for window in _windows(references, MARGIN, SHIFTS)], axis=0)
 
@@ -153,7 +153,7 @@ def _windows(images: np.ndarray, margin: int, shifts: Iterable[int]) -> Iterator
 
 
 def _templates(images: np.ndarray, margin: int, zooms: Iterable[float]) -> Iterator[np.ndarray]:
-    """The same of `images` and their mirror images, at all turns and zooms."""
+    """The same of `images` and their mirror images, at all rotations and zooms."""
     for mirrored, turn, zoom in product((images, images[:, :, ::-1]), TURNS, zooms):
         yield _unit(_warped(mirrored, turn, zoom)[:, margin:-margin, margin:-margin])
 
@@ -172,7 +172,7 @@ def _nearest_rows(
 
 
 def _warped(images: np.ndarray, turn: float, zoom: float) -> np.ndarray:
-    """`images` (N, H, W) turned by `turn` degrees and enlarged by `zoom` about their centre."""
+    """`images` (N, H, W) rotated by `turn` degrees and enlarged by `zoom` about their centre."""
     angle = np.deg2rad(turn)
     matrix = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) / zoom
     centre = (np.array(images.shape[1:]) - 1) / 2

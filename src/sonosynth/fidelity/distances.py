@@ -6,11 +6,11 @@ import numpy as np
 from scipy.spatial.distance import cdist
 
 BLOCK = 1_000_000
-"""Pairs of images that are held at once: 8 MB, whatever the number of images."""
+"""Pairs of images that are held in memory at once: 8 MB, whatever the number of images."""
 
 
 def frechet_distance(real: np.ndarray, synthetic: np.ndarray) -> float:
-    """Squared Fréchet distance of the Gaussians fitted to two sets of features.
+    """Squared Fréchet distance between the Gaussians fitted to two sets of features.
 
     |m1 - m2|^2 + tr(S1 + S2 - 2 (S1 S2)^(1/2)), Heusel et al., NeurIPS 2017, eq. 6; covariances divide by
     n - 1. With S1 = A'A and S2 = B'B, the trace of the root is the sum of the singular values of A B', which
@@ -75,11 +75,11 @@ def prdc(real: np.ndarray, synthetic: np.ndarray, k: int = 5) -> dict[str, float
     balls = np.zeros(len(synthetic), int)  # of real images, that hold each synthetic one
     recalled, covered = np.zeros(len(real), bool), np.zeros(len(real), bool)
     for rows in _blocks(len(real), len(synthetic)):
-        apart = cdist(real[rows], synthetic)
-        inside = apart < radii_real[rows, None]
+        distance = cdist(real[rows], synthetic)
+        inside = distance < radii_real[rows, None]
         balls += inside.sum(axis=0)
         covered[rows] = inside.any(axis=1)
-        recalled[rows] = (apart < radii).any(axis=1)
+        recalled[rows] = (distance < radii).any(axis=1)
     return {
         "precision": float((balls > 0).mean()),
         "recall": float(recalled.mean()),

@@ -1,4 +1,4 @@
-"""The jobs of fidelity: what a measure says of every image, each set beside the real images, and the tables of all."""
+"""The jobs of fidelity: the measures of every image, the comparison of each set with real images, and the tables."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,13 +17,13 @@ from sonosynth.fidelity.networks import Network
 VERSION = 1
 ALL = "all"  # classes
 TRAINING, MIX = "training images", "scripts' mix"
-"""Protocols: against the training images; or, as the original scripts, all real images against a mix of the same and
+"""Protocols: against the training images; or, as in the original scripts, all real images against a mix of the same and
 the synthetic ones."""
 
 
 @dataclass(frozen=True)
 class Measuring:
-    """measure: its file in `measures/`, and that file's version. network: of the measure "features", else None."""
+    """measure: its file in `measures/`, and that file's version. network: for the measure "features", else None."""
 
     measure: str
     measure_version: int
@@ -33,10 +33,10 @@ class Measuring:
 def describe(
     settings: Measuring, *, cohort: CohortImages | None = None, images: SyntheticSet | None = None, work: Path
 ) -> None:
-    """What a measure says of every image of the cohort or of a set: makes values (safetensors)."""
+    """The values of a measure for every image of the cohort or of a set: makes values (safetensors)."""
     source = images or cohort
     assert source is not None
-    pixels = np.array(source.pixels)  # a copy: torch wants to be able to write
+    pixels = np.array(source.pixels)  # a copy: torch wants a writable array
     values = extensions.find("measures", settings.measure).describe(pixels, settings) if len(pixels) else {}
     stored = {name: np.ascontiguousarray(found) for name, found in values.items()}
     store.write_bytes(work / "values", safetensors.numpy.save(stored))
@@ -46,10 +46,10 @@ def compare(
     measures: tuple[Measuring, ...], *, cohort: CohortImages, split: Split, images: SyntheticSet,
     real: tuple[Description, ...], synthetic: tuple[Description, ...], work: Path,
 ) -> None:  # fmt: skip
-    """A set beside the training images, in all and class by class: makes table, rows of fidelity.csv.
+    """A set against the training images, overall and class by class: makes table, rows of fidelity.csv.
 
     Args:
-        measures: whose descriptions `real` and `synthetic` are, in turn.
+        measures: those that the descriptions in `real` and `synthetic` come from, in that order.
     """
     sides = (split.train, split.validation)
     train, held_out = (cohort.rows(side["id"]) for side in sides)
@@ -89,7 +89,7 @@ def compare(
 
 
 def join(_: None, *, parts: tuple[Artefact, ...], work: Path) -> None:
-    """Tables one below the other: makes table."""
+    """Concatenate tables: makes table."""
     # As text, so that no digit changes on the way.
     tables = [pd.read_csv(part.place("table"), dtype=str, keep_default_na=False) for part in parts]
     store.write_text(work / "table", pd.concat(tables).to_csv(index=False))
@@ -99,10 +99,10 @@ def single_images(
     names: tuple[str, ...], *, cohort: CohortImages, split: Split, sets: tuple[SyntheticSet, ...], real: Description,
     synthetic: tuple[Description, ...], work: Path,
 ) -> None:  # fmt: skip
-    """What a measure says of each image: makes table, real images first.
+    """The values of a measure, image by image: makes table, real images first.
 
     Args:
-        names: of the measure's values that are one number an image.
+        names: those of the measure's values that are one number per image.
     """
     parts = []
     for name, side in (("real training", split.train), ("real validation", split.validation)):

@@ -17,7 +17,7 @@ REAL = "real validation"
 
 
 def search_real(_: None, *, cohort: CohortImages, split: Split, features: Description, work: Path) -> None:
-    """How alike different real images are: makes thresholds (JSON), and table, of the validation images.
+    """How similar different real images are: makes thresholds (JSON), and table, of the validation images.
 
     The thresholds come from the training images alone: how near each is to those of other patients.
     """
@@ -25,7 +25,7 @@ def search_real(_: None, *, cohort: CohortImages, split: Split, features: Descri
     firewall.check(cohort.origins(train).all(), split.scored, "the thresholds of the search for copies")
     with progress.task("comparing real images", 2) as bar:
         known = _real(cohort, train, features)
-        limits = copies.thresholds(copies.nearest_strangers(known, _groups(cohort, split)))
+        limits = copies.thresholds(copies.nearest_unrelated(known, _groups(cohort, split)))
         bar.advance()
         found = copies.nearest(_real(cohort, held_out, features), known)
         bar.advance()
@@ -37,7 +37,7 @@ def search(
     _: None, *, cohort: CohortImages, split: Split, images: SyntheticSet, real_features: Description,
     features: Description, real: Artefact, work: Path,
 ) -> None:  # fmt: skip
-    """The nearest training image of every image of a set, and whether that is a copy: makes table."""
+    """The training image nearest to every image of a set, and whether the latter is a copy: makes table."""
     limits = copies.Thresholds(**real.json("thresholds"))
     found = copies.Nearest(*(np.empty(0, kind) for kind in (float, int, float, int)))
     if len(images.rows):
@@ -52,7 +52,7 @@ def _real(cohort: CohortImages, rows: np.ndarray, features: Description) -> copi
 
 
 def _groups(cohort: CohortImages, split: Split) -> np.ndarray:
-    """A number for each training image: the same for one group of cohort.csv, and for a chain of near-duplicates."""
+    """A number for each training image: the same within a group of cohort.csv and within a chain of near-duplicates."""
     rows = split.train
     named = rows[rows["group"] != ""]
     first = named.groupby("group")["id"].transform("first")

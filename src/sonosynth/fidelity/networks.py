@@ -29,7 +29,7 @@ Extractor = Callable[[np.ndarray], np.ndarray]
 
 @dataclass(frozen=True)
 class Network:
-    """A feature network: "embedded", "inception", or the name of a vision model of transformers; where it lies, and a
+    """A feature network: "embedded", "inception", or the name of a transformers vision model; where it is stored, and a
     digest that changes with its weights."""
 
     name: str
@@ -41,7 +41,7 @@ def resolve(setting: str) -> Network:
     """The network for a setting: "auto" is inception where torch-fidelity is installed, else embedded.
 
     Raises:
-        UserError: if inception is asked for without torch-fidelity, or a model of transformers can't be had.
+        UserError: if inception is asked for without torch-fidelity, or a transformers model is not available.
     """
     installed = find_spec("torch_fidelity") is not None and find_spec("torchvision") is not None
     name = (INCEPTION if installed else EMBEDDED) if setting == AUTO else setting
@@ -57,8 +57,8 @@ def resolve(setting: str) -> Network:
         return Network(name, None, f"torch-fidelity {version('torch-fidelity')}")
     found = hub.resolve(
         name, "fidelity.features",
-        "auto, embedded, inception, or a vision model of transformers with a preprocessor_config.json",
-        "give the folder of a download, or fidelity.features=embedded",
+        "auto, embedded, inception, or a transformers vision model with a preprocessor_config.json",
+        "give a downloaded folder, or fidelity.features=embedded",
     )  # fmt: skip
     _preprocessing(found.folder)
     return Network(name, found.folder, found.digest)
@@ -99,7 +99,7 @@ def _inception() -> Extractor:
     except OSError as error:
         raise UserError(
             f"fidelity.features: the weights of inception can't be fetched ({error})",
-            "a network connection at the first use",
+            "a network connection on first use",
             "fidelity.features=embedded",
         ) from None
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -116,12 +116,12 @@ def _inception() -> Extractor:
 def _preprocessing(folder: Path) -> dict[str, Any]:
     """The side, mean and deviation of a vision model's input, from its preprocessor_config.json.
 
-    Read as data: the processors of transformers need torchvision.
+    Read as plain data: the processors of transformers need torchvision.
     """
     with loading(
         f"fidelity.features: {folder}",
-        "auto, embedded, inception, or a vision model of transformers with a preprocessor_config.json",
-        "give the folder of a download, or fidelity.features=embedded",
+        "auto, embedded, inception, or a transformers vision model with a preprocessor_config.json",
+        "give a downloaded folder, or fidelity.features=embedded",
     ):
         given, _ = ImageProcessingMixin.get_image_processor_dict(folder)
         size = given.get("crop_size") or given["size"]
@@ -132,7 +132,7 @@ def _preprocessing(folder: Path) -> dict[str, Any]:
 def _transformers(folder: Path) -> Extractor:
     """A vision model's pooled output, or the mean of its last hidden state; whole images, no crop."""
     wanted = _preprocessing(folder)
-    with loading(f"fidelity.features: {folder}", "a vision model of transformers with safetensors"):
+    with loading(f"fidelity.features: {folder}", "a transformers vision model with safetensors"):
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
         loader = CLIPVisionModel if config.model_type == "clip" else AutoModel
         network = loader.from_pretrained(

@@ -1,4 +1,4 @@
-"""Settings of what is measured of synthetic images."""
+"""Settings of how synthetic images are measured."""
 
 from typing import Annotated
 
@@ -8,7 +8,7 @@ from sonosynth import extensions
 from sonosynth.section import Section
 
 TABLES = {"predictions", "table", "differences", "verdicts", "fidelity", "memorisation", "classes"}
-"""What stands in evaluation/ beside the tables of measures."""
+"""The tables in evaluation/ besides those of measures."""
 
 
 class Fidelity(Section):
@@ -17,8 +17,8 @@ class Fidelity(Section):
     features: str = Field(
         "auto",
         min_length=1,
-        description="feature network: inception (needs the extra `inception`), embedded, a vision model of transformers"
-        " by hub id or folder, or auto, the first there is of the first two",
+        description="feature network: inception (needs the extra `inception`), embedded, a transformers vision model by"
+        " hub id or folder, or auto: inception if it is installed, else embedded",
     )
     measures: Annotated[tuple[str, ...], Field(min_length=1)] = Field(
         ("features", "ultrasound"), description="the measures by which sets are compared with real images"

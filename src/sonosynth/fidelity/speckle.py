@@ -1,8 +1,8 @@
 """Speckle statistics of small patches: what blur and white noise change first.
 
 The mean-to-deviation ratio is the point signal-to-noise ratio of Wagner et al. (IEEE Trans. Sonics Ultrason.
-30:156, 1983). Both it and the Nakagami shape are here of displayed grey levels, which log compression has changed, so
-1.91 and 1 are not their reference: they serve to compare one set of images with another. The
+30:156, 1983). Both it and the Nakagami shape are computed here from displayed, that is log-compressed, grey levels, so
+1.91 and 1 are not their reference values: they serve to compare one set of images with another. The
 autocorrelation lengths say how large a speckle grain is along depth and across it.
 """
 
@@ -40,13 +40,13 @@ def patches(images: np.ndarray) -> np.ndarray:
 
 
 def textured(cut: np.ndarray) -> np.ndarray:
-    """Which patches (P,) show speckle: next to none of their pixels is cut off at black or white."""
+    """Which patches (P,) show speckle: hardly any of their pixels are clipped to black or white."""
     clipped: np.ndarray = ((cut <= 2) | (cut >= 253)).mean(axis=(1, 2))
     return (clipped < 0.02) & (cut.std(axis=(1, 2)) > 1)
 
 
 def homogeneous(cut: np.ndarray) -> np.ndarray:
-    """Which patches (P,) that are not constant are of one tissue: their quarters' means differ as speckle's do."""
+    """Which patches (P,) that are not constant are of one tissue: their quarters' means differ only as in speckle."""
     half = cut.shape[1] // 2
     quarters = cut.reshape(len(cut), 2, half, 2, half).mean(axis=(2, 4)).reshape(len(cut), 4)
     even: np.ndarray = quarters.std(axis=1) < 0.5 * cut.std(axis=(1, 2))
@@ -66,7 +66,7 @@ def statistics(cut: np.ndarray) -> Speckle:
 
 
 def _length(centred: np.ndarray, axis: int) -> np.ndarray:
-    """The lag (P,) at which the autocorrelation of patches with mean zero falls to 1/2, between lags linearly."""
+    """The lag (P,) at which the autocorrelation of patches with mean zero falls to 1/2, linearly interpolated."""
     side = centred.shape[axis]
     moved = np.moveaxis(centred, axis, 1)
     covariance = [(moved[:, lag:] * moved[:, : side - lag]).mean(axis=(1, 2)) for lag in range(side // 2 + 1)]

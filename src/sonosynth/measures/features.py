@@ -25,7 +25,7 @@ def describe(images: np.ndarray, settings: Measuring) -> dict[str, np.ndarray]:
 
 
 def compare(real: Mapping[str, np.ndarray], other: Mapping[str, np.ndarray]) -> dict[str, float]:
-    """All distances of two sets of features; one that needs more images than there are is NaN."""
+    """All distances between two sets of features; one that needs more images than there are is NaN."""
     a, b = real["features"], other["features"]
     few = min(len(a), len(b))
     none = float("nan")

@@ -1,7 +1,7 @@
-"""Is it like ultrasound? Speckle, spectrum and attenuation of synthetic images against real ones.
+"""Does it look like ultrasound? Speckle, spectrum and attenuation of synthetic images against real ones.
 
 A network trained on photographs, or on kinds of lesions, may forgive what no sonographer would: blurred speckle, white
-noise, gain that does not fall with depth. Every measure here is one number an image (a spectrum: one a frequency).
+noise, brightness that does not fall with depth. All measures here are one number per image (spectrum: per frequency).
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ SPECKLE = ("ratio", "nakagami", "axial", "lateral")
 SINGLE = (*SPECKLE, "attenuation")
 MEASURES = (*SPECKLE, "spectrum", "attenuation")
 RINGS = 16
-BLOCK = 256  # images at a time, whose spectra take a hundred times their memory
+BLOCK = 256  # images at a time: their spectra take a hundred times their memory
 
 
 def space(settings: Measuring) -> str:
@@ -26,11 +26,11 @@ def space(settings: Measuring) -> str:
 
 
 def describe(images: np.ndarray, settings: Measuring) -> dict[str, np.ndarray]:
-    """What `MEASURES` names, of `images` (N, H, W) uint8, square, at least 32 pixels.
+    """The measures `MEASURES` of `images` (N, H, W) uint8, square, at least 32 pixels.
 
     ratio, nakagami, axial, lateral: (N,) medians over the image's homogeneous patches of 16 x 16 pixels, NaN where it
-    has none. spectrum: (N, 16), log10 of the power in rings of frequency, 0 to 1/2 a pixel. attenuation: (N,), slope
-    of the rows' mean grey level with depth, in grey levels an image height.
+    has none. spectrum: (N, 16), log10 of the power in rings of frequency, 0 to 1/2 per pixel. attenuation: (N,), slope
+    of the rows' mean grey level with depth, in grey levels per image height.
     """
     return measures(images)
 
@@ -67,7 +67,7 @@ def spectra(images: np.ndarray) -> np.ndarray:
 
 
 def attenuations(images: np.ndarray) -> np.ndarray:
-    """(N,): slope with depth of the mean grey level of the rows of `images` (N, H, W), an image height."""
+    """(N,): slope with depth of the mean grey level of the rows of `images` (N, H, W), per image height."""
     rows = images.mean(axis=2)
     depth = np.linspace(-0.5, 0.5, rows.shape[1])
     slopes: np.ndarray = (rows - rows.mean(axis=1, keepdims=True)) @ depth / (depth @ depth)
@@ -75,10 +75,10 @@ def attenuations(images: np.ndarray) -> np.ndarray:
 
 
 def compare(real: Mapping[str, np.ndarray], other: Mapping[str, np.ndarray]) -> dict[str, float]:
-    """How far the `measures` of other images lie from those of real ones: a value for each, and "mean" of them.
+    """How far the `measures` of other images lie from those of real ones: a value for each, and their "mean".
 
     Wasserstein-1 distance of the two distributions over images, in standard deviations of the real ones; of the
-    spectrum, its mean over the frequencies. NaN where less than two images on either side have the measure.
+    spectrum, its mean over the frequencies. NaN where fewer than two images on either side have the measure.
     """
     found = {name: _distance(real[name], other[name]) for name in MEASURES}
     return found | {"mean": float(np.mean(list(found.values())))}

@@ -178,7 +178,7 @@ def _bicubic(grid: Array, rows: Array, columns: Array) -> Array:
 
 
 def _web(rng: np.random.Generator, shape: tuple[int, int], scale: tuple[float, float], thickness: float) -> Array:
-    """Thin sheets, 1 on them and 0 away (H, W), `thickness` pixels: where smooth noise changes its sign."""
+    """Thin sheets, 1 on them and 0 away (H, W), `thickness` pixels: where smooth noise changes sign."""
     noise = _smooth_noise(rng, shape, scale)
     slope = np.hypot(*np.gradient(noise)) + 0.15 / min(scale)
     return np.exp(-((noise / slope / thickness) ** 2))

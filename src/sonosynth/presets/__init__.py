@@ -1,1 +1,1 @@
-"""Shipped files of settings."""
+"""Shipped settings files."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 class Facts:
     """What the settings say of a study.
 
-    base: its name; embedded: whether it is the small one that ships. network: of the fidelity. seeds: how many.
+    base: its name; embedded: whether it is the small one that ships. network: for fidelity. seeds: their number.
     leaks: whether the generator was allowed to see the validation images.
     """
 
@@ -30,8 +30,8 @@ class Facts:
 class Counts:
     """What a study found in its cohort and its sets.
 
-    cohort: name of its folder. twins: pairs of near-duplicates, crossing of them across the split. made_again: of each
-    set, how many images showed nothing new at first, unusable: how many still did in the end.
+    cohort: name of its folder. twins: pairs of near-duplicates; crossing: those across the split. made_again: of each
+    set, how many images showed nothing new at first; unusable: how many still showed nothing new in the end.
     """
 
     cohort: str

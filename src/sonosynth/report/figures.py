@@ -1,4 +1,4 @@
-"""What all figures share: one style, pairs of pictures, and how figures are kept.
+"""What all figures share: one style, pairs of pictures, and how figures are saved.
 
 Colours are those of Okabe and Ito, which colour-blind readers can tell apart.
 """
@@ -17,12 +17,12 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
 COLUMN, PAGE = 3.5, 7.2
-"""Widths of a journal, inches: one column, and both."""
+"""Widths in a journal, inches: one column, and the whole page."""
 
 COLOURS = ("#000000", "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442")
 STYLE: Any = {
     "font.size": 7,
-    "text.parse_math": False,  # a $ in a label is no formula
+    "text.parse_math": False,  # a $ in a label is not a formula
     "axes.titlesize": 7.5,
     "axes.prop_cycle": cycler(color=COLOURS) + cycler(linestyle=["-", "-", "--", "-.", ":", "-", "--", "-."]),
     "axes.spines.top": False,
@@ -56,7 +56,7 @@ class Pair:
 
 
 def pairs(shown: Sequence[Pair], above: str, below: str) -> Figure:
-    """Two rows of pictures, named at their left."""
+    """Two rows of pictures, labelled on the left."""
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(2, max(len(shown), 1), figsize=(PAGE, 2.05), squeeze=False)
         for axis in axes.flat:

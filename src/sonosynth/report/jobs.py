@@ -26,7 +26,7 @@ FIDELITY = ["set", "class", "features", "protocol", "metric", "value", "matched"
 
 @dataclass(frozen=True)
 class Drawing:
-    """arms: name to the sets that each adds. refined: each set that starts from another one to that one. study:
+    """arms: the sets that each adds. refined: for each set that starts from another one, that one. study:
     study.yaml as text.
     """
 
@@ -40,10 +40,10 @@ def draw(
     settings: Drawing, *, cohort: CohortImages, split: Split, adapters: tuple[Adapter, ...],
     sets: tuple[SyntheticSet, ...], tables: tuple[Artefact, ...], finished: tuple[Made, ...], work: Path,
 ) -> None:  # fmt: skip
-    """Makes figures (a folder), page (report.html), and summary, the text that ends in the terminal.
+    """Makes figures (a folder), page (report.html), and summary, the text printed in the terminal.
 
     Args:
-        tables: those of the evaluation; each is known by the name of its file.
+        tables: those of the evaluation; each is identified by the name of its file.
     """
     found = {made.place(role).stem: made.table(role, *TEXT) for made in tables for role in made.made.places}
     counts = Counts(

@@ -21,7 +21,7 @@ from sonosynth.report.sections import SECTIONS
 
 @dataclass(frozen=True)
 class Provenance:
-    """How the run came about: study.yaml as text and as values, digests by name, and every finished job."""
+    """How the run was made: study.yaml as text and as values, digests by name, and every finished job."""
 
     study: str
     values: Mapping[str, Any]
@@ -30,15 +30,15 @@ class Provenance:
 
     @property
     def command(self) -> str:
-        """The command that makes the run again."""
+        """The command that repeats the run."""
         return shlex.join(["sonosynth", "run", str(self.values["cohort"]), "--out", "NEW", "--config", "study.yaml"])
 
 
 def page(results: Results, provenance: Provenance, figures: Path) -> str:
-    """The report as HTML, without scripts; nothing in it is fetched.
+    """The report as HTML, without scripts; it loads nothing from elsewhere.
 
     Args:
-        figures: the folder of the PNG files of the sections; those that are there are put into the page.
+        figures: the folder with the PNG files of the sections; those that exist are embedded in the page.
     """
     environment = jinja2.Environment(
         autoescape=jinja2.select_autoescape(["html.j2"]), undefined=jinja2.StrictUndefined, trim_blocks=True,
@@ -96,7 +96,7 @@ def latex(results: Results) -> str:
 
 
 def _tex(text: str) -> str:
-    """Text in which no character is LaTeX's own."""
+    """Text with LaTeX's special characters escaped."""
     named = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "–": "--"}
     return "".join(named.get(c, f"\\{c}" if c in "&%$#_{}" else c) for c in text)
 

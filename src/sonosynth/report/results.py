@@ -29,7 +29,7 @@ SCORES = ("accuracy", "f1", "auc", "ppv", "recall")
 class Results:
     """The tables of a run (see `report.tables` and `fidelity.jobs`), and what they were measured on.
 
-    arms: each arm to the synthetic sets that it adds. smallest: fewest images by which an arm's accuracy can differ
+    arms: the synthetic sets that each adds. smallest: the fewest images by which an arm's accuracy can differ
     significantly.
     """
 
@@ -57,7 +57,7 @@ class Results:
         return rows[whole].dropna(subset=["value"])
 
     def rows(self) -> list[dict[str, str]]:
-        """The ablation as text: one row an arm, by the names of `COLUMNS`; an arm that did not run says so."""
+        """The ablation as text: one row per arm, by the names of `COLUMNS`; an arm that did not run says so."""
         findings = dict(zip(self.verdicts["arm"], self.verdicts["finding"], strict=True))
         known = {name: f"{v:.3g}" for name, v in zip(self.frechet["set"], self.frechet["value"], strict=True)}
         rows = []
@@ -80,8 +80,8 @@ class Results:
         known = self.frechet.dropna(subset=["floor"])
         parts = [f"{r['set']} {r['matched']:.3g} against {r['floor']:.3g}" for r in known.to_dict("records")]
         count = f"{int(known['n_matched'].min())}" if len(known) else "0"
-        told = f"Fréchet distance at equal counts ({count} images), the set against real ones: " + "; ".join(parts)
-        return told + " (a set that holds other shares of the classes is further away for that alone)"
+        text = f"Fréchet distance at equal counts ({count} images), each set against real images: " + "; ".join(parts)
+        return text + " (a set with other class proportions is further away for that reason alone)"
 
     @property
     def n_validation(self) -> int:
@@ -101,7 +101,7 @@ class Results:
         return words.warnings(self.facts, self.counts, self.smallest, TOO_SMALL)
 
     def sentences(self) -> list[str]:
-        """One sentence an arm, then what the validation set could not have shown at all."""
+        """One sentence per arm, then what the validation set could not have shown at all."""
         n = self.n_validation
         return [
             *self.verdicts["sentence"],
@@ -116,16 +116,16 @@ class Results:
         count = {finding: int((synthetic["finding"] == finding).sum()) for finding in set(synthetic["finding"])}
         if count.get("improves"):
             arms = ", ".join(synthetic[synthetic["finding"] == "improves"]["arm"])
-            return f"Synthetic images improve macro F1 on real images alone in {arms}, after correction for all arms."
-        said = ", ".join(f"{n} {finding}" for finding, n in sorted(count.items()))
-        return f"No arm with synthetic images improves on real images alone ({len(synthetic)} tried: {said})."
+            return f"Synthetic images improve macro F1 over real images alone in {arms}, after correction for all arms."
+        tally = ", ".join(f"{n} {finding}" for finding, n in sorted(count.items()))
+        return f"No arm with synthetic images improves on real images alone ({len(synthetic)} tried: {tally})."
 
 
 @dataclass(frozen=True)
 class Shown:
     """What the sections of the page draw from.
 
-    refined: each set that starts from another one to that one. ultrasound: rows of ultrasound.csv, or None.
+    refined: for each set that starts from another one, that one. ultrasound: rows of ultrasound.csv, or None.
     """
 
     results: Results

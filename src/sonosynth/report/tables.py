@@ -13,7 +13,7 @@ from sonosynth.evidence import contrasts, scores
 from sonosynth.evidence.contrasts import Folds
 from sonosynth.evidence.tests import wilson
 from sonosynth.evidence.verdicts import Refusal, verdicts
-from sonosynth.fidelity.copies import CHANCE
+from sonosynth.fidelity.copies import FALSE_POSITIVE_RATE
 from sonosynth.report import words
 
 VERSION = 1
@@ -21,7 +21,7 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class Tabulating:
-    """reference: the arm that all others are compared with. arms: name to the sets that it adds. leaking: arms whose
+    """reference: the arm that all others are compared with. arms: the sets that each adds. leaking: arms whose
     generator has seen the validation images. blocks: the split of each repeat. folded: whether splits are folds.
     """
 
@@ -71,6 +71,6 @@ def _refusals(settings: Tabulating, copies: Sequence[Artefact]) -> dict[str, Ref
             continue
         for name in sets:
             own = flags.get(name)
-            if own is not None and wilson(int(own.sum()), len(own))[0] > 2 * CHANCE:
+            if own is not None and wilson(int(own.sum()), len(own))[0] > 2 * FALSE_POSITIVE_RATE:
                 refused[arm] = Refusal(copied=float(own.mean()))
     return refused

@@ -15,7 +15,7 @@ WIDTH = 120  # cuts no table
 
 
 def summary(results: Results) -> str:
-    """The ablation table, what it was measured on, and the sentences that read it."""
+    """The ablation table, what it was measured on, and the sentences that interpret it."""
     text = StringIO()
     console = Console(file=text, width=WIDTH)
     shown = Table(*COLUMNS.values(), title="Ablation")
@@ -45,7 +45,7 @@ def show_cohort(description: Mapping[str, Any]) -> None:
     twins = description["twins"]
     if twins:
         console.print(f"near-duplicates: {len(twins)} pairs (--json lists them)")
-    for title, groups in (("exact copies", "exact_copies"), ("near-duplicates with several labels", "label_conflicts")):
+    for title, groups in (("exact copies", "exact_copies"), ("label conflicts of near-duplicates", "label_conflicts")):
         for ids in description[groups]:
             console.print(f"{title}: {escape(', '.join(ids))}", soft_wrap=True, highlight=False)
     for title, key in (("can't be used", "unusable"), ("ignored", "ignored")):
@@ -83,7 +83,7 @@ def _some(names: Sequence[str]) -> str:
 
 
 def plain_console() -> Console:
-    """The terminal, or a width that cuts no table where there is none."""
+    """The terminal, or where there is none, a console wide enough for every table."""
     console = Console()
     return console if console.is_terminal else Console(width=WIDTH)
 

@@ -1,7 +1,7 @@
 """Facts and findings in sentences."""
 
 from sonosynth.evidence.verdicts import Finding, Verdict
-from sonosynth.fidelity.copies import CHANCE
+from sonosynth.fidelity.copies import FALSE_POSITIVE_RATE
 from sonosynth.fidelity.networks import EMBEDDED, INCEPTION
 from sonosynth.report.facts import Counts, Facts
 
@@ -21,20 +21,20 @@ def verdict(found: Verdict, reference: str) -> str:
         f"macro F1 {found.difference:+.3f}, 95% interval {found.low:+.3f} to {found.high:+.3f},"
         f" p = {found.p_holm:.2g} after Holm's correction"
     )
-    said = {
-        Finding.REFUSED: f"refused, {_reason(found)}",
+    phrase = {
+        Finding.REFUSED: f"refused because {_reason(found)}",
         Finding.NO_EVIDENCE: f"no evidence of a difference from {reference}",
         Finding.IMPROVES: f"improves on {reference}",
-        Finding.HARMS: f"harms, it is worse than {reference}",
+        Finding.HARMS: f"harms compared with {reference}",
     }[found.finding]
-    return f"{found.arm}: {said} ({numbers})."
+    return f"{found.arm}: {phrase} ({numbers})."
 
 
 def _reason(found: Verdict) -> str:
     if found.refusal and found.refusal.leaks:
         return "its generator has seen the validation images (adapt.on=all)"
     copied = found.refusal.copied if found.refusal else 0
-    return f"{copied:.0%} of its images copy a training image ({CHANCE:.0%} of other real images would)"
+    return f"{copied:.0%} of its images copy a training image ({FALSE_POSITIVE_RATE:.0%} of other real images would)"
 
 
 def network(name: str) -> str:
@@ -47,10 +47,10 @@ def network(name: str) -> str:
 
 def twins(counts: Counts) -> str:
     """Near-duplicates, and what they mean for the scores."""
-    told = f"{counts.twins} pairs, {counts.crossing} across the split"
+    described = f"{counts.twins} pairs, {counts.crossing} across the split"
     if counts.crossing:
-        told += "; the validation images are not independent of the training images"
-    return told
+        described += "; the validation images are not independent of the training images"
+    return described
 
 
 def measured_on(facts: Facts, counts: Counts) -> dict[str, str]:
@@ -58,7 +58,7 @@ def measured_on(facts: Facts, counts: Counts) -> dict[str, str]:
     base = "the embedded small model, pretrained on simulated images" if facts.embedded else facts.base
     splits = f"{facts.times} x {facts.folds} grouped folds" if facts.folds else "one split"
     side = facts.classifier_resolution
-    told = {
+    described = {
         "cohort": f"{counts.cohort}: {'simulated' if counts.simulated else 'as given'}, {counts.train} training and"
         f" {counts.validation} validation images",
         "near-duplicates": twins(counts),
@@ -68,13 +68,13 @@ def measured_on(facts: Facts, counts: Counts) -> dict[str, str]:
         "fidelity": network(facts.network),
     }
     if any(counts.made_again.values()):
-        told["images made again"] = "; ".join(
+        described["images made again"] = "; ".join(
             f"{name}: {n} showed nothing new at first, {counts.unusable[name]} remain unusable and are excluded from"
             " training" for name, n in counts.made_again.items() if n
         )  # fmt: skip
     if facts.leaks:
-        told["LEAK"] = LEAK
-    return told
+        described["LEAK"] = LEAK
+    return described
 
 
 def warnings(facts: Facts, counts: Counts, smallest: int, share: float) -> list[str]:

@@ -1,1 +1,1 @@
-"""Who runs the jobs of a study."""
+"""What runs the jobs of a study."""

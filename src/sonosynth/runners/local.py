@@ -1,6 +1,6 @@
 """Runs the jobs of a study on this machine, in processes that live as long as the study.
 
-A job starts when its needs are there and the cores that it asks for are free. Jobs report their progress to this
+A job starts when its needs are done and the cores that it asks for are free. Jobs report their progress to this
 process, which alone draws it.
 """
 
@@ -27,15 +27,15 @@ from sonosynth.store import Run
 WORKERS = 4  # processes, at most; each has a copy of the libraries
 
 Submit = Callable[[Job, Mapping[str, Made]], Future[Made]]
-"""Starts a job, given what those that it needs made."""
+"""Starts a job, given what the jobs that it needs made."""
 
 
 def run_jobs(run: Run, ordered: Sequence[Job], cores: int, *, processes: bool = True) -> dict[str, Made]:
     """Run those of the jobs that are not done; returns what every one made, by name.
 
     Args:
-        ordered: jobs, each after those it needs. cores: to share out. processes: whether jobs get processes of their
-            own; without, they run one after another in this one, as a script without a main guard needs it.
+        ordered: jobs, each after those it needs. cores: to share out. processes: whether jobs get their
+            own processes; if not, they run one after another in this one, which a script without a main guard needs.
 
     Raises:
         UserError: of the first job that fails.
@@ -60,12 +60,12 @@ def run_jobs(run: Run, ordered: Sequence[Job], cores: int, *, processes: bool = 
                     progress.say(f"[{len(made) + len(running) + 1}/{len(ordered)}] {job.name}{why}")
                     running[submit(job, {name: made[name] for name in job.needed})] = job
                 else:
-                    break  # none overtakes: a job that asks for all cores would wait for ever
+                    break  # no overtaking: a job that asks for all cores might wait forever
                 waiting.remove(job)
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 made[running.pop(future).name] = future.result()
     if kept:
-        progress.say(f"{kept} of {len(ordered)} jobs were done before")
+        progress.say(f"{kept} of {len(ordered)} jobs were already done")
     return made
 
 
@@ -110,8 +110,8 @@ def _workers(run: Run, count: int) -> Iterator[Submit]:
             yield submit
         except BrokenProcessPool:
             raise UserError(
-                "a process that ran a job was ended from outside; systems do that when memory runs out",
-                fix="lower classifier.batch, lora.batch or resolution; the same command goes on",
+                "a process that ran a job was killed; the system does that when memory runs out",
+                fix="lower classifier.batch, lora.batch or resolution; the same command resumes",
             ) from None
         except BaseException:
             progress.say("stopping: jobs that are running save their work")
@@ -143,7 +143,7 @@ def _draw(events: "SimpleQueue[progress.Event | None]") -> None:
 
 
 class _Worker:
-    """What a worker does about SIGTERM, which is its parent's word to stop: SIGINT reaches the parent, too."""
+    """How a worker handles SIGTERM, by which its parent asks it to stop: SIGINT reaches the parent, too."""
 
     def __init__(self) -> None:
         self.busy = self.stopping = False
@@ -159,7 +159,7 @@ _worker = _Worker()
 
 
 def _begin(events: "SimpleQueue[progress.Event | None]") -> None:
-    """A worker's own start: signals, progress, and an end with its parent's."""
+    """Set a worker up: its signals, its progress, and that it ends when its parent does."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _worker.stop)
     interruption.ignore_further_signals()

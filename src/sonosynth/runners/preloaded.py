@@ -1,4 +1,4 @@
-"""Imported once in the process from which workers are forked; it outlives a signal to the whole group of processes."""
+"""Imported once in the process from which workers are forked; it outlives a signal to the whole process group."""
 
 import signal
 from importlib import import_module

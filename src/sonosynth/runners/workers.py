@@ -1,6 +1,6 @@
-"""How worker processes come about: forked from one process that has imported the libraries once, where that is possible.
+"""How worker processes start: forked from one process that has imported the libraries once, where that is possible.
 
-Importing torch and diffusers takes seconds; `start`, called before this process does so, hides them behind its own.
+Importing torch and diffusers takes seconds; `start`, called before this process does so, overlaps the two.
 """
 
 import multiprocessing

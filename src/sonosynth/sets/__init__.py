@@ -1,6 +1,6 @@
 """Ways of making images, one file each.
 
 A way has a `VERSION`, raised when its images change, and `open(settings, adapter) -> Maker`: `settings` is a
-`sonosynth.synthesis.jobs.Making`, `adapter` the folder of the adapter or None, and `Maker` stands in
+`sonosynth.synthesis.jobs.Making`, `adapter` the folder of the adapter or None, and `Maker` is defined in
 `sonosynth.synthesis.making`. `FROM` names what its images start from: "noise", or "images".
 """

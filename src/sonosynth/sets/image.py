@@ -1,4 +1,4 @@
-"""Image to image: noise is added to an image up to a strength, and taken away again under the image's prompt."""
+"""Image to image: noise is added to an image up to a strength, and removed again under the image's prompt."""
 
 import math
 from collections.abc import Sequence

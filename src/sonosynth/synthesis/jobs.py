@@ -19,16 +19,16 @@ from sonosynth.synthesis.requests import Request
 from sonosynth.synthesis.settings import Balance, Synthesis
 
 VERSION = 1
-SAMPLES = 4  # images of a class that the set holds none of
+SAMPLES = 4  # images of each class that the set lacks
 
 
 @dataclass(frozen=True)
 class Making:
     """How a set is made.
 
-    kind: its file in `sets/`, and that file's version. depth: how often its images were noised after the first.
-    prompts: of every label, with the learned token. count: as in `settings.Set`, or the plan that fills classes up, or
-    None for as many as there are to start from. strength: None where noise is the start. seed: of the generator.
+    kind: its file in `sets/`, and that file's version. depth: how often its images were refined.
+    prompts: each label's, with the learned token. count: as in `settings.Set`, or the plan that balances classes, or
+    None for as many as there are to start from. strength: None if it starts from noise. seed: the generator's.
     leaks: whether the adapter was allowed to see the validation images.
     """
 
@@ -66,7 +66,7 @@ def make(
     Makes images (a folder), samples (a folder), pixels (.npy) and origins (JSON).
 
     Raises:
-        UserError: if a validation image is among the origins of what it is made with, or the source has too few images.
+        UserError: if a validation image is among the origins of what it is made from, or the source has too few images.
     """
     shared = adapter.origins if adapter else frozenset()
     if adapter and not settings.leaks:
@@ -91,11 +91,11 @@ def make(
     def made(counts: Mapping[str, int], folder: str) -> tuple[np.ndarray, Origins]:
         wanted = _requests(settings, counts, starts)
         rows = np.array([starts.place[r.source] for r in wanted], int) if starts else None
-        begun = starts.pixels[rows] if starts else None
+        initial = starts.pixels[rows] if starts else None
         own = starts.origins.choose(rows) if starts and rows is not None else Origins(frozenset(), ())
         if not settings.leaks:
-            firewall.check(own.all(), split.scored, f"what {settings.name} would start from")
-        pixels = make_set(wanted, begun, maker, work / folder, name=settings.name, batch=settings.synthesis.batch)
+            firewall.check(own.all(), split.scored, f"a starting image of {settings.name}")
+        pixels = make_set(wanted, initial, maker, work / folder, name=settings.name, batch=settings.synthesis.batch)
         return pixels, own
 
     pixels, own = made(needed, "images")
@@ -119,7 +119,7 @@ def _requests(settings: Making, counts: Mapping[str, int], starts: _Starts | Non
 
 
 def _of_training_images(seed: int, cohort: CohortImages, split: Split) -> _Starts:
-    """The training images, those of each class in an order of their own."""
+    """The training images, each class in a random order of its own."""
     rows = cohort.rows(split.train["id"])
     place = dict(zip(split.train["id"], range(len(rows)), strict=True))
     names = {}
@@ -131,17 +131,17 @@ def _of_training_images(seed: int, cohort: CohortImages, split: Split) -> _Start
 
 
 def _of_set(settings: Making, source: SyntheticSet, split: Split) -> tuple[_Starts, dict[str, int]]:
-    """The images of a set, of classes without any its samples; and how many of each class are wanted of them."""
+    """The images of a set, or its samples for classes that it lacks; and how many of each class are wanted."""
     rows, origins = list(source.rows["file_name"]), source.origins
     further = list(source.sample_rows["file_name"])
     files = [f"{source.name}/{name}" for name in (*rows, *further)]
     labels = [*source.rows["label"], *source.sample_rows["label"]]
-    there = {label: int((source.rows["label"] == label).sum()) for label in split.classes}
-    wanted = there if settings.count is None else _counts(settings, split)
+    available = {label: int((source.rows["label"] == label).sum()) for label in split.classes}
+    wanted = available if settings.count is None else _counts(settings, split)
     for label, count in wanted.items():
-        if count > there[label]:
+        if count > available[label]:
             raise UserError(
-                f"sets.{settings.name}.count: {count} of {label}", f"at most the {there[label]} of {source.name}"
+                f"sets.{settings.name}.count: {count} of {label}", f"at most {available[label]}, as {source.name} has"
             )
     names = {label: [file for file, own in zip(files, labels, strict=True) if own == label] for label in split.classes}
     own = origins + Origins(origins.shared, (frozenset(),) * len(further))

@@ -1,4 +1,4 @@
-"""Sets on disk: images are made in batches, useless ones again, and written with what they were made from."""
+"""Sets on disk: images are made in batches, unusable ones made again, and written with what they were made from."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -15,18 +15,18 @@ from PIL.PngImagePlugin import PngInfo
 from sonosynth import interruption, progress, seeding, store
 from sonosynth.synthesis.requests import Request
 
-RETRIES = 3  # further seeds for an image that is useless
+RETRIES = 3  # further seeds for an unusable image
 FLAT = 1.0  # grey levels of 255: below this standard deviation an image shows nothing
 SAME = 1.0  # grey levels of 255: below this mean difference two images show the same
-SIDE, PARTS = 32, 4  # pixels of what is compared for that, and its parts a side whose means are compared first
-ABOUT = ("seed", "attempts", "flaw")  # in the PNG itself, so that an interrupted set knows them
+SIDE, PARTS = 32, 4  # pixels per side of what is compared, and parts per side whose means are compared first
+ABOUT = ("seed", "attempts", "flaw")  # kept in the PNG itself, so that an interrupted set can resume
 
 
 @dataclass(frozen=True)
 class Maker:
     """How the images of a set are made.
 
-    make: from N requests and, unless they start from noise, the N images (N, H, W) uint8 that they start from, to as
+    make: turns N requests and, unless they start from noise, their starting images (N, H, W) uint8, into as
     many images (N, H, W) uint8. columns: further columns of metadata.csv, the same in every row.
     """
 
@@ -37,11 +37,11 @@ class Maker:
 def make_set(
     wanted: Sequence[Request], starts: np.ndarray | None, maker: Maker, folder: Path, *, name: str, batch: int
 ) -> np.ndarray:
-    """Make the images of `wanted` into `folder`, with metadata.csv; whole batches that are there are kept.
+    """Make the images of `wanted` into `folder`, with metadata.csv; complete batches found there are kept.
 
     An image that shows nothing, or what an earlier one of its class shows, is made again with another seed, `RETRIES`
-    times at most. The column `attempts` counts, and `flaw` says what is still wrong then. Batches are the same ones
-    after an interruption, so that even rounding is.
+    times at most. The column `attempts` counts them, and `flaw` says what is still wrong in the end. Batches are the
+    same after an interruption, so that even rounding is.
 
     Args:
         starts: the images (N, H, W) uint8 that they start from, None for noise. name: of the set, for messages.
@@ -59,11 +59,11 @@ def make_set(
     with progress.task(f"making {name}", len(wanted)) as bar, interruption.held_back() as interrupted:
         for start in range(0, len(wanted), batch):
             place = slice(start, start + batch)
-            chosen, begun = wanted[place], None if starts is None else starts[place]
+            chosen, initial = wanted[place], None if starts is None else starts[place]
             kept = [_read_made(folder / request.file_name) for request in chosen]
-            new = np.empty(0) if None not in kept else maker.make(chosen, begun)
+            new = np.empty(0) if None not in kept else maker.make(chosen, initial)
             for i, request in enumerate(chosen):
-                before, own = earlier[request.label], None if begun is None else begun[i : i + 1]
+                before, own = earlier[request.label], None if initial is None else initial[i : i + 1]
                 made = kept[i] if not len(new) else _with_retries(request, own, new[i], maker, before)
                 assert made is not None
                 if len(new):
@@ -88,7 +88,7 @@ def make_set(
 
 
 class _Earlier:
-    """The images of a class that were made so far, `most` at most, reduced: thousands stay quick and small."""
+    """The images of a class made so far, `most` at most, reduced, so that thousands are fast and small."""
 
     def __init__(self, most: int) -> None:
         self.images = np.empty((most, SIDE, SIDE), np.float32)
@@ -137,7 +137,7 @@ def _with_retries(
 
 
 def _flaw(image: np.ndarray, earlier: _Earlier) -> str:
-    """What makes an image (H, W) uint8 useless, or "": no contrast, or the contents of an earlier one."""
+    """What makes an image (H, W) uint8 unusable, or "": no contrast, or the contents of an earlier one."""
     if image.std() < FLAT:
         return "constant"
     return "repeats an earlier image" if earlier.shows(image) else ""
@@ -153,7 +153,7 @@ def _write_image(path: Path, made: _Made) -> None:
 
 
 def _read_made(path: Path) -> _Made | None:
-    """The image that an interrupted process wrote to `path`, None if there is none or it is not whole."""
+    """The image that an interrupted process wrote to `path`, None if there is none or it is incomplete."""
     try:
         with Image.open(path) as image:
             pixels = np.asarray(image)

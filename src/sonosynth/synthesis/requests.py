@@ -26,7 +26,7 @@ class Request:
 def plan(train_labels: Sequence[str], target: int | str) -> dict[str, int]:
     """How many synthetic images each class needs to reach `target` training images, or the largest class's count.
 
-    Classes that have as many or more get none; none are taken away.
+    Classes that have as many or more get none; none are removed.
     """
     counts = Counter(train_labels)
     goal = max(counts.values()) if target == "largest" else int(target)
@@ -43,7 +43,7 @@ def declared(count: int | Mapping[str, int], classes: Sequence[str], name: str) 
         return dict.fromkeys(classes, count)
     if unknown := set(count) - set(classes):
         raise UserError(
-            f"sets.{name}.count: {', '.join(sorted(unknown))} is no class of the cohort", ", ".join(classes)
+            f"sets.{name}.count: there is no class {', '.join(sorted(unknown))} in the cohort", ", ".join(classes)
         )
     return {label: count.get(label, 0) for label in classes}
 
@@ -60,12 +60,12 @@ def from_noise(needed: Mapping[str, int], prompts: Mapping[str, str], seed: int)
 def from_images(
     needed: Mapping[str, int], prompts: Mapping[str, str], seed: int, sources: Mapping[str, Sequence[str]], depth: int
 ) -> list[Request]:
-    """Image-to-image requests: the n-th image of a class starts from the n-th of its `sources`, or round again.
+    """Image-to-image requests: the n-th image of a class starts from the n-th of its `sources`, cycling through them.
 
-    Their noise is new: noise that made an image would not be independent of it.
+    Their noise is new: the noise that an image was made from is not independent of it.
 
     Args:
-        sources: names of the images of each class. depth: how often these and the new ones were noised, 1 at least.
+        sources: names of the images of each class. depth: how often the new ones were refined, at least 1.
     """
     return [
         Request(

@@ -23,7 +23,7 @@ class Sampler:
     """An adapted base that makes images.
 
     Args:
-        adapter: folder with a LoRA, a learned token or both; every prompt must hold that token. None takes the base as
+        adapter: folder with a LoRA, a learned token or both; every prompt must contain that token. None is the base as
             it is.
     """
 
@@ -68,7 +68,7 @@ class Sampler:
     @torch.no_grad()
     @memory.kept_by_process()
     def refine(self, images: np.ndarray, prompts: Sequence[str], seeds: Sequence[int], strength: float) -> np.ndarray:
-        """Image to image, (N, H, W) uint8 grey both.
+        """Image to image, both (N, H, W) uint8 grey.
 
         Runs the last `strength` share of the steps (SDEdit, Meng et al., ICLR 2022).
         """
@@ -87,15 +87,15 @@ class Sampler:
         """From latents at the noise level of the first of `times` to clean ones."""
         unet, scheduler, scale = self.pipeline.unet, self.pipeline.scheduler, self.settings.guidance
         further = self.pipeline.prepare_extra_step_kwargs(generators, 0.0)
-        known, unknown = self._embedded(prompts)
-        both = torch.cat([unknown, known])
+        conditional, unconditional = self._embedded(prompts)
+        both = torch.cat([unconditional, conditional])
         for time in times:
             noisy = scheduler.scale_model_input(latents, time)
             if self._guided(time):
                 without, predicted = unet(torch.cat([noisy] * 2), time, both).sample.chunk(2)
                 predicted = without + scale * (predicted - without)
             else:
-                predicted = unet(noisy, time, known).sample
+                predicted = unet(noisy, time, conditional).sample
             latents = scheduler.step(predicted, time, latents, **further, return_dict=False)[0]
         return latents
 
@@ -113,11 +113,11 @@ class Sampler:
         new = sorted({"", *prompts} - self._embeddings.keys())
         if new and self.token:
             inversion.check_present(self.pipeline, self.token, [prompt for prompt in new if prompt])
-        for prompt in new:  # one by one: others beside it could change its rounding
+        for prompt in new:  # one by one: others in the batch could change its rounding
             tokens = tokenize(self.pipeline.tokenizer, [prompt])
             self._embeddings[prompt] = encode_prompts(self.pipeline.text_encoder, tokens)[0]
-        known = torch.stack([self._embeddings[prompt] for prompt in prompts])
-        return known, self._embeddings[""].expand_as(known)
+        conditional = torch.stack([self._embeddings[prompt] for prompt in prompts])
+        return conditional, self._embeddings[""].expand_as(conditional)
 
     def _decode(self, latents: Tensor) -> np.ndarray:
         vae = self.pipeline.vae

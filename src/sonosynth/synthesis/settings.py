@@ -14,21 +14,21 @@ class Balance(Section):
     """How many synthetic images each class gets."""
 
     target: Positive | Literal["largest"] = Field(
-        "largest", description="training images per class, real and synthetic (paper: 350), or the largest class's"
+        "largest", description="training images per class, real and synthetic (paper: 350), or the largest class's size"
     )
 
 
 class Synthesis(Section):
     """Sampling, from noise or from a noisy image.
 
-    A guided step takes twice the work of another (Ho and Salimans, 2022; the interval is of Kynkäänniemi et al.,
-    NeurIPS 2024, its noise level the deviation of the noise where the signal is scaled to 1).
+    A guided step costs twice an unguided one (Ho and Salimans, 2022; the interval is from Kynkäänniemi et al.,
+    NeurIPS 2024; its noise level is the standard deviation of the noise where the signal is scaled to 1).
     """
 
     steps: Positive = Field(20, description="sampling steps (scripts: 50)")
     guidance: float = Field(2.0, ge=1, le=50, description="classifier-free guidance scale (scripts: 7.5)")
     guidance_interval: tuple[float, float] | None = Field(
-        None, description="lowest and highest noise level that is guided, for example [0.3, 5]; null: all (scripts)"
+        None, description="lowest and highest noise level with guidance, for example [0.3, 5]; null: all (scripts)"
     )
     solver: Literal["dpm++", "base"] = Field(
         "dpm++", description="DPM-Solver++(2M), good from about 12 steps on, or the base's own scheduler (scripts)"
@@ -74,5 +74,5 @@ class Set(Section):
 
     @property
     def way(self) -> str:
-        """The kind, after its default."""
+        """The kind, with its default."""
         return self.kind or ("text" if self.start == NOISE else "image")

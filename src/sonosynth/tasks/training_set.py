@@ -12,7 +12,7 @@ class TrainingSet:
     """N images (N, H, W) uint8, the label of each (N,) int, its weight in the loss (N,) float64, and its origins.
 
     Raises:
-        ValueError: if they are not as many.
+        ValueError: if their numbers differ.
     """
 
     images: np.ndarray
@@ -23,4 +23,4 @@ class TrainingSet:
     def __post_init__(self) -> None:
         counts = {len(self.images), len(self.labels), len(self.weights), len(self.origins.own)}
         if len(counts) > 1:
-            raise ValueError(f"images, labels, weights and origins are not as many: {sorted(counts)}")
+            raise ValueError(f"images, labels, weights and origins differ in number: {sorted(counts)}")

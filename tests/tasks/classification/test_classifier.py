@@ -152,7 +152,7 @@ def test_a_training_set_has_a_label_a_weight_and_origins_for_every_image():
         (images, labels, np.ones(5), origins),
         (images, labels, np.ones(4), origins.choose([0, 1])),
     ):
-        with pytest.raises(ValueError, match="not as many"):
+        with pytest.raises(ValueError, match="differ in number"):
             TrainingSet(*parts)
 
 

@@ -1,4 +1,4 @@
-"""Ways in which a cohort may lie on disk, one file each.
+"""Formats that a cohort may have on disk, one file each.
 
 A format has two functions: `reads(path) -> bool`, and `listing(path) -> Listing` (`sonosynth.cohort.sources`).
 """

@@ -1,4 +1,4 @@
-"""A folder of class folders, as BUSI's: `X_mask.png` and `X_mask_1.png` beside `X.png` are its masks."""
+"""A folder of class folders, as in BUSI: `X_mask.png` and `X_mask_1.png` beside `X.png` are its masks."""
 
 import re
 from collections import Counter
@@ -30,7 +30,7 @@ def listing(root: Path) -> Listing:
         files = [p for p in candidates if p not in bad]
         for entry in entries:
             if entry not in candidates:
-                reason = "is a folder inside a class folder" if entry.is_dir() else "is not an image by its extension"
+                reason = "is a folder inside a class folder" if entry.is_dir() else "does not have an image extension"
                 found.ignored[f"{folder.name}/{entry.name}"] = reason
         images = [p for p in files if not MASK.match(p.stem)]
         stems = Counter(p.stem for p in images)

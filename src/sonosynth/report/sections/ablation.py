@@ -17,7 +17,7 @@ def figures(shown: Shown) -> dict[str, Figure]:
 
 
 def forest(differences: pd.DataFrame) -> Figure:
-    """Differences in macro F1 with their 95% intervals, one row an arm: columns arm, against, metric, difference, …"""
+    """Differences in macro F1 with their 95% intervals, one row per arm: columns arm, against, metric, difference, …"""
     known = (
         differences[(differences["metric"] == "f1") & differences["low"].notna()] if len(differences) else differences
     )
@@ -26,8 +26,8 @@ def forest(differences: pd.DataFrame) -> Figure:
         figure, axis = plt.subplots(figsize=(COLUMN, 0.6 + 0.22 * len(rows)))
         if len(rows):
             places = np.arange(len(rows))
-            apart = [rows["difference"] - rows["low"], rows["high"] - rows["difference"]]
-            axis.errorbar(rows["difference"], places, xerr=apart, fmt="o", markersize=3.5, color=COLOURS[1], capsize=2)
+            errors = [rows["difference"] - rows["low"], rows["high"] - rows["difference"]]
+            axis.errorbar(rows["difference"], places, xerr=errors, fmt="o", markersize=3.5, color=COLOURS[1], capsize=2)
             axis.set_yticks(places, rows["arm"])
             axis.set_xlabel(f"difference in macro F1 from {rows['against'].iloc[0]}")
         axis.axvline(0, color="#888888", linewidth=0.8)

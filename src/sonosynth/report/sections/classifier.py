@@ -15,8 +15,8 @@ from sonosynth.report.results import Shown
 
 ALT = {
     "confusion": "Confusion matrix of every arm",
-    "roc": "ROC curves by class, a line an arm",
-    "calibration": "Calibration curves by class, a line an arm",
+    "roc": "ROC curves by class, one line per arm",
+    "calibration": "Calibration curves by class, one line per arm",
 }
 BINS = 5
 
@@ -28,7 +28,7 @@ def figures(shown: Shown) -> dict[str, Figure]:
 
 
 def _means(predictions: pd.DataFrame) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Of every arm the labels (N,) and probabilities (N, K), means over its runs."""
+    """The labels (N,) and the probabilities (N, K), means over runs, of every arm."""
     columns = [f"p_{name}" for name in class_names(predictions)]
     found = {}
     for arm, own in predictions.groupby("arm", sort=False):
@@ -57,7 +57,7 @@ def confusion(predictions: pd.DataFrame) -> Figure:
                 im_kw={"vmin": 0, "vmax": 1},
             )  # fmt: skip
             axis.set(title=arm, xlabel="", ylabel="")
-        axes[0, 0].set(ylabel="label", xlabel="predicted class")
+        axes[0, 0].set(ylabel="true class", xlabel="predicted class")
     return figure
 
 
@@ -77,7 +77,7 @@ def roc(predictions: pd.DataFrame) -> Figure:
 
 
 def calibration(predictions: pd.DataFrame) -> Figure:
-    """How often a class is there when it is given a probability, in `BINS` bins, from means over runs."""
+    """Observed frequency of each class by predicted probability, in `BINS` bins, from means over runs."""
     classes, arms = class_names(predictions), _means(predictions)
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(1, len(classes), figsize=(PAGE, 2.5), squeeze=False, sharey=True)
@@ -87,9 +87,9 @@ def calibration(predictions: pd.DataFrame) -> Figure:
                     labels == name, probabilities[:, k], n_bins=BINS, ax=axis, name=arm, markersize=2,
                     ref_line=arm == next(iter(arms)),
                 )  # fmt: skip
-            axis.set(title=name, xlabel="probability given", ylabel="", xlim=(0, 1), ylim=(0, 1), aspect="equal")
+            axis.set(title=name, xlabel="predicted probability", ylabel="", xlim=(0, 1), ylim=(0, 1), aspect="equal")
             axis.get_legend().remove()
-        axes[0, 0].set_ylabel("share that is of the class")
+        axes[0, 0].set_ylabel("observed frequency")
         figure.legend(*_named(axes[0, 0], list(arms)), loc="outside lower center", ncols=4)
     return figure
 

@@ -10,8 +10,8 @@ from sonosynth.report.figures import COLOURS, PAGE, STYLE
 from sonosynth.report.results import Shown
 
 ALT = {
-    "fidelity": "Every fidelity metric of every set at equal counts, beside what real images get",
-    "speckle": "Speckle statistics and attenuation of real images and of every set, as boxes",
+    "fidelity": "Every fidelity metric of every set at equal counts, beside that of real images",
+    "speckle": "Speckle statistics and attenuation of real images and of every set, as box plots",
 }
 NAMES = {
     "frechet": "Fréchet distance", "kernel": "kernel distance", "vendi": "Vendi score", "ratio": "mean / deviation",
@@ -38,7 +38,7 @@ def figures(shown: Shown) -> dict[str, Figure]:
 
 
 def fidelity(table: pd.DataFrame) -> Figure:
-    """Every metric of every set at equal counts, beside what real images get: rows of fidelity.csv of all classes."""
+    """Every metric of every set at equal counts, beside that of real images: rows of fidelity.csv of all classes."""
     rows = table[(table["class"] == ALL) & (table["protocol"] == TRAINING) & table["floor"].notna()]
     metrics = list(dict.fromkeys(zip(rows["features"], rows["metric"], strict=True)))
     across = min(4, max(len(metrics), 1))
@@ -60,7 +60,7 @@ def fidelity(table: pd.DataFrame) -> Figure:
 
 
 def speckle(table: pd.DataFrame) -> Figure:
-    """What ultrasound looks like, image by image: rows of ultrasound.csv, a box a set, real images first."""
+    """Ultrasound statistics, image by image: rows of ultrasound.csv, one box per set, real images first."""
     sets = list(dict.fromkeys(table["set"]))
     plain = {"linestyle": "-"}
     with plt.rc_context(STYLE):

@@ -54,7 +54,7 @@ def _refined(start: SyntheticSet, refined: SyntheticSet) -> list[Pair]:
 
 
 def balance(counts: pd.DataFrame) -> Figure:
-    """Training images before and after: `counts` has the columns real and synthetic (of one set), a row a label."""
+    """Training images before and after: `counts` has the columns real and synthetic (of one set), one row per label."""
     with plt.rc_context(STYLE):
         figure, axis = plt.subplots(figsize=(COLUMN, 0.5 + 0.3 * len(counts)))
         axis.barh(counts.index, counts["real"], color=COLOURS[1], label="real")
@@ -68,17 +68,17 @@ def balance(counts: pd.DataFrame) -> Figure:
 def grid(
     sets: Mapping[str, tuple[Sequence[str], np.ndarray]], classes: Sequence[str], samples: Collection[str]
 ) -> Figure:
-    """Classes by sets, four images a cell, as the paper's Figure 2.
+    """Classes by sets, four images per cell, as in the paper's Figure 2.
 
-    The images are spread evenly over each set, not chosen. Refined sets show the refined images of the ones
+    The images are spread evenly over each set, not chosen. Refined sets show the refinements of the images
     beside them.
 
     Args:
-        sets: name of each set to the labels and images (N, H, W) uint8 of it.
-        classes: the rows. samples: those whose synthetic images are shown only, not trained on.
+        sets: the labels and images (N, H, W) uint8 of each set, by name.
+        classes: the rows. samples: those whose synthetic images are only shown, not trained on.
     """
     size = (2.2 * len(sets) + 0.6, 2.2 * len(classes) + 0.5)
-    with plt.rc_context({"text.parse_math": False}):  # a $ in a label is no formula
+    with plt.rc_context({"text.parse_math": False}):  # a $ in a label is not a formula
         figure, axes = plt.subplots(len(classes), len(sets), figsize=size, squeeze=False, dpi=150)
     for column, (name, (labels, images)) in enumerate(sets.items()):
         for row, label in enumerate(classes):

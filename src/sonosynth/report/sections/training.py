@@ -1,4 +1,4 @@
-"""How the adapters were learned."""
+"""How the adapters were trained."""
 
 from collections.abc import Mapping
 

@@ -16,15 +16,15 @@ from sonosynth.tasks.classification.settings import RANDOM, Arm, Classifier
 from sonosynth.tasks.training_set import TrainingSet
 
 IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-EXPECTED = "resnet-18, or an image classifier of transformers with safetensors, by hub id or folder"
-FIX = "give the folder of a download, or classifier.model=resnet-18 to train one from random weights"
+EXPECTED = "resnet-18, or a transformers image classifier with safetensors, by hub id or folder"
+FIX = "give a downloaded folder, or classifier.model=resnet-18 to train from random weights"
 
 
 def resolve(name: str) -> hub.Model | None:
     """The pretrained model called `name`, found on this machine; None for ResNet-18 with random weights.
 
     Raises:
-        UserError: if there is no such model, or its weights can't be had as safetensors.
+        UserError: if there is no such model, or it has no safetensors.
     """
     return None if name == RANDOM else hub.resolve(name, "classifier.model", EXPECTED, FIX)
 
@@ -51,9 +51,9 @@ def make_model(model: hub.Model | None, classes: int, seed: int) -> torch.nn.Mod
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a training takes besides its arm and its images.
+    """What a training run needs besides its arm and its images.
 
-    model: to start from. classes: how many. steps: of the optimiser. precision: "bf16" or "fp32".
+    model: the one to start from. classes: their number. steps: optimiser steps. precision: "bf16" or "fp32".
     """
 
     settings: Classifier
@@ -78,8 +78,8 @@ def predict(
     """Train a classifier, and predict `images` (M, H, W) uint8: probabilities (M, classes) float64.
 
     Cross-entropy, Adam, horizontal flips, normalisation (ImageNet's for pretrained models, else the training
-    images' own), as many optimiser steps whatever the number of images. The last step is scored, or, with `select`,
-    the first of those that are most often right on its images.
+    images' own), equally many optimiser steps for any number of images. The last step is scored, or, with `select`,
+    the first of the steps with the highest accuracy on its images.
     """
     settings = recipe.settings
     device = "cuda" if torch.cuda.is_available() else "cpu"

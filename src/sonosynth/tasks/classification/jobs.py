@@ -23,10 +23,10 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class Training:
-    """One training.
+    """One training run.
 
-    name: of the arm. model: to start from, None for random weights. precision: of adaptation and synthesis. seed: of
-    the generator. number: one of `classifier.seeds`. repeat: its number. split_seed: of the split. drop: leave copies
+    name: the arm's. model: to start from, None for random weights. precision: that of adaptation and synthesis. seed:
+    the generator's. number: one of `classifier.seeds`. repeat: its number. split_seed: the split's. drop: leave copies
     out. leaks: whether the generator was allowed to see the validation images.
     """
 
@@ -50,10 +50,10 @@ def train(
 ) -> None:  # fmt: skip
     """Train for an arm, predict the validation images: makes table (rows of predictions.csv) and about (JSON).
 
-    Real images take the same way as synthetic ones: to the study's resolution, then to the classifier's.
+    Real images are resized like synthetic ones: to the study's resolution, then to the classifier's.
 
     Raises:
-        UserError: if a validation image is among the origins of the training images, or one of them.
+        UserError: if a validation image is among the origins of the training images, or is itself one of them.
     """
     s, classes, side = settings.classifier, split.classes, settings.classifier.resolution
     held_out = cohort.rows(split.validation["id"])
@@ -71,7 +71,7 @@ def train(
         chosen = split.train[inner]
         images = resize(cohort.pixels[cohort.rows(chosen["id"])], side)
         select = Selection(images, _codes(chosen["label"], classes), every=epoch)
-    # fp16 has no range for plain training; bf16 has
+    # fp16 lacks the range for training without loss scaling; bf16 has it
     precision = "bf16" if settings.precision == "bf16" else "fp32"
     probabilities = predict(
         training, scored, recipe=Recipe(s, settings.model, len(classes), s.epochs * epoch, precision),
@@ -95,7 +95,7 @@ def _training_set(
     settings: Training, cohort: CohortImages, split: Split, sets: tuple[SyntheticSet, ...],
     copies: tuple[Artefact, ...], held_back: np.ndarray,
 ) -> TrainingSet:  # fmt: skip
-    """The training images less those held back, and those of the sets that are kept."""
+    """The training images except those held back, and the images of the sets except those left out."""
     side, classes = settings.classifier.resolution, split.classes
     rows = cohort.rows(split.train["id"])[~held_back]
     images = [resize(cohort.pixels[rows], side)]
@@ -124,7 +124,7 @@ def _codes(labels: pd.Series, classes: list[str]) -> np.ndarray:
 
 
 def _inner(split: Split, split_seed: int) -> np.ndarray:
-    """Which training images (N,) are held back to choose the epoch: a fifth of each class, groups whole."""
+    """Which training images (N,) are held back to choose the epoch: a fifth of each class, groups kept whole."""
     labels, hashes, groups = (list(split.train[name]) for name in ("label", "sha256", "group"))
     try:
         numbers = folds(labels, hashes, groups, 5, seeding.derive(split_seed, "inner"))

@@ -1,4 +1,4 @@
-"""What can be done about few, imbalanced images without making new ones: what synthetic images have to beat."""
+"""Remedies for few, imbalanced images that make no new ones: the baselines that synthetic images have to beat."""
 
 from itertools import cycle, islice
 
@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-TURN, SHIFT, ZOOM = 10.0, 0.05, 0.1  # at most: degrees, share of the side, share of the scale
-SPECKLE, GAIN = 0.1, 0.15  # deviation of the multiplicative noise; largest change of the gain
+TURN, SHIFT, ZOOM = 10.0, 0.05, 0.1  # at most: degrees, fraction of the side, fraction of the scale
+SPECKLE, GAIN = 0.1, 0.15  # standard deviation of the multiplicative noise; largest change of the gain
 
 
 def oversampled(labels: np.ndarray) -> np.ndarray:
@@ -19,13 +19,13 @@ def oversampled(labels: np.ndarray) -> np.ndarray:
 
 
 def class_weights(labels: np.ndarray, classes: int) -> Tensor:
-    """(classes,) float32 weights of the loss, inverse to the counts of `labels` (N,) int, with mean 1 over images."""
+    """(classes,) float32 loss weights, inverse to the class counts of `labels` (N,) int, with mean 1 over images."""
     counts = np.bincount(labels, minlength=classes)
     return torch.tensor(len(labels) / (classes * np.maximum(counts, 1)), dtype=torch.float32)
 
 
 def classical(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Small random turns, shifts and zooms, speckle-like noise and gain of `images` (B, 1, H, W), 0 to 1."""
+    """Small random rotations, shifts and zooms, speckle-like noise and gain of `images` (B, 1, H, W), 0 to 1."""
 
     def drawn(largest: float) -> Tensor:
         return (torch.rand(len(images), generator=generator) * 2 - 1) * largest

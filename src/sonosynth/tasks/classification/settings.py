@@ -18,7 +18,7 @@ class Arm(Section):
         "none", description="repeat images of small classes, or weight the loss by class"
     )
     augmentation: Literal["flip", "classical"] = Field(
-        "flip", description="mirror images alone (paper), or rotations, shifts, zooms, speckle and gain, too"
+        "flip", description="horizontal flips alone (paper), or also rotations, shifts, zooms, speckle and gain"
     )
     mixup: float = Field(0.0, ge=0, le=10, description="alpha of MixUp (Zhang et al., ICLR 2018); 0 is none")
 
@@ -40,10 +40,10 @@ class Classifier(Section):
     )
     epochs: Positive = Field(
         30,
-        description="passes over the training images after the balance plan; every arm takes as many steps (paper: 30)",
+        description="passes over the training images after the balance plan; the same steps for every arm (paper: 30)",
     )
     batch: Annotated[int, Field(ge=2)] = Field(16, description="images in a batch (paper: 16)")
-    learning_rate: Rate = Field(1e-4, description="of Adam (paper: 1e-4)")
+    learning_rate: Rate = Field(1e-4, description="learning rate of Adam (paper: 1e-4)")
     resolution: Annotated[int, Field(ge=32)] = Field(128, description="side of the square input, pixels (scripts: 224)")
     seeds: Annotated[tuple[int, ...], Field(min_length=1), NO_EFFECT] = Field(
         (0, 1, 2), description="one training per seed"
