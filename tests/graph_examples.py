@@ -41,6 +41,17 @@ def die(settings: Writing, *, work: Path) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+class OddError(Exception):
+    """Can't be unpickled: its arguments are not those of its making."""
+
+    def __init__(self, one, other):
+        super().__init__(f"{one} and {other}")
+
+
+def odd(settings: Writing, *, work: Path) -> None:
+    raise OddError(1, 2)
+
+
 def slow(settings: Writing, *, work: Path) -> None:
     """Counts to 100, a count at a time, and saves where it is when it is interrupted."""
     counter = work / "file"

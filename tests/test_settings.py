@@ -117,6 +117,11 @@ def test_entries_inherit_what_they_do_not_say_otherwise():
     assert s.lora_of("sd+ti") == s.lora and s.declared_adapters["sd"].token is None
 
 
+def test_yaml_may_write_on_as_it_stands(tmp_path):
+    (tmp_path / "s.yaml").write_text("adapt: {on: all}")
+    assert load("quick", [tmp_path / "s.yaml"]).adapt.on == "all"
+
+
 def test_sets_come_after_those_that_they_start_from():
     s = load("quick", (), ("sets.a.from=b", "sets.b.from=c", "sets.c.from=real"))
     assert list(s.declared_sets)[-3:] == ["c", "b", "a"]
@@ -166,6 +171,10 @@ def test_null_removes_an_entry_and_the_default_entries_that_need_it():
         ("prompts.token=<new>", "prompts.token: a token belongs to an adapter: adapters.NAME.token"),
         ("prompts.cyst=a cyst", "prompts.cyst: the prompt for a label goes under prompts.labels: prompts.labels.cyst"),
         ("refine.from=latent", "refine.from: refinement starts from the saved picture; remove this line"),
+        ("sets=5", "sets: Input should be a valid dictionary"),
+        ("sets=[a]", "sets: Input should be a valid dictionary"),
+        (f"sets.{chr(0x8840) * 40}={{}}", "invalid name"),
+        ("fidelity.measures=[table]", "fidelity.measures: a measure can't be called table"),
         ("fidelity.measures=[beauty]", "fidelity.measures: there is no beauty; known here: features, ultrasound"),
     ],
 )  # fmt: skip

@@ -41,6 +41,8 @@ def test_the_four_states_of_a_job(tmp_path):
     assert (tmp_path / "a" / "folder" / "a.txt").read_text() == (tmp_path / "a.txt").read_text() == "two"
     (tmp_path / "a.txt").unlink()
     assert states(tmp_path, changed, b)["a"] == (State.MISSING, "a.txt is gone")
+    assert Run(tmp_path).tidy([changed, b]) == []
+    assert Run(tmp_path).tidy([changed]) == ["joined"]
     assert not (tmp_path / ".work").exists()
 
 
@@ -130,7 +132,7 @@ def test_what_a_kill_at_the_end_of_a_job_left_is_cleared_away(tmp_path):
     done(tmp_path, writing("a"))
     write_text(Run(tmp_path).work(writing("a"), {}) / "checkpoint", "left")
     Run(tmp_path).clear(writing("a"))
-    assert not (tmp_path / ".work").exists()
+    assert not any((tmp_path / ".work").iterdir())
     (tmp_path / ".jobs" / "a.json").write_text("{torn")
     assert states(tmp_path, writing("a"))["a"][0] is State.MISSING
 

@@ -59,7 +59,7 @@ class CohortImages(Artefact):
 
     @cached_property
     def about(self) -> dict[str, Any]:
-        """name of its folder, simulated, problems."""
+        """simulated, problems."""
         return self.json("about")
 
     def rows(self, ids: pd.Series) -> np.ndarray:
@@ -159,8 +159,16 @@ class SyntheticSet(Artefact):
     @cached_property
     def origins(self) -> Origins:
         """The origins of the images, row by row."""
+        return self._origins("own", len(self.rows))
+
+    @cached_property
+    def sample_origins(self) -> Origins:
+        """Of the samples, row by row."""
+        return self._origins("samples", len(self.sample_rows))
+
+    def _origins(self, which: str, count: int) -> Origins:
         stored = self.json("origins")
-        own = [frozenset(names) for names in stored["own"]] or [frozenset()] * len(self.rows)
+        own = [frozenset(names) for names in stored[which]] or [frozenset()] * count
         return Origins(frozenset(stored["shared"]), tuple(own))
 
     @property

@@ -58,7 +58,7 @@ def moved(values: Mapping[str, Any]) -> tuple[list[str], dict[str, Any]]:
 
 def without_removed(values: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
     """Remove the default entries that need a removed one; an entry that stands in `given` stays, and is a mistake."""
-    out = {**values, **{group: dict(_mapping(values.get(group))) for group in GROUPS if group in values}}
+    out = {key: dict(value) if key in GROUPS and isinstance(value, Mapping) else value for key, value in values.items()}
     while gone := [
         (group, name)
         for group, name, needed in _needs(out)
@@ -106,7 +106,7 @@ def mistakes(values: Mapping[str, Any]) -> Iterator[str]:
 def _bad_names(group: str, entries: Mapping[Any, Any]) -> Iterator[str]:
     reserved = RESERVED[group]
     for name in entries:
-        if not isinstance(name, str) or not NAME.fullmatch(name) or name in reserved:
+        if not isinstance(name, str) or not NAME.fullmatch(name) or len(name.encode()) > 100 or name in reserved:
             rule = "letters, digits, + - . _ and spaces, a letter or digit first, no . or space last"
             yield f"{group}.{name}: invalid name; {rule}" + (f"; not {' or '.join(reserved)}" * bool(reserved))
     for one, other in pairwise(sorted(map(str, entries), key=str.casefold)):

@@ -18,4 +18,4 @@ def run_demo(out: Path) -> None:
         if not cohort.exists():
             progress.say(f"simulating a cohort, imbalanced like BUSI, into {cohort}")
             write_cohort(cohort, COUNTS, seed=1)
-        Study(cohort, settings.load("demo")).run(out / "run")
+    Study(cohort, settings.load("demo")).run(out / "run")

@@ -15,7 +15,6 @@ from sonosynth.runners.local import run_jobs
 from sonosynth.settings import NOT_SETTINGS, Settings, as_yaml, load, read_yaml, shipped_words, validated
 from sonosynth.study import COMMANDS, plan
 
-STUDY = "study.yaml"
 PACKAGES = ("sonosynth", "torch", "diffusers", "transformers", "peft", "accelerate", "numpy", "scikit-learn", "pillow")
 
 
@@ -51,10 +50,12 @@ class Study:
             files, machine = list_files(self.path), resolve(self.settings)
             text = self.as_yaml(machine)
             ordered = plan(self.settings, files, machine, text)
-            store.write_text(root / STUDY, text)
+            store.write_text(root / store.STUDY, text)
             self._announce(files)
             wanted = jobs.with_needs(ordered, lambda job: job.run in COMMANDS[command])
             made = run_jobs(run, wanted, machine.cores, processes=processes)
+            if left := run.tidy(ordered):
+                progress.say(f"results of {len(left)} jobs are no longer part of the study: {', '.join(left[:5])}")
         if command == "report":
             print(made["report"].places["summary"].read_text(encoding="utf-8"), end="")
             progress.say(f"report: {root / 'report.html'}")
@@ -103,10 +104,10 @@ def reopen(root: Path) -> Study:
     Raises:
         UserError: if it is not one.
     """
-    file = root / STUDY
+    file = root / store.STUDY
     if not file.is_file():
         raise UserError(
-            f"{root}: is not a run folder ({STUDY} is missing)", fix="start one: sonosynth run COHORT --out RUN"
+            f"{root}: is not a run folder ({store.STUDY} is missing)", fix="start one: sonosynth run COHORT --out RUN"
         )
     _check_folder(root)
     values = read_yaml(file)
@@ -120,14 +121,14 @@ def _check_folder(root: Path) -> None:
     """Refuse a folder that is neither new nor a run of this version."""
     if (root / store.OLD_RECORDS).is_dir():
         try:
-            load("quick", [root / STUDY])
+            load("quick", [root / store.STUDY])
             lines = ""
         except UserError as error:
             lines = "\nlines of its settings to change:\n" + "\n".join(error.found.splitlines()[1:])
         raise UserError(
             f"{root}: made by sonosynth 0.1",
             "a run of this version",
-            f"start a new run: sonosynth run COHORT --out NEW --config {root / STUDY}{lines}",
+            f"start a new run: sonosynth run COHORT --out NEW --config {root / store.STUDY}{lines}",
         )
-    if root.exists() and (not root.is_dir() or (not store.is_empty(root) and not (root / STUDY).exists())):
+    if root.exists() and (not root.is_dir() or (not store.is_empty(root) and not (root / store.STUDY).exists())):
         raise UserError(f"--out {root}: exists and is not a run folder", "a new or empty folder, or a run folder")

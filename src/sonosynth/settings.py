@@ -137,7 +137,11 @@ def load(preset: str = "quick", files: Sequence[str | Path] = (), changes: Seque
     shipped = _over(_shipped(DEFAULTS), _shipped(preset))
     given: dict[str, Any] = {}
     for file in files:
-        given = _over(given, _read_layer(file))
+        layer = _read_layer(file)
+        if layer.pop("resolved", None):  # a run's own settings: as good as shipped ones
+            shipped, given = _over(_over(shipped, given), layer), {}
+        else:
+            given = _over(given, layer)
     for change in changes:
         given = _over(given, _parse(change))
     values = declarations.without_removed(_over(shipped, given), given)
@@ -168,20 +172,21 @@ def read_yaml(file: Path) -> dict[str, Any]:
         raise UserError(f"{file}: can't be read as YAML ({error})", "a settings file") from None
     if values is not None and not isinstance(values, dict):
         raise UserError(f"{file}: holds a {type(values).__name__}", "a mapping of settings")
-    return values or {}
+    values = values or {}
+    if isinstance(values.get("adapt"), dict):  # YAML 1.1 reads the key `on` as true
+        values["adapt"] = {"on" if key is True else key: value for key, value in values["adapt"].items()}
+    return values
 
 
 def as_yaml(settings: Settings) -> str:
     """Settings as YAML text that `load` takes as a file."""
     values = settings.model_dump(mode="json", by_alias=True)
-    for group in ("adapters", "sets", "arms"):
-        values[group] = {name: _short(entry) for name, entry in values[group].items()}
+    for group in declarations.GROUPS:
+        given = {name: entry for name, entry in getattr(settings, group).items() if entry}
+        # As they were given: what is null on purpose stays, what is inherited is not fixed.
+        own = {name: entry.model_dump(mode="json", by_alias=True, exclude_unset=True) for name, entry in given.items()}
+        values[group] = {name: own.get(name) for name in values[group]}
     return str(yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
-
-
-def _short(entry: dict[str, Any] | None) -> dict[str, Any] | None:
-    """An entry without the keys that are absent."""
-    return None if entry is None else {key: value for key, value in entry.items() if value is not None}
 
 
 def shipped_words() -> dict[str, dict[str, str]]:
@@ -212,8 +217,7 @@ def _read_layer(file: str | Path) -> dict[str, Any]:
     """The settings in a file, given by its path or by the name of a shipped one."""
     if not Path(file).exists() and _presets().joinpath(f"{file}.yaml").is_file():
         return _shipped(str(file))
-    values = read_yaml(Path(file))
-    return {key: values[key] for key in values if key not in NOT_SETTINGS}
+    return {key: value for key, value in read_yaml(Path(file)).items() if key != "cohort"}
 
 
 def _parse(change: str) -> dict[str, Any]:

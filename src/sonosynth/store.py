@@ -26,6 +26,7 @@ from sonosynth.parallel import in_threads
 
 WORK, RECORDS, OLD_RECORDS = ".work", ".jobs", ".stages"
 LOCK, HOLDER = ".lock", ".lock.holder"
+STUDY = "study.yaml"
 
 
 def sha256(path: Path) -> str:
@@ -123,9 +124,8 @@ class Run:
             yield
         except UserError:
             if fresh and not (self.root / RECORDS).exists():
-                for path in self.root.iterdir():
-                    if path.name != LOCK:
-                        shutil.rmtree(path) if path.is_dir() else path.unlink()
+                shutil.rmtree(self.root / WORK, ignore_errors=True)
+                (self.root / STUDY).unlink(missing_ok=True)
             raise
         finally:
             holder.unlink(missing_ok=True)
@@ -227,12 +227,16 @@ class Run:
 
     def clear(self, job: Job) -> None:
         """Remove the work folders of a job that is done."""
-        working = self.root / WORK
-        for folder in working.glob(f"{_slug(job.name)}-????????????"):
+        for folder in (self.root / WORK).glob(f"{_slug(job.name)}-????????????"):
             shutil.rmtree(folder)
-        for folder in (working / "replaced", working):
+
+    def tidy(self, jobs: Iterable[Job]) -> list[str]:
+        """Remove folders that are empty once no job is running; return the names of jobs that are no longer planned."""
+        for folder in (self.root / WORK / "replaced", self.root / WORK):
             if folder.is_dir() and not any(folder.iterdir()):
                 folder.rmdir()
+        records = {path.relative_to(self.root / RECORDS).as_posix() for path in (self.root / RECORDS).rglob("*.json")}
+        return sorted(record.removesuffix(".json") for record in records - {f"{job.name}.json" for job in jobs})
 
     def _record(self, job: Job) -> Path:
         return self.root / RECORDS / f"{job.name}.json"

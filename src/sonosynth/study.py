@@ -1,5 +1,6 @@
 """Which jobs a study consists of."""
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from functools import partial
 
@@ -133,11 +134,12 @@ class _Graph:
             needs = dict(images)
             if adapter.token:
                 if adapter.token not in tokens:
-                    tokens[adapter.token] = f"{at}tokens/{name}"
+                    part = hashlib.sha256(adapter.token.encode()).hexdigest()[:8]  # may hold what no file name can
+                    tokens[adapter.token] = f"{at}tokens/{part}"
                     yield self.model_job(
                         tokens[adapter.token], adaptation.learn_token,
                         adaptation.TokenLearning(learning, s.token, adapter.token), images,
-                        {"token": f"{at}{PARTS}/tokens/{name}", "about": f"{at}{PARTS}/tokens/{name}.json"},
+                        {"token": f"{at}{PARTS}/tokens/{part}", "about": f"{at}{PARTS}/tokens/{part}.json"},
                     )  # fmt: skip
                 needs["token"] = tokens[adapter.token]
             yield self.model_job(
@@ -165,7 +167,7 @@ class _Graph:
                 prompts={label: with_token(s.prompts.of(label), token) for label in self.files.labels},
                 strength=None if declared.start == NOISE else s.strength_of(name),
                 base=m.base, precision=m.precision, resolution=s.resolution,
-                seed=repeat.seed, leaks=self.leaks,
+                seed=repeat.seed, leaks=self.leaks, source=declared.start,
             )  # fmt: skip
             parts = f"{at}{PARTS}"
             yield self.model_job(
@@ -208,7 +210,7 @@ class _Graph:
                 training = classification.Training(
                     name=name, arm=arm, classifier=s.classifier, balance=s.balance, model=m.classifier,
                     precision=m.precision, seed=repeat.seed, number=number, repeat=repeat.number,
-                    split_seed=repeat.split_seed, drop=s.memorisation.drop, leaks=self.leaks,
+                    split_seed=repeat.split_seed, leaks=self.leaks and bool(arm.sets),
                 )  # fmt: skip
                 part = f"{at}{PARTS}/predictions/{name}/{number}"
                 yield Job(
@@ -253,7 +255,9 @@ class _Graph:
         s = self.settings
         trained = tuple(job.name for repeat in every for job in self.classifiers(repeat))
         yield self.join(PREDICTIONS, trained, "evaluation/predictions.csv")
-        adapted = {name for name, made in s.declared_sets.items() if made.adapter}
+        adapted: set[str] = set()
+        for name, made in s.declared_sets.items():
+            adapted |= {name} if made.adapter or made.start in adapted else set()
         arms = {name: arm.sets for name, arm in s.declared_arms.items()}
         tabulating = tables.Tabulating(
             reference=REFERENCE, arms=arms, blocks=tuple(r.block for r in every), folded=bool(s.repeats.folds),
@@ -270,7 +274,8 @@ class _Graph:
         """The figures and the page."""
         s, m = self.settings, self.machine
         facts = Facts(
-            base=s.base, embedded=s.base == sd1.EMBEDDED, resolution=s.resolution, precision=m.precision,
+            cohort=self.files.path.name, base=s.base, embedded=s.base == sd1.EMBEDDED,
+            resolution=s.resolution, precision=m.precision,
             classifier=s.classifier.model, classifier_resolution=s.classifier.resolution,
             selection=s.classifier.selection, folds=s.repeats.folds, times=s.repeats.times,
             generators=s.repeats.generators, seeds=len(s.classifier.seeds), network=m.network.name, leaks=self.leaks,

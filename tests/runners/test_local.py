@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from graph_examples import Writing, die, fail, joined, slow, writing
+from graph_examples import Writing, die, fail, joined, odd, slow, writing
 from sonosynth import progress
 from sonosynth.errors import UserError
 from sonosynth.jobs import Job
@@ -23,6 +23,7 @@ def test_jobs_run_once_and_their_results_reach_those_that_need_them(tmp_path, pr
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
     assert run_jobs(Run(tmp_path), graph, 2, processes=processes) == made
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()} == before
+    Run(tmp_path).tidy(graph)
     assert not (tmp_path / ".work").exists()
 
 
@@ -46,6 +47,12 @@ def test_a_job_that_fails_stops_the_study_and_keeps_what_is_done(tmp_path):
 def test_a_worker_that_is_killed_is_one_message(tmp_path):
     job = Job("dies", die, Writing(""), {}, {"file": "dies.txt"})
     with pytest.raises(UserError, match="a process that ran a job was killed"):
+        run_jobs(Run(tmp_path), [job], 1)
+
+
+def test_an_exception_that_can_not_travel_is_shown(tmp_path):
+    job = Job("odd", odd, Writing(""), {}, {"file": "odd.txt"})
+    with pytest.raises(RuntimeError, match="OddError: 1 and 2"):
         run_jobs(Run(tmp_path), [job], 1)
 
 

@@ -109,7 +109,6 @@ def learn(
         origins |= seen
     store.write_text(out / "losses.csv", pd.DataFrame(losses, columns=["part", "step", "loss"]).to_csv(index=False))
     about = {
-        "base": shared.base.name,
         "base_digest": shared.base.digest,
         "token": {"text": learned["text"], **learned["movement"]} if learned else None,
         "lora": settings.lora is not None,

@@ -47,7 +47,7 @@ def decode(settings: Reading, *, work: Path) -> None:
         progress.say(f"ignored: {len(found.ignored)} file(s) or folder(s); `sonosynth inspect` lists them")
     store.write_text(work / "images", found.images.to_csv(index=False))
     store.write_text(work / "twins", found.twins.to_csv(index=False))
-    store.write_json(work / "about", {"simulated": found.simulated, "problems": bad, "name": found.path.name})
+    store.write_json(work / "about", {"simulated": found.simulated, "problems": bad})
     with (work / "pixels").open("wb") as file:
         np.save(file, found.squares, allow_pickle=False)
 
@@ -64,7 +64,7 @@ class Splitting:
 def split(settings: Splitting, *, cohort: CohortImages, work: Path) -> None:
     """Assign the images to training and validation: makes table (cohort.csv)."""
     found = Cohort(
-        Path(cohort.about["name"]), cohort.images, cohort.twins, np.empty(0), cohort.about["problems"], {},
+        Path("of this study"), cohort.images, cohort.twins, np.empty(0), cohort.about["problems"], {},
         cohort.about["simulated"],
     )  # fmt: skip
     table = to_table(found, settings.split, settings.seed, settings.fold)

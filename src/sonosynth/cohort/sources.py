@@ -92,7 +92,7 @@ def unfit(file: Path, root: Path) -> str:
     try:
         file.name.encode()
         if points_outside(file, root):
-            return "is a link that points outside the cohort" if file.is_symlink() else f"is outside {root}"
+            return "is a link that points outside the cohort" if file.is_symlink() else "is outside the cohort's folder"
         return "" if file.is_file() else "is a broken link" if file.is_symlink() else "is not a file"
     except UnicodeEncodeError:
         return "has a name that is not UTF-8"

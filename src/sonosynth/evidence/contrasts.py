@@ -28,8 +28,9 @@ def differences(
 ) -> pd.DataFrame:
     """Every arm against the arm `reference`: the columns arm, against, metric, difference, low, high, test, p, p_holm.
 
-    Macro F1 (the primary one), accuracy and every class's recall by the paired bootstrap; on one split, accuracy by the
-    exact McNemar test, too, and each class's AUC by DeLong's, both on the mean probabilities over runs; over several
+    Macro F1 (the primary one), accuracy and every class's recall by the paired bootstrap; on one split, where
+    both arms have as many runs, accuracy by the exact McNemar test, too, and each class's AUC by DeLong's, both on the
+    mean probabilities over runs; over several
     splits, F1 and accuracy by the corrected t test of Nadeau and Bengio instead. p_holm is adjusted over the arms, by
     metric and test.
 
@@ -64,6 +65,8 @@ def differences(
                 low, high, p = nadeau_bengio(ours - theirs, folds.test_share)
                 add(metric, "nadeau-bengio", p, low, high)
             continue
+        if len(found.runs[PRIMARY]) != len(base.runs[PRIMARY]):
+            continue  # the mean of more runs is the better for that alone
         labels, ours = _ensemble(predictions, arm, classes)
         _, theirs = _ensemble(predictions, reference, classes)
         p = mcnemar(ours.argmax(axis=1) == labels, theirs.argmax(axis=1) == labels)

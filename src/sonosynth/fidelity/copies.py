@@ -93,10 +93,14 @@ def thresholds(unrelated: Nearest) -> Thresholds:
 
     Args:
         unrelated: of real images, each compared with images that are known to show something else. Images that the
-            generator was trained on will do: what counts is how similar two different images are.
+            generator was trained on will do: what counts is how similar two different images are. Where there are none,
+            as with a single patient, nothing is flagged.
     """
     share = 1 - FALSE_POSITIVE_RATE / 2
-    measured = (unrelated.correlation, unrelated.cosine)
+    known = unrelated.correlation > -1  # images that have an unrelated one
+    if not known.any():
+        return Thresholds(float("inf"), float("inf"))
+    measured = (unrelated.correlation[known], unrelated.cosine[known])
     return Thresholds(*(float(np.quantile(x, share, method="higher")) for x in measured))
 
 

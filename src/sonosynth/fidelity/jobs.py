@@ -15,7 +15,7 @@ from sonosynth.fidelity.distances import frechet_distance
 from sonosynth.fidelity.networks import Network
 
 VERSION = 1
-ALL = "all"  # classes
+ALL = ""  # classes together
 TRAINING, MIX = "training images", "scripts' mix"
 """Protocols: against the training images; or, as in the original scripts, all real images against a mix of the same and
 the synthetic ones."""

@@ -26,6 +26,8 @@ def search_real(_: None, *, cohort: CohortImages, split: Split, features: Descri
     with progress.task("comparing real images", 2) as bar:
         known = _real(cohort, train, features)
         limits = copies.thresholds(copies.nearest_unrelated(known, _groups(cohort, split)))
+        if limits.correlation == float("inf"):
+            progress.say("no two training images are known to be of different patients: no copy can be flagged")
         bar.advance()
         found = copies.nearest(_real(cohort, held_out, features), known)
         bar.advance()

@@ -27,12 +27,12 @@ class Fidelity(Section):
     @field_validator("measures")
     @classmethod
     def _known(cls, measures: tuple[str, ...]) -> tuple[str, ...]:
+        if taken := set(measures) & TABLES:
+            raise ValueError(f"a measure can't be called {', '.join(taken)}: evaluation/ has a table of that name")
         for name in measures:
             extensions.check("measures", name)
         if len(set(measures)) < len(measures):
             raise ValueError("each measure once")
-        if taken := set(measures) & TABLES:
-            raise ValueError(f"a measure can't be called {', '.join(taken)}: evaluation/ has a table of that name")
         return measures
 
 

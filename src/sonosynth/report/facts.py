@@ -7,10 +7,11 @@ from dataclasses import dataclass
 class Facts:
     """What the settings say of a study.
 
-    base: its name; embedded: whether it is the small one that ships. network: for fidelity. seeds: their number.
-    leaks: whether the generator was allowed to see the validation images.
+    cohort, base: their names; embedded: whether the base is the small one that ships. network: for fidelity. seeds:
+    their number. leaks: whether the generator was allowed to see the validation images.
     """
 
+    cohort: str
     base: str
     embedded: bool
     resolution: int
@@ -30,11 +31,10 @@ class Facts:
 class Counts:
     """What a study found in its cohort and its sets.
 
-    cohort: name of its folder. twins: pairs of near-duplicates; crossing: those across the split. made_again: of each
+    twins: pairs of near-duplicates; crossing: those across the split. made_again: of each
     set, how many images showed nothing new at first; unusable: how many still showed nothing new in the end.
     """
 
-    cohort: str
     simulated: bool
     train: int
     validation: int

@@ -20,7 +20,9 @@ from sonosynth.report.sections import SECTIONS
 from sonosynth.report.terminal import summary
 
 VERSION = 1
-TEXT = ("arm", "set", "id", "label", "file_name", "nearest", "image", "against", "metric", "finding", "sentence")
+TEXT = (
+    "arm", "set", "class", "id", "label", "file_name", "nearest", "image", "against", "metric", "finding", "sentence",
+)  # fmt: skip
 FIDELITY = ["set", "class", "features", "protocol", "metric", "value", "matched", "floor", "n_matched"]
 
 
@@ -47,7 +49,7 @@ def draw(
     """
     found = {made.place(role).stem: made.table(role, *TEXT) for made in tables for role in made.made.places}
     counts = Counts(
-        cohort=cohort.about["name"], simulated=cohort.about["simulated"], train=len(split.train),
+        simulated=cohort.about["simulated"], train=len(split.train),
         validation=len(split.validation), twins=len(cohort.twins), crossing=len(crossing(split.rows, cohort.twins)),
         made_again={made.name: int((made.rows["attempts"] > 1).sum()) for made in sets},
         unusable={made.name: int(made.flawed.sum()) for made in sets},

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from sonosynth.fidelity.jobs import ALL
 from sonosynth.jobs import Made
 from sonosynth.report.results import COLUMNS, SCORES, Results
 from sonosynth.report.sections import SECTIONS
@@ -63,7 +64,7 @@ def page(results: Results, provenance: Provenance, figures: Path) -> str:
         scores=SCORES,
         results=results,
         differences=results.differences.to_dict("records"),
-        fidelity=results.fidelity[results.fidelity["class"] == "all"].to_dict("records"),
+        fidelity=results.fidelity[results.fidelity["class"] == ALL].to_dict("records"),
         provenance=provenance,
         latex=latex(results),
         methods=methods.render(s=provenance.values, facts=results.measured_on),

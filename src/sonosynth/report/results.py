@@ -117,6 +117,8 @@ class Results:
         if count.get("improves"):
             arms = ", ".join(synthetic[synthetic["finding"] == "improves"]["arm"])
             return f"Synthetic images improve macro F1 over real images alone in {arms}, after correction for all arms."
+        if not adding:
+            return "No arm adds synthetic images."
         tally = ", ".join(f"{n} {finding}" for finding, n in sorted(count.items()))
         return f"No arm with synthetic images improves on real images alone ({len(synthetic)} tried: {tally})."
 

@@ -59,7 +59,7 @@ def measured_on(facts: Facts, counts: Counts) -> dict[str, str]:
     splits = f"{facts.times} x {facts.folds} grouped folds" if facts.folds else "one split"
     side = facts.classifier_resolution
     described = {
-        "cohort": f"{counts.cohort}: {'simulated' if counts.simulated else 'as given'}, {counts.train} training and"
+        "cohort": f"{facts.cohort}: {'simulated' if counts.simulated else 'as given'}, {counts.train} training and"
         f" {counts.validation} validation images",
         "near-duplicates": twins(counts),
         "repeats": f"{splits}, {facts.generators} generator(s) each, {facts.seeds} classifier seed(s)",

@@ -6,8 +6,10 @@ process, which alone draws it.
 
 import multiprocessing
 import os
+import pickle
 import signal
 import threading
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -180,5 +182,11 @@ def _run(root: Path, job: Job, made: Mapping[str, Made]) -> Made:
     _worker.busy = True
     try:
         return execute(Run(root), job, made)
+    except Exception as error:
+        try:  # an exception that can't travel would pass for a worker that was killed
+            pickle.loads(pickle.dumps(error))
+        except Exception:
+            raise RuntimeError("".join(traceback.format_exception(error))) from None
+        raise
     finally:
         _worker.busy = False

@@ -29,7 +29,8 @@ class Making:
     kind: its file in `sets/`, and that file's version. depth: how often its images were refined.
     prompts: each label's, with the learned token. count: as in `settings.Set`, or the plan that balances classes, or
     None for as many as there are to start from. strength: None if it starts from noise. seed: the generator's.
-    leaks: whether the adapter was allowed to see the validation images.
+    leaks: whether the adapter was allowed to see the validation images. source: the set that it starts from, by its
+    name, which stands in metadata.csv; or noise or real.
     """
 
     name: Annotated[str, NO_EFFECT]
@@ -45,6 +46,7 @@ class Making:
     resolution: int
     seed: int
     leaks: bool
+    source: str
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ def make(
     maker: Maker = extensions.find("sets", settings.kind).open(settings, adapter.folder if adapter else None)
     recorded = {
         **maker.columns, "resolution": settings.resolution, "precision": settings.precision,
-        "base": settings.base.name, "adapter": adapter.made.digest if adapter else "",
+        "base": settings.base.digest, "adapter": adapter.made.digest if adapter else "",
     }  # fmt: skip
     maker = replace(maker, columns=recorded)
 
@@ -100,8 +102,13 @@ def make(
 
     pixels, own = made(needed, "images")
     _save(work / "pixels", pixels)
-    _save(work / "samples" / "pixels.npy", made(samples, "samples")[0])
-    stored = {"shared": sorted(own.shared | shared), "own": [sorted(names) for names in own.own]}
+    sample_pixels, of_samples = made(samples, "samples")
+    _save(work / "samples" / "pixels.npy", sample_pixels)
+    stored = {
+        "shared": sorted(own.shared | of_samples.shared | shared),
+        "own": [sorted(origins) for origins in own.own],
+        "samples": [sorted(origins) for origins in of_samples.own],
+    }
     store.write_json(work / "origins", stored)
 
 
@@ -144,7 +151,7 @@ def _of_set(settings: Making, source: SyntheticSet, split: Split) -> tuple[_Star
                 f"sets.{settings.name}.count: {count} of {label}", f"at most {available[label]}, as {source.name} has"
             )
     names = {label: [file for file, own in zip(files, labels, strict=True) if own == label] for label in split.classes}
-    own = origins + Origins(origins.shared, (frozenset(),) * len(further))
+    own = origins + source.sample_origins
     parts = [part for part in (source.pixels, source.sample_pixels) if len(part)]
     return _Starts(names, {file: i for i, file in enumerate(files)}, np.concatenate(parts), own), wanted
 

@@ -37,7 +37,7 @@ def figures(shown: Shown) -> dict[str, Figure]:
     if shown.sets:
         counts = [train["label"].value_counts(), shown.sets[0].rows["label"].value_counts()]
         table = pd.concat(counts, axis=1, keys=["real", "synthetic"]).reindex(shown.split.classes).fillna(0)
-        found["balance"] = balance(table)
+        found["balance"] = balance(table, shown.sets[0].name)
     return found
 
 
@@ -53,12 +53,12 @@ def _refined(start: SyntheticSet, refined: SyntheticSet) -> list[Pair]:
     ]
 
 
-def balance(counts: pd.DataFrame) -> Figure:
-    """Training images before and after: `counts` has the columns real and synthetic (of one set), one row per label."""
+def balance(counts: pd.DataFrame, name: str) -> Figure:
+    """Training images and the set `name`: `counts` has the columns real and synthetic, one row per label."""
     with plt.rc_context(STYLE):
         figure, axis = plt.subplots(figsize=(COLUMN, 0.5 + 0.3 * len(counts)))
         axis.barh(counts.index, counts["real"], color=COLOURS[1], label="real")
-        axis.barh(counts.index, counts["synthetic"], left=counts["real"], color=COLOURS[5], label="synthetic")
+        axis.barh(counts.index, counts["synthetic"], left=counts["real"], color=COLOURS[5], label=f"synthetic ({name})")
         axis.invert_yaxis()
         axis.set_xlabel("training images")
         axis.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2)

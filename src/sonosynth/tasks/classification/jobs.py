@@ -26,8 +26,8 @@ class Training:
     """One training run.
 
     name: the arm's. model: to start from, None for random weights. precision: that of adaptation and synthesis. seed:
-    the generator's. number: one of `classifier.seeds`. repeat: its number. split_seed: the split's. drop: leave copies
-    out. leaks: whether the generator was allowed to see the validation images.
+    the generator's. number: one of `classifier.seeds`. repeat: its number. split_seed: the split's.
+    leaks: whether the generator was allowed to see the validation images.
     """
 
     name: str
@@ -40,7 +40,6 @@ class Training:
     number: int
     repeat: int
     split_seed: int
-    drop: bool
     leaks: bool
 
 
@@ -97,15 +96,16 @@ def _training_set(
 ) -> TrainingSet:  # fmt: skip
     """The training images except those held back, and the images of the sets except those left out."""
     side, classes = settings.classifier.resolution, split.classes
-    rows = cohort.rows(split.train["id"])[~held_back]
+    everyone = cohort.rows(split.train["id"])
+    firewall.check(cohort.origins(everyone).all(), split.scored, "the real training images")
+    rows = everyone[~held_back]
     images = [resize(cohort.pixels[rows], side)]
     labels = [_codes(split.train["label"][~held_back], classes)]
     origins = cohort.origins(rows)
-    firewall.check(origins.all(), split.scored, "the real training images")
     scored_pixels = np.asarray(cohort.pixels[cohort.rows(split.validation["id"])])
     for number, added in enumerate(sets):
         kept = ~added.flawed
-        if settings.drop:
+        if copies:
             found = copies[number].table("table", "file_name")
             kept &= ~added.rows["file_name"].isin(found["file_name"][found["copy"]]).to_numpy()
         names = [f"{added.place('images')}/{name}" for name in added.rows["file_name"]]
