@@ -163,7 +163,7 @@ class SyntheticSet(Artefact):
 
     @cached_property
     def sample_origins(self) -> Origins:
-        """Of the samples, row by row."""
+        """The origins of the samples, row by row."""
         return self._origins("samples", len(self.sample_rows))
 
     def _origins(self, which: str, count: int) -> Origins:

@@ -134,7 +134,7 @@ class _Graph:
             needs = dict(images)
             if adapter.token:
                 if adapter.token not in tokens:
-                    part = hashlib.sha256(adapter.token.encode()).hexdigest()[:8]  # may hold what no file name can
+                    part = hashlib.sha256(adapter.token.encode()).hexdigest()[:8]  # may contain what no file name can
                     tokens[adapter.token] = f"{at}tokens/{part}"
                     yield self.model_job(
                         tokens[adapter.token], adaptation.learn_token,

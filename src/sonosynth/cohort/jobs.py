@@ -48,8 +48,7 @@ def decode(settings: Reading, *, work: Path) -> None:
     store.write_text(work / "images", found.images.to_csv(index=False))
     store.write_text(work / "twins", found.twins.to_csv(index=False))
     store.write_json(work / "about", {"simulated": found.simulated, "problems": bad})
-    with (work / "pixels").open("wb") as file:
-        np.save(file, found.squares, allow_pickle=False)
+    store.write_array(work / "pixels", found.squares)
 
 
 @dataclass(frozen=True)

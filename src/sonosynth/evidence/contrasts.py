@@ -28,11 +28,10 @@ def differences(
 ) -> pd.DataFrame:
     """Every arm against the arm `reference`: the columns arm, against, metric, difference, low, high, test, p, p_holm.
 
-    Macro F1 (the primary one), accuracy and every class's recall by the paired bootstrap; on one split, where
-    both arms have as many runs, accuracy by the exact McNemar test, too, and each class's AUC by DeLong's, both on the
-    mean probabilities over runs; over several
-    splits, F1 and accuracy by the corrected t test of Nadeau and Bengio instead. p_holm is adjusted over the arms, by
-    metric and test.
+    Macro F1 (the primary one), accuracy and every class's recall by the paired bootstrap. On one split, where both arms
+    have equally many runs, also accuracy by the exact McNemar test and each class's AUC by DeLong's, both on the mean
+    probabilities over runs; over several splits, F1 and accuracy by the corrected t test of Nadeau and Bengio instead.
+    p_holm is adjusted over the arms, by metric and test.
 
     Args:
         predictions: the columns arm, repeat, seed, id, label and p_<class>.
@@ -66,7 +65,7 @@ def differences(
                 add(metric, "nadeau-bengio", p, low, high)
             continue
         if len(found.runs[PRIMARY]) != len(base.runs[PRIMARY]):
-            continue  # the mean of more runs is the better for that alone
+            continue  # the mean of more runs is better for that reason alone
         labels, ours = _ensemble(predictions, arm, classes)
         _, theirs = _ensemble(predictions, reference, classes)
         p = mcnemar(ours.argmax(axis=1) == labels, theirs.argmax(axis=1) == labels)

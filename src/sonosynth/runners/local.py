@@ -183,7 +183,7 @@ def _run(root: Path, job: Job, made: Mapping[str, Made]) -> Made:
     try:
         return execute(Run(root), job, made)
     except Exception as error:
-        try:  # an exception that can't travel would pass for a worker that was killed
+        try:  # an exception that can't be pickled would look like a killed worker
             pickle.loads(pickle.dumps(error))
         except Exception:
             raise RuntimeError("".join(traceback.format_exception(error))) from None

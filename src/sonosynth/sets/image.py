@@ -30,6 +30,5 @@ def open(settings: Making, adapter: Path | None) -> Maker:
 
     return Maker(
         refine,
-        {"steps": s.steps, "guidance": s.guidance, "guidance_interval": s.guidance_interval, "solver": s.solver}
-        | {"strength": strength, "timestep": sampler.first_timestep(strength)},
+        sampler.columns | {"strength": strength, "timestep": sampler.first_timestep(strength)},
     )

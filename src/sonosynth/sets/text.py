@@ -16,6 +16,5 @@ def open(settings: Making, adapter: Path | None) -> Maker:
     sampler = Sampler(settings.base, adapter, settings.precision, settings.resolution, s)
     return Maker(
         lambda wanted, _: sampler.generate([r.prompt for r in wanted], [r.seed for r in wanted]),
-        {"steps": s.steps, "guidance": s.guidance, "guidance_interval": s.guidance_interval, "solver": s.solver}
-        | {"strength": "", "timestep": ""},
+        sampler.columns | {"strength": "", "timestep": ""},
     )

@@ -29,8 +29,8 @@ class Making:
     kind: its file in `sets/`, and that file's version. depth: how often its images were refined.
     prompts: each label's, with the learned token. count: as in `settings.Set`, or the plan that balances classes, or
     None for as many as there are to start from. strength: None if it starts from noise. seed: the generator's.
-    leaks: whether the adapter was allowed to see the validation images. source: the set that it starts from, by its
-    name, which stands in metadata.csv; or noise or real.
+    leaks: whether the adapter was allowed to see the validation images. source: name of the set that it starts from,
+    which appears in metadata.csv; or noise or real.
     """
 
     name: Annotated[str, NO_EFFECT]
@@ -101,9 +101,9 @@ def make(
         return pixels, own
 
     pixels, own = made(needed, "images")
-    _save(work / "pixels", pixels)
+    store.write_array(work / "pixels", pixels)
     sample_pixels, of_samples = made(samples, "samples")
-    _save(work / "samples" / "pixels.npy", sample_pixels)
+    store.write_array(work / "samples" / "pixels.npy", sample_pixels)
     stored = {
         "shared": sorted(own.shared | of_samples.shared | shared),
         "own": [sorted(origins) for origins in own.own],
@@ -154,9 +154,3 @@ def _of_set(settings: Making, source: SyntheticSet, split: Split) -> tuple[_Star
     own = origins + source.sample_origins
     parts = [part for part in (source.pixels, source.sample_pixels) if len(part)]
     return _Starts(names, {file: i for i, file in enumerate(files)}, np.concatenate(parts), own), wanted
-
-
-def _save(path: Path, pixels: np.ndarray) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("wb") as file:
-        np.save(file, pixels, allow_pickle=False)

@@ -6,6 +6,7 @@ settings of metadata.csv, makes the same images, as long as all noise levels are
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -40,6 +41,11 @@ class Sampler:
         self.refiner = StableDiffusionImg2ImgPipeline(**self.pipeline.components, requires_safety_checker=False)
         self.resolution, self.settings = resolution, settings
         self._embeddings: dict[str, Tensor] = {}
+
+    @property
+    def columns(self) -> dict[str, Any]:
+        """The settings as columns of metadata.csv."""
+        return self.settings.model_dump(exclude={"batch"})
 
     @torch.no_grad()
     @memory.kept_by_process()

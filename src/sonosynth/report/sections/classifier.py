@@ -1,11 +1,13 @@
 """What the classifiers get right, and how sure they are."""
 
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from sklearn.calibration import CalibrationDisplay
 from sklearn.metrics import ConfusionMatrixDisplay, RocCurveDisplay
 
@@ -63,37 +65,29 @@ def confusion(predictions: pd.DataFrame) -> Figure:
 
 def roc(predictions: pd.DataFrame) -> Figure:
     """ROC curves of every class against the rest, from each arm's mean probabilities over its runs."""
-    classes, arms = class_names(predictions), _means(predictions)
-    with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(1, len(classes), figsize=(PAGE, 2.5), squeeze=False, sharey=True)
-        for k, (axis, name) in enumerate(zip(axes[0], classes, strict=True)):
-            for arm, (labels, probabilities) in arms.items():
-                RocCurveDisplay.from_predictions(labels == name, probabilities[:, k], ax=axis, name=arm)
-            axis.set(title=name, xlabel="1 - specificity", ylabel="")
-            axis.get_legend().remove()
-        axes[0, 0].set_ylabel("recall")
-        figure.legend(*_named(axes[0, 0], list(arms)), loc="outside lower center", ncols=4)
-    return figure
+    return _by_class(predictions, RocCurveDisplay.from_predictions, {"xlabel": "1 - specificity"}, "recall")
 
 
 def calibration(predictions: pd.DataFrame) -> Figure:
     """Observed frequency of each class by predicted probability, in `BINS` bins, from means over runs."""
+    square = {"xlabel": "predicted probability", "xlim": (0, 1), "ylim": (0, 1), "aspect": "equal"}
+    drawn = partial(CalibrationDisplay.from_predictions, n_bins=BINS, markersize=2)
+    return _by_class(predictions, drawn, square, "observed frequency")
+
+
+def _by_class(
+    predictions: pd.DataFrame, draw: Callable[..., object], appearance: dict[str, Any], ylabel: str
+) -> Figure:
+    """A panel for each class against the rest, a line for each arm, which `draw` draws from labels and scores."""
     classes, arms = class_names(predictions), _means(predictions)
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(1, len(classes), figsize=(PAGE, 2.5), squeeze=False, sharey=True)
         for k, (axis, name) in enumerate(zip(axes[0], classes, strict=True)):
             for arm, (labels, probabilities) in arms.items():
-                CalibrationDisplay.from_predictions(
-                    labels == name, probabilities[:, k], n_bins=BINS, ax=axis, name=arm, markersize=2,
-                    ref_line=arm == next(iter(arms)),
-                )  # fmt: skip
-            axis.set(title=name, xlabel="predicted probability", ylabel="", xlim=(0, 1), ylim=(0, 1), aspect="equal")
+                draw(labels == name, probabilities[:, k], ax=axis, name=arm)
+            axis.set(title=name, ylabel="", **appearance)
             axis.get_legend().remove()
-        axes[0, 0].set_ylabel("observed frequency")
-        figure.legend(*_named(axes[0, 0], list(arms)), loc="outside lower center", ncols=4)
+        axes[0, 0].set_ylabel(ylabel)
+        lines = dict(zip(*reversed(axes[0, 0].get_legend_handles_labels()), strict=True))
+        figure.legend(lines.values(), lines.keys(), loc="outside lower center", ncols=4)
     return figure
-
-
-def _named(axis: Axes, arms: list[str]) -> tuple[list[Line2D], list[str]]:
-    """The lines of the arms, the last ones of an axis, and their names."""
-    return list(axis.lines)[-len(arms) :], arms
