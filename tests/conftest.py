@@ -1,6 +1,7 @@
 import json
 import os
 import shutil
+import sys
 from importlib import resources
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import torch
 from diffusers import AutoencoderKL, PNDMScheduler, StableDiffusionPipeline, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer, ResNetConfig, ResNetForImageClassification
 
+from sonosynth import cli
 from sonosynth import settings as loading
 from sonosynth.parallel import cores
 from sonosynth.phantom import write_cohort
@@ -104,6 +106,19 @@ def settings(tiny_base, tiny_classifier):
         return loading.load("quick", ["breast-ultrasound"], (*named, *SMALL, *changes))
 
     return changed
+
+
+@pytest.fixture
+def answer(monkeypatch, capsys):
+    """Status and message of a command, in this process."""
+
+    def answered(*arguments):
+        monkeypatch.setattr(sys, "argv", ["sonosynth", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        return ended.value.code, capsys.readouterr().err
+
+    return answered
 
 
 @pytest.fixture(scope="session")

@@ -32,19 +32,6 @@ from sonosynth.run import Study, reopen
 from sonosynth.tasks.classification import classifier
 
 
-@pytest.fixture
-def answer(monkeypatch, capsys):
-    """Status and message of a command, in this process."""
-
-    def answered(*arguments):
-        monkeypatch.setattr(sys, "argv", ["sonosynth", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        return ended.value.code, capsys.readouterr().err
-
-    return answered
-
-
 def picture(path, shape=(12, 10), seed=0):
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.random.default_rng(seed).integers(0, 255, shape, np.uint8)).save(path)
@@ -277,11 +264,11 @@ def test_hostile_text_is_inert_in_the_report_which_opens_no_connection(tmp_path)
     table = pd.DataFrame([{"arm": evil, "status": "not run", "n_train": 1, "n_validation": 9}])
     verdicts = pd.DataFrame([{"arm": evil, "finding": "not run", "sentence": f"{evil}: not run."}])
     columns = ["set", "class", "protocol", "metric", "value", "matched", "floor", "n_matched"]
-    facts = Facts(evil, False, 8, evil, evil, 8, "last", None, 1, 1, 1, evil, False)
+    facts = Facts(evil, evil, False, 8, evil, evil, 8, "last", None, 1, 1, 1, evil, False)
     results = Results(
         table=table, differences=pd.DataFrame(), verdicts=verdicts, fidelity=pd.DataFrame(columns=columns),
         memorisation=pd.DataFrame([{"set": evil, "copy": True}]), predictions=pd.DataFrame(), arms={evil: (evil,)},
-        smallest=6, facts=facts, counts=Counts(evil, False, 9, 9, 0, 0, {evil: 1}, {evil: 1}),
+        smallest=6, facts=facts, counts=Counts(False, 9, 9, 0, 0, {evil: 1}, {evil: 1}),
     )  # fmt: skip
     values = yaml.safe_load(loading.as_yaml(loading.load("quick")))
     values |= {"cohort": evil, "resolved": {"versions": {"sonosynth": evil}}}

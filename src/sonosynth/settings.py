@@ -172,10 +172,14 @@ def read_yaml(file: Path) -> dict[str, Any]:
         raise UserError(f"{file}: can't be read as YAML ({error})", "a settings file") from None
     if values is not None and not isinstance(values, dict):
         raise UserError(f"{file}: holds a {type(values).__name__}", "a mapping of settings")
-    values = values or {}
-    if isinstance(values.get("adapt"), dict):  # YAML 1.1 reads the key `on` as true
-        values["adapt"] = {"on" if key is True else key: value for key, value in values["adapt"].items()}
-    return values
+    return _with_on(values or {})
+
+
+def _with_on(values: Any) -> Any:
+    """YAML 1.1 reads the key `on` as true."""
+    if not isinstance(values, dict):
+        return values
+    return {"on" if key is True else key: _with_on(value) for key, value in values.items()}
 
 
 def as_yaml(settings: Settings) -> str:
@@ -225,7 +229,7 @@ def _parse(change: str) -> dict[str, Any]:
     if not equals or not name:
         raise UserError(f"--set {change}", "section.key=value, for example lora.rank=8")
     try:
-        value = yaml.safe_load(text)
+        value = _with_on(yaml.safe_load(text))
     except yaml.YAMLError:
         value = text
     if isinstance(value, str):
