@@ -1,8 +1,8 @@
 """Results on disk: whole or not at all, and checked against a record of what was written.
 
 A job works in `.work/`, where what it has done so far survives an interruption. When all of its results are there they
-are moved into place, and the record `.jobs/<name>.json` is written last: it holds the job's key, and the SHA-256 of
-every file.
+are moved into place, and the record `.jobs/<name>.json` is written last: it holds everything that the result depends
+on, and the SHA-256 of every file.
 """
 
 import hashlib
@@ -15,6 +15,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +31,11 @@ LOCK, HOLDER = ".lock", ".lock.holder"
 STUDY = "study.yaml"
 
 
-def sha256(path: Path) -> str:
-    """Hexadecimal SHA-256 of a file's bytes."""
+def sha256(path: Path, *, synced: bool = False) -> str:
+    """Hexadecimal SHA-256 of a file's bytes, which, if `synced`, are safely on disk from now on."""
     with path.open("rb") as file:
+        if synced:
+            os.fsync(file.fileno())
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -218,7 +221,7 @@ class Run:
         record.unlink(missing_ok=True)
         paths = [path for role in job.makes for path in files_below(work / role)]
         names = [path.relative_to(work).as_posix() for path in paths]
-        files = dict(zip(names, in_threads(_synced_sha256, paths), strict=True))
+        files = dict(zip(names, in_threads(partial(sha256, synced=True), paths), strict=True))
         for role, place in job.makes.items():
             final, old = self.root / place, self.root / WORK / "replaced" / _slug(place)
             final.parent.mkdir(parents=True, exist_ok=True)
@@ -271,13 +274,6 @@ def _record(path: Path) -> dict[str, Any] | None:
 
 def _slug(name: str) -> str:
     return name.replace("/", ",")
-
-
-def _synced_sha256(path: Path) -> str:
-    """The digest of a file, which from now on is safely on disk, whatever happens to the power."""
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _peak_mb() -> int:

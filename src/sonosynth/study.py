@@ -45,9 +45,9 @@ def plan(settings: Settings, cohort: Files, machine: Machine, study: str = "") -
     graph = _Graph(settings, cohort, machine)
     every = repeats(settings)
     found = [*graph.of_the_cohort(), *(job for repeat in every for job in graph.of_repeat(repeat))]
-    found += graph.of_the_first(every[0])
-    found += graph.tables(every)
-    found.append(graph.report(every, found, study))
+    found += graph.of_the_first()
+    found += graph.tables(every, [job.name for job in found if job.run is classification.train])
+    found.append(graph.report(found, study))
     return jobs.ordered(found)
 
 
@@ -223,7 +223,7 @@ class _Graph:
     def join(self, name: str, parts: tuple[str, ...], place: str) -> Job:
         return Job(name, fidelity.join, None, {"parts": parts}, {"table": place})
 
-    def of_the_first(self, repeat: Repeat) -> Iterator[Job]:
+    def of_the_first(self) -> Iterator[Job]:
         """The fidelity of the sets, which is measured in the first repeat alone."""
         measures, sets = self.settings.fidelity.measures, tuple(self.settings.declared_sets)
         for measure in measures:
@@ -250,11 +250,10 @@ class _Graph:
         if sets:
             yield self.join("fidelity", tuple(f"fidelity/{name}" for name in sets), "evaluation/fidelity.csv")
 
-    def tables(self, every: Sequence[Repeat]) -> Iterator[Job]:
-        """predictions.csv of the study, and what is computed from it."""
+    def tables(self, every: Sequence[Repeat], trained: Sequence[str]) -> Iterator[Job]:
+        """predictions.csv, from the jobs `trained` of all classifiers, and what is computed from it."""
         s = self.settings
-        trained = tuple(job.name for repeat in every for job in self.classifiers(repeat))
-        yield self.join(PREDICTIONS, trained, "evaluation/predictions.csv")
+        yield self.join(PREDICTIONS, tuple(trained), "evaluation/predictions.csv")
         adapted: set[str] = set()
         for name, made in s.declared_sets.items():
             adapted |= {name} if made.adapter or made.start in adapted else set()
@@ -265,12 +264,12 @@ class _Graph:
         )  # fmt: skip
         yield Job(
             TABLES, tables.tabulate, tabulating,
-            {"predictions": PREDICTIONS, "parts": trained, "splits": tuple(f"{r.place}split" for r in every),
+            {"predictions": PREDICTIONS, "parts": tuple(trained), "splits": tuple(f"{r.place}split" for r in every),
              "copies": tuple(f"{r.place}memorisation" for r in every)},
             {name: f"evaluation/{name}.csv" for name in ("table", "differences", "verdicts")},
         )  # fmt: skip
 
-    def report(self, every: Sequence[Repeat], others: Sequence[Job], study: str) -> Job:
+    def report(self, others: Sequence[Job], study: str) -> Job:
         """The figures and the page."""
         s, m = self.settings, self.machine
         facts = Facts(

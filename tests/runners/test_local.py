@@ -85,17 +85,23 @@ except KeyboardInterrupt:
 """
 
 
-@pytest.mark.parametrize("whom", ["the driver", "all of its group", "the driver, by SIGINT"])
-def test_work_in_progress_is_saved_when_the_driver_is_interrupted(tmp_path, whom):
-    """A service manager signals one process, a terminal or a scheduler the whole group."""
+def counting(root):
+    """A driver, leader of its own group of processes, whose worker has counted to 5."""
     path = os.pathsep.join([os.path.dirname(os.path.dirname(__file__)), *sys.path])
     process = subprocess.Popen(
-        [sys.executable, "-c", MAIN, tmp_path], stderr=subprocess.PIPE, text=True, start_new_session=True,
+        [sys.executable, "-c", MAIN, root], stderr=subprocess.PIPE, text=True, start_new_session=True,
         env=os.environ | {"PYTHONPATH": path},
     )  # fmt: skip
     for line in process.stderr:
         if line.startswith("counting: 5/"):
             break
+    return process
+
+
+@pytest.mark.parametrize("whom", ["the driver", "all of its group", "the driver, by SIGINT"])
+def test_work_in_progress_is_saved_when_the_driver_is_interrupted(tmp_path, whom):
+    """A service manager signals one process, a terminal or a scheduler the whole group."""
+    process = counting(tmp_path)
     number = signal.SIGINT if "SIGINT" in whom else signal.SIGTERM
     (os.killpg if "group" in whom else os.kill)(process.pid, number)
     rest = process.stderr.read()
@@ -107,14 +113,7 @@ def test_work_in_progress_is_saved_when_the_driver_is_interrupted(tmp_path, whom
 
 
 def test_workers_end_with_a_driver_that_is_killed(tmp_path):
-    path = os.pathsep.join([os.path.dirname(os.path.dirname(__file__)), *sys.path])
-    process = subprocess.Popen(
-        [sys.executable, "-c", MAIN, tmp_path], stderr=subprocess.PIPE, text=True, start_new_session=True,
-        env=os.environ | {"PYTHONPATH": path},
-    )  # fmt: skip
-    for line in process.stderr:
-        if line.startswith("counting: 5/"):
-            break
+    process = counting(tmp_path)
     found = subprocess.run(["pgrep", "-g", str(process.pid)], capture_output=True, text=True, check=True)
     children = set(found.stdout.split()) - {str(process.pid)}
     assert children

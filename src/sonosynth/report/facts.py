@@ -31,8 +31,8 @@ class Facts:
 class Counts:
     """What a study found in its cohort and its sets.
 
-    twins: pairs of near-duplicates; crossing: those across the split. made_again: of each
-    set, how many images showed nothing new at first; unusable: how many still showed nothing new in the end.
+    twins: pairs of near-duplicates; crossing: those across the split. made_again: of each set, how many images showed
+    nothing new at first; unusable: how many still showed nothing new in the end.
     """
 
     simulated: bool
