@@ -15,9 +15,9 @@ def drawn(n=120, seed=0, skill=1.0):
     return labels, np.round(probabilities, 2) / np.round(probabilities, 2).sum(axis=1, keepdims=True)
 
 
-def predictions(arm, labels, probabilities, seed=0, repeat=0):
+def predictions(arm, labels, probabilities, seed=0, repeat=0, classes=CLASSES):
     """The rows of predictions.csv of one training."""
     rows = pd.DataFrame({"arm": arm, "repeat": repeat, "seed": seed, "id": [f"{i:03d}" for i in range(len(labels))]})
-    rows["label"] = [CLASSES[k] for k in labels]
-    rows[[f"p_{name}" for name in CLASSES]] = probabilities
+    rows["label"] = [classes[k] for k in labels]
+    rows[[f"p_{name}" for name in classes]] = probabilities
     return rows

@@ -3,8 +3,8 @@ import pandas as pd
 import pytest
 from evidence_examples import CLASSES, drawn, predictions
 
-from sonosynth.evidence.contrasts import Folds, differences
-from sonosynth.evidence.scores import score, score_arm
+from sonosynth.evidence.contrasts import COLUMNS, Folds, differences
+from sonosynth.evidence.scores import ACCURACY, F1, score, score_arm
 from sonosynth.evidence.tests import delong, holm, mcnemar, nadeau_bengio
 from sonosynth.evidence.verdicts import Finding, verdicts
 
@@ -27,7 +27,7 @@ def test_differences_are_those_of_the_tests():
     assert mine["p_holm"] == pytest.approx(holm([mine["p"], 1])[0])
     assert mine["difference"] == pytest.approx(right.mean() - theirs.mean())
     for k, name in enumerate(CLASSES):
-        row = got[(got["arm"] == "real+sd") & (got["metric"] == f"auc_{name}")].iloc[0]
+        row = got[(got["arm"] == "real+sd") & (got["metric"] == "auc") & (got["class"] == name)].iloc[0]
         first, second, _, p = delong(labels == k, better[:, k], probabilities[:, k])
         assert (row["test"], row["p"], row["difference"]) == ("delong", pytest.approx(p), pytest.approx(first - second))
     assert set(got[got["arm"] == "copy"]["p"]) == {1.0}
@@ -64,8 +64,8 @@ def test_repeated_splits_are_compared_by_nadeau_bengio():
 
 
 def f1_and_accuracy(labels, probabilities):
-    values = score(labels, probabilities)
-    return np.array([values["f1"][0], values["accuracy"][0]])
+    values = score(labels, probabilities, CLASSES)
+    return np.array([values[F1][0], values[ACCURACY][0]])
 
 
 def test_a_split_counts_once_however_many_generators_and_seeds_an_arm_has_on_it():
@@ -95,7 +95,7 @@ def test_a_split_counts_once_however_many_generators_and_seeds_an_arm_has_on_it(
     shuffled = frame.sample(frac=1, random_state=0)
     again = differences(shuffled, scored(shuffled), "real", Folds(0.5, blocks))
     pd.testing.assert_frame_equal(
-        again.sort_values(["metric", "test"], ignore_index=True), got.sort_values(["metric", "test"], ignore_index=True)
+        *(found.sort_values(["class", "metric", "test"], ignore_index=True) for found in (again, got))
     )
 
 
@@ -104,11 +104,12 @@ def test_p_is_corrected_over_the_arms_by_metric_and_test():
     skills = {"real": 1, "a": 2, "b": 1.5, "c": 1.2}
     frame = pd.concat([predictions(arm, labels, drawn(skill=s)[1]) for arm, s in skills.items()])
     got = differences(frame, scored(frame), "real")
-    for _, family in got.groupby(["metric", "test"]):
+    for _, family in got.groupby(["class", "metric", "test"]):
         assert list(family["arm"]) == ["a", "b", "c"]
         assert list(family["p_holm"]) == pytest.approx(holm(family["p"].to_numpy()))
 
 
 def test_without_other_arms_there_is_nothing_to_compare():
     frame = predictions("real", *drawn())
-    assert len(differences(frame, scored(frame) | {"lost": None}, "real")) == 0
+    got = differences(frame, scored(frame) | {"lost": None}, "real")
+    assert (len(got), tuple(got)) == (0, COLUMNS)

@@ -14,7 +14,7 @@ def scored():
 
 def contrast(arm="x", metric="f1", **numbers):
     known = {"difference": 0.1, "low": -0.2, "high": 0.3, "p": 0.03, "p_holm": 0.04}
-    return {"arm": arm, "against": "real", "metric": metric, "test": "bootstrap", **known, **numbers}
+    return {"arm": arm, "against": "real", "class": "", "metric": metric, "test": "bootstrap", **known, **numbers}
 
 
 @pytest.mark.parametrize(
@@ -60,11 +60,12 @@ def test_the_verdict_is_of_macro_f1_and_over_splits_of_the_corrected_t_test(scor
     rows = [
         contrast(p_holm=0.5),
         contrast(metric="accuracy", p_holm=0.001),
+        contrast(p_holm=0.001) | {"class": "malignant"},
         contrast(p_holm=0.02, low=0.01, high=0.19) | {"test": "nadeau-bengio"},
         contrast(metric="accuracy", p_holm=0.9) | {"test": "nadeau-bengio"},
     ]
     arms = {"real": scored, "x": scored}
-    assert verdicts(pd.DataFrame(rows[:2]), arms, "real", {})[0].finding == Finding.NO_EVIDENCE
+    assert verdicts(pd.DataFrame(rows[:3]), arms, "real", {})[0].finding == Finding.NO_EVIDENCE
     (found,) = verdicts(pd.DataFrame(rows), arms, "real", {})
     assert found == Verdict("x", Finding.IMPROVES, 0.1, 0.01, 0.19, 0.02)
 

@@ -16,6 +16,7 @@ def test_the_interval_of_a_difference_of_means_is_the_one_in_closed_form(n, m):
     width = np.mean([row["high"] - row["low"] for row in rows])
     assert width == pytest.approx(2 * 1.96 * np.sqrt(real["x"].var() / n + other["x"].var() / m), rel=0.12)
     assert rows[0]["value"] == pytest.approx(other["x"].mean() - real["x"].mean())
+    assert all(row["low"] <= row["value"] <= row["high"] for row in rows)
 
 
 def test_matched_and_floor_are_of_the_same_count():

@@ -20,6 +20,14 @@ def test_a_verdict_is_a_sentence_with_its_numbers(finding, refusal, said):
     assert sentence.endswith("95% interval -0.020 to +0.220, p = 0.034 after Holm's correction).")
 
 
+@pytest.mark.parametrize(
+    ("difference", "numbers"), [(0.1, "macro F1 +0.100, p = 0.034"), (float("nan"), "macro F1 –, p = 0.034")]
+)
+def test_without_an_interval_only_the_difference_is_told(difference, numbers):
+    sentence = words.verdict(Verdict("real+sd", Finding.NO_EVIDENCE, difference, p_holm=0.034), "real")
+    assert sentence == f"real+sd: no evidence of a difference from real ({numbers} after Holm's correction)."
+
+
 def test_an_arm_that_was_not_run_has_no_numbers():
     assert words.verdict(Verdict("real+sd", Finding.NOT_RUN), "real") == "real+sd: not run."
 

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from sonosynth.evidence.scores import Scored, class_names, quantiles
+from sonosynth.evidence.scores import ACCURACY, F1, Metric, Scored, class_names, holding, quantiles
 from sonosynth.evidence.tests import delong, holm, mcnemar, nadeau_bengio
 
-PRIMARY = "f1"
+PRIMARY = F1
+COLUMNS = ("arm", "against", "class", "metric", "difference", "low", "high", "test", "p", "p_holm")
 
 
 @dataclass(frozen=True)
@@ -26,12 +27,13 @@ class Folds:
 def differences(
     predictions: pd.DataFrame, scored: Mapping[str, Scored | None], reference: str, folds: Folds | None = None
 ) -> pd.DataFrame:
-    """Every arm against the arm `reference`: the columns arm, against, metric, difference, low, high, test, p, p_holm.
+    """Every arm against the arm `reference`: the columns `COLUMNS`; class is empty for scores over all classes.
 
     Macro F1 (the primary one), accuracy and every class's recall by the paired bootstrap. On one split, where both arms
     have equally many runs, also accuracy by the exact McNemar test and each class's AUC by DeLong's, both on the mean
     probabilities over runs; over several splits, F1 and accuracy by the corrected t test of Nadeau and Bengio instead.
-    p_holm is adjusted over the arms, by metric and test.
+    p_holm is adjusted over the arms, by class, metric and test. low and high are NaN where a test has no interval, and
+    where the bootstrap's would not hold the difference, see `scores.holding`.
 
     Args:
         predictions: the columns arm, repeat, seed, id, label and p_<class>.
@@ -47,16 +49,17 @@ def differences(
             continue
         point = {metric: found.point[metric] - base.point[metric] for metric in found.point}
 
-        def add(metric: str, test: str, p: float, low: float = np.nan, high: float = np.nan, *,
-                arm: str = arm, point: Mapping[str, float] = point) -> None:  # fmt: skip
-            named = {"arm": arm, "against": reference, "metric": metric, "difference": point[metric]}
-            rows.append({**named, "low": low, "high": high, "test": test, "p": p})
+        def add(metric: Metric, test: str, p: float, low: float = np.nan, high: float = np.nan, *,
+                arm: str = arm, point: Mapping[Metric, float] = point) -> None:  # fmt: skip
+            low, high = holding(point[metric], low, high)
+            named = {"arm": arm, "against": reference, "class": metric.of, "metric": metric.name}
+            rows.append({**named, "difference": point[metric], "low": low, "high": high, "test": test, "p": p})
 
-        for metric in (PRIMARY, "accuracy", *(f"recall_{name}" for name in classes)):
+        for metric in (PRIMARY, ACCURACY, *(Metric("recall", name) for name in classes)):
             gaps = found.draws[metric] - base.draws[metric]
             add(metric, "bootstrap", _two_sided(gaps), *quantiles(gaps))
         if folds:
-            for metric in (PRIMARY, "accuracy"):
+            for metric in (PRIMARY, ACCURACY):
                 ours, theirs = (
                     _by_block(predictions, scores, metric, name, folds.blocks)
                     for scores, name in ((found, arm), (base, reference))
@@ -69,14 +72,14 @@ def differences(
         labels, ours = _ensemble(predictions, arm, classes)
         _, theirs = _ensemble(predictions, reference, classes)
         p = mcnemar(ours.argmax(axis=1) == labels, theirs.argmax(axis=1) == labels)
-        add("accuracy", "mcnemar", p)
+        add(ACCURACY, "mcnemar", p)
         for k, name in enumerate(classes):
             if min((labels == k).sum(), (labels != k).sum()) >= 2:
                 p = delong(labels == k, ours[:, k], theirs[:, k])[3]
-                add(f"auc_{name}", "delong", p)
-    table = pd.DataFrame(rows)
+                add(Metric("auc", name), "delong", p)
+    table = pd.DataFrame(rows, columns=COLUMNS)
     if len(table):
-        table["p_holm"] = table.groupby(["metric", "test"])["p"].transform(lambda p: holm(p.to_numpy()))
+        table["p_holm"] = table.groupby(["class", "metric", "test"])["p"].transform(lambda p: holm(p.to_numpy()))
     return table
 
 
@@ -96,7 +99,7 @@ def _ensemble(predictions: pd.DataFrame, arm: str, classes: list[str]) -> tuple[
 
 
 def _by_block(
-    predictions: pd.DataFrame, scored: Scored, metric: str, arm: str, blocks: Mapping[int, int]
+    predictions: pd.DataFrame, scored: Scored, metric: Metric, arm: str, blocks: Mapping[int, int]
 ) -> np.ndarray:
     """(J,): the mean of a score over the seeds and generators of each split, in the splits' order."""
     keys = predictions[predictions["arm"] == arm][["repeat", "seed"]].drop_duplicates().sort_values(["repeat", "seed"])

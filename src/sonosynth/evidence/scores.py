@@ -5,6 +5,7 @@ The labels are the same in all arms, so one set of bootstrap draws serves them a
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -15,20 +16,35 @@ from sonosynth.evidence.tests import LEVEL, group_weights
 RESAMPLES = 2000
 SPECIFICITY = 0.9
 BINS = 10
-PER_CLASS = ("f1", "auc", "ppv", "recall", "recall_at_90_specificity")
+ALL = ""  # classes together: no class is called that
 
 
-def score(labels: np.ndarray, probabilities: np.ndarray, weights: np.ndarray | None = None) -> dict[str, np.ndarray]:
+class Metric(NamedTuple):
+    """What a score measures: by itself over all classes together, or of the class `of` alone."""
+
+    name: str
+    of: str = ALL
+
+
+ACCURACY, F1 = Metric("accuracy"), Metric("f1")
+BIASED = frozenset({"calibration_error"})
+"""Metrics that get no bootstrap interval. The calibration error adds up absolute gaps: the noise of a resample enlarges
+each of them, so resampled values lie above the error that they are to surround."""
+
+
+def score(
+    labels: np.ndarray, probabilities: np.ndarray, classes: Sequence[str], weights: np.ndarray | None = None
+) -> dict[Metric, np.ndarray]:
     """All scores of one classifier, each (R,): one value for each row of `weights`.
 
-    accuracy; balanced_accuracy, the mean recall; f1, auc (one class against the rest), ppv and recall, each the
-    unweighted mean over classes, and of every class k as "f1_k" and so on; "recall_at_90_specificity_k", the largest
-    recall of class k at which at most a tenth of the others is predicted as k; brier (0 to 2, summed over classes);
-    calibration_error, the ECE of the predicted class in 10 bins (Guo et al., ICML 2017). A class that is never
-    predicted has PPV 0, as in the paper's scripts; a class without images gives NaN.
+    Over all classes: accuracy; balanced_accuracy, the mean recall; f1, auc (one class against the rest), ppv and
+    recall, each the unweighted mean over classes; brier (0 to 2, summed over classes); calibration_error, the ECE of
+    the predicted class in 10 bins (Guo et al., ICML 2017). Of each class: f1, auc, ppv, recall, and
+    recall_at_90_specificity, the largest recall at which at most a tenth of the others is predicted as the class. A
+    class that is never predicted has PPV 0, as in the paper's scripts; a class without images gives NaN.
 
     Args:
-        labels: (N,) int. probabilities: (N, K); the largest is the predicted class.
+        labels: (N,) int, 0 to K - 1. probabilities: (N, K); the largest is the predicted class. classes: K names.
         weights: (R, N), how often each image counts; once each without.
     """
     n, k = probabilities.shape
@@ -51,14 +67,15 @@ def score(labels: np.ndarray, probabilities: np.ndarray, weights: np.ndarray | N
         confidence = probabilities.max(axis=1)
         bins = np.eye(BINS)[np.minimum((confidence * BINS).astype(int), BINS - 1)]
         gaps = np.abs(weights @ (bins * ((predicted_class == labels) - confidence)[:, None]))
-    means = {
+    together = {
         "accuracy": hits.sum(axis=1) / total,
         "balanced_accuracy": recall.mean(axis=1),
         **{name: of_class[name].mean(axis=1) for name in ("f1", "auc", "ppv", "recall")},
         "brier": weights @ ((probabilities - truth) ** 2).sum(axis=1) / total,
         "calibration_error": gaps.sum(axis=1) / total,
     }
-    return means | {f"{name}_{c}": of_class[name][:, c] for name in PER_CLASS for c in range(k)}
+    found = {Metric(name): values for name, values in together.items()}
+    return found | {Metric(name, of): values[:, c] for c, of in enumerate(classes) for name, values in of_class.items()}
 
 
 def _auc(positive: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -81,17 +98,19 @@ def _recall_at(positive: np.ndarray, scores: np.ndarray, weights: np.ndarray) ->
 
 @dataclass(frozen=True)
 class Scored:
-    """One arm's scores, by name. point: the mean over runs (repeats and seeds). runs: (S,), one value per run.
-    draws: (R,), the bootstrap values of that mean.
+    """One arm's scores. point: the mean over runs (repeats and seeds). runs: (S,), one value per run. draws: (R,), the
+    bootstrap values of that mean.
     """
 
-    point: dict[str, float]
-    runs: dict[str, np.ndarray]
-    draws: dict[str, np.ndarray]
+    point: dict[Metric, float]
+    runs: dict[Metric, np.ndarray]
+    draws: dict[Metric, np.ndarray]
 
-    def interval(self, name: str) -> tuple[float, float]:
-        """95% interval (low, high) of a score."""
-        return quantiles(self.draws[name])
+    def interval(self, metric: Metric) -> tuple[float, float]:
+        """95% interval (low, high) of a score; NaN where the bootstrap is biased, see `BIASED` and `holding`."""
+        if metric.name in BIASED:
+            return np.nan, np.nan
+        return holding(self.point[metric], *quantiles(self.draws[metric]))
 
 
 def quantiles(draws: np.ndarray) -> tuple[float, float]:
@@ -99,6 +118,15 @@ def quantiles(draws: np.ndarray) -> tuple[float, float]:
     tails = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
     low, high = np.nanquantile(draws, tails) if np.isfinite(draws).any() else (np.nan, np.nan)
     return float(low), float(high)
+
+
+def holding(value: float, low: float, high: float) -> tuple[float, float]:
+    """The interval (low, high), or NaN for both unless low <= value <= high.
+
+    A percentile bootstrap whose middle 95% leaves out the estimate that it resamples is biased by more than its own
+    width: it says nothing of where the score would move. A value of NaN has no interval.
+    """
+    return (low, high) if low <= value <= high else (np.nan, np.nan)
 
 
 def class_names(predictions: pd.DataFrame) -> list[str]:
@@ -114,8 +142,8 @@ def score_arm(predictions: pd.DataFrame, groups: dict[str, str], resamples: int 
         groups: name of the group of an image by its id; images without one stand alone.
     """
     classes = class_names(predictions)
-    values: list[dict[str, np.ndarray]] = []
-    points: list[dict[str, np.ndarray]] = []
+    values: list[dict[Metric, np.ndarray]] = []
+    points: list[dict[Metric, np.ndarray]] = []
     for _, part in predictions.groupby(["repeat", "seed"], sort=True):
         ordered = part.sort_values("id")
         labels = ordered["label"].map(classes.index).to_numpy()
@@ -123,22 +151,18 @@ def score_arm(predictions: pd.DataFrame, groups: dict[str, str], resamples: int 
         names = np.array([groups.get(id) or f"image {id}" for id in ordered["id"]])
         # The draws are named by the images, so that they are the same in every arm, and for every seed.
         weights = group_weights(names, resamples, seeding.numpy_generator(0, "bootstrap", *ordered["id"]))
-        points.append(score(labels, probabilities))
-        values.append(score(labels, probabilities, weights))
+        points.append(score(labels, probabilities, classes))
+        values.append(score(labels, probabilities, classes, weights))
     drawn = seeding.numpy_generator(0, "bootstrap", "seeds").integers(len(points), size=(len(points), resamples))
-    named = {name: _named(name, classes) for name in points[0]}
-    runs = {named[key]: np.array([p[key][0] for p in points]) for key in named}
-    draws = {named[k]: np.take_along_axis(np.stack([v[k] for v in values]), drawn, axis=0).mean(axis=0) for k in named}
-    return Scored({name: float(x.mean()) for name, x in runs.items()}, runs, draws)
-
-
-def _named(key: str, classes: Sequence[str]) -> str:
-    name, _, number = key.rpartition("_")
-    return f"{name}_{classes[int(number)]}" if number.isdecimal() else key
+    runs = {m: np.array([p[m][0] for p in points]) for m in points[0]}
+    draws = {m: np.take_along_axis(np.stack([v[m] for v in values]), drawn, axis=0).mean(axis=0) for m in runs}
+    return Scored({m: float(x.mean()) for m, x in runs.items()}, runs, draws)
 
 
 def table(scored: dict[str, Scored | None], n_train: dict[str, int], n_validation: int) -> pd.DataFrame:
-    """One row per arm: every score, its standard deviation over runs (_sd), its interval (_low, _high).
+    """One row per arm: every score over all classes, its deviation over runs (_sd) and its interval (_low, _high).
+
+    Biased intervals are left out: see `Scored.interval`.
 
     Args:
         scored: arm to its scores, None for an arm that did not run: its row says so and is empty.
@@ -151,11 +175,28 @@ def table(scored: dict[str, Scored | None], n_train: dict[str, int], n_validatio
             continue
         row = {
             "arm": arm, "status": "run", "n_train": n_train[arm], "n_validation": n_validation,
-            "runs": len(found.runs["accuracy"]),
+            "runs": len(found.runs[ACCURACY]),
         }  # fmt: skip
-        for name, value in found.point.items():
-            low, high = found.interval(name)
-            spread = float(found.runs[name].std(ddof=1)) if len(found.runs[name]) > 1 else np.nan
+        for metric, value in found.point.items():
+            if metric.of != ALL:
+                continue
+            name, runs, (low, high) = metric.name, found.runs[metric], found.interval(metric)
+            spread = float(runs.std(ddof=1)) if len(runs) > 1 else np.nan
             row |= {name: value, f"{name}_sd": spread, f"{name}_low": low, f"{name}_high": high}
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def class_table(scored: dict[str, Scored | None]) -> pd.DataFrame:
+    """The scores of single classes, one per row: arm, class, metric, value, low, high; none of an arm that did not run.
+
+    Biased intervals are left out: see `Scored.interval`.
+    """
+    rows = [
+        (arm, metric.of, metric.name, value, *found.interval(metric))
+        for arm, found in scored.items()
+        if found
+        for metric, value in found.point.items()
+        if metric.of != ALL
+    ]
+    return pd.DataFrame(rows, columns=["arm", "class", "metric", "value", "low", "high"])

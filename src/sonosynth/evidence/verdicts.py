@@ -35,7 +35,10 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The finding of an arm, and the numbers behind it: NaN for an arm that was not run."""
+    """The finding of an arm, and the numbers behind it: NaN for an arm that was not run.
+
+    low and high are NaN, too, where the difference has no interval.
+    """
 
     arm: str
     finding: Finding
@@ -61,7 +64,8 @@ def verdicts(
         if scores is None:
             found.append(Verdict(arm, Finding.NOT_RUN))
             continue
-        own = contrasts[(contrasts["arm"] == arm) & (contrasts["metric"] == PRIMARY)].iloc[-1]
+        primary = (contrasts["metric"] == PRIMARY.name) & (contrasts["class"] == PRIMARY.of)
+        own = contrasts[primary & (contrasts["arm"] == arm)].iloc[-1]
         if arm in refusals:
             finding = Finding.REFUSED
         elif own["p_holm"] >= ALPHA:

@@ -19,10 +19,12 @@ from sonosynth.report.results import Results, Shown
 from sonosynth.report.sections import SECTIONS
 from sonosynth.report.terminal import summary
 
-VERSION = 1
+VERSION = 2
 TEXT = (
-    "arm", "set", "class", "id", "label", "file_name", "nearest", "image", "against", "metric", "finding", "sentence",
+    "arm", "against", "status", "set", "class", "id", "label", "image", "file_name", "nearest", "nearest_by_features",
+    "features", "protocol", "metric", "test", "finding", "sentence",
 )  # fmt: skip
+"""The columns that are text in any of the tables, whatever their cells look like."""
 FIDELITY = ["set", "class", "features", "protocol", "metric", "value", "matched", "floor", "n_matched"]
 
 
@@ -54,8 +56,9 @@ def draw(
         made_again={made.name: int((made.rows["attempts"] > 1).sum()) for made in sets},
         unusable={made.name: int(made.flawed.sum()) for made in sets},
     )  # fmt: skip
+    always = ("table", "classes", "differences", "verdicts", "memorisation", "predictions")
     results = Results(
-        **{name: found[name] for name in ("table", "differences", "verdicts", "memorisation", "predictions")},
+        **{name: found[name] for name in always},
         fidelity=found.get("fidelity", pd.DataFrame(columns=FIDELITY)),
         facts=settings.facts,
         counts=counts,

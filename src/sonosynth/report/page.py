@@ -11,11 +11,11 @@ from typing import Any
 
 import jinja2
 import numpy as np
-import pandas as pd
 from PIL import Image
 
 from sonosynth.fidelity.jobs import ALL
 from sonosynth.jobs import Made
+from sonosynth.report import words
 from sonosynth.report.results import COLUMNS, SCORES, Results
 from sonosynth.report.sections import SECTIONS
 
@@ -48,11 +48,11 @@ def page(results: Results, provenance: Provenance, figures: Path) -> str:
     environment.filters["inline"] = lambda data: base64.b64encode(data).decode()
     alt = {name: text for section in SECTIONS for name, text in section.alt.items()}
     tables = {
-        "table": results.table, "differences": results.differences, "verdicts": results.verdicts,
-        "fidelity": results.fidelity,
+        "table": results.table, "classes": results.classes, "differences": results.differences,
+        "verdicts": results.verdicts, "fidelity": results.fidelity,
     }  # fmt: skip
     environment.globals |= {
-        "number": _number,
+        "number": words.number,
         "alt": alt,
         "pictures": {name: _light(file) for name in alt if (file := figures / f"{name}.png").is_file()},
         "tables": {name: table.to_csv(index=False).encode() for name, table in tables.items()},
@@ -90,9 +90,10 @@ def latex(results: Results) -> str:
     ]
     for row in results.rows():
         lines.append(" & ".join(_tex(row[name]) for name in ("arm", "n_train", *SCORES, "distance")) + r" \\")
-        if f"{SCORES[0]}_interval" in row:
-            intervals = (f"({row[f'{name}_interval'].replace(' to ', '--')})" for name in SCORES)
-            lines.append(" & & " + " & ".join(rf"\footnotesize {text}" for text in intervals) + r" & \\")
+        intervals = [row.get(f"{name}_interval", "").replace(" to ", "--") for name in SCORES]
+        if any(intervals):
+            cells = (rf"\footnotesize ({text})" if text else "" for text in intervals)
+            lines.append(" & & " + " & ".join(cells) + r" & \\")
     return "\n".join([*lines, r"\end{tabular}"])
 
 
@@ -100,8 +101,3 @@ def _tex(text: str) -> str:
     """Text with LaTeX's special characters escaped."""
     named = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "–": "--"}
     return "".join(named.get(c, f"\\{c}" if c in "&%$#_{}" else c) for c in text)
-
-
-def _number(value: Any, form: str = "%.3f") -> str:
-    """A number as text, a dash for none."""
-    return "–" if value == "" or pd.isna(value) else form % value

@@ -34,6 +34,7 @@ class Results:
     """
 
     table: pd.DataFrame
+    classes: pd.DataFrame
     differences: pd.DataFrame
     verdicts: pd.DataFrame
     fidelity: pd.DataFrame
@@ -57,7 +58,10 @@ class Results:
         return rows[whole].dropna(subset=["value"])
 
     def rows(self) -> list[dict[str, str]]:
-        """The ablation as text: one row per arm, by the names of `COLUMNS`; an arm that did not run says so."""
+        """The ablation as text: one row per arm, by the names of `COLUMNS`; an arm that did not run says so.
+
+        A score with an interval has it under its name and "_interval".
+        """
         findings = dict(zip(self.verdicts["arm"], self.verdicts["finding"], strict=True))
         known = {name: f"{v:.3g}" for name, v in zip(self.frechet["set"], self.frechet["value"], strict=True)}
         rows = []
@@ -70,8 +74,9 @@ class Results:
                 continue
             shown["n_train"] = str(round(row["n_train"]))
             for name in SCORES:
-                shown[name] = f"{row[name]:.3f}"
-                shown[f"{name}_interval"] = f"{row[f'{name}_low']:.3f} to {row[f'{name}_high']:.3f}"
+                shown[name] = words.number(row[name])
+                if pd.notna(low := row[f"{name}_low"]):
+                    shown[f"{name}_interval"] = f"{low:.3f} to {row[f'{name}_high']:.3f}"
             rows.append(shown)
         return rows
 

@@ -16,7 +16,7 @@ from sonosynth.evidence.verdicts import Refusal, verdicts
 from sonosynth.fidelity.copies import FALSE_POSITIVE_RATE
 from sonosynth.report import words
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ def tabulate(
     settings: Tabulating, *, predictions: Artefact, parts: tuple[Artefact, ...], splits: tuple[Split, ...],
     copies: tuple[Artefact, ...], work: Path,
 ) -> None:  # fmt: skip
-    """Scores, differences and verdicts: makes table, differences, verdicts."""
+    """Scores, differences and verdicts: makes table, classes, differences, verdicts."""
     found = predictions.table("table", "arm", "id", "label")
     groups = {str(i): str(g) for s in splits for i, g in zip(s.used["id"], s.used["group"], strict=True) if g}
     present = set(found["arm"])
@@ -53,6 +53,7 @@ def tabulate(
     sentences = [(v.arm, str(v.finding), words.verdict(v, settings.reference)) for v in judged]
     tables = {
         "table": scores.table(scored, n_train, found["id"].nunique()),
+        "classes": scores.class_table(scored),
         "differences": differences,
         "verdicts": pd.DataFrame(sentences, columns=["arm", "finding", "sentence"]),
     }

@@ -8,7 +8,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
+from sonosynth.errors import inert
 from sonosynth.jobs import Job, Status
+from sonosynth.leftovers import Leftover
 from sonosynth.report.results import COLUMNS, Results
 
 WIDTH = 120  # cuts no table
@@ -17,15 +19,15 @@ WIDTH = 120  # cuts no table
 def summary(results: Results) -> str:
     """The ablation table, what it was measured on, and the sentences that interpret it."""
     text = StringIO()
-    console = Console(file=text, width=WIDTH)
+    console = Console(file=text, width=WIDTH, markup=False, emoji=False, highlight=False)
     shown = Table(*COLUMNS.values(), title="Ablation")
     for row in results.rows():
-        shown.add_row(*(escape(row[name]) for name in COLUMNS))
+        shown.add_row(*(row[name] for name in COLUMNS))
     console.print(shown)
     for name, value in results.measured_on.items():
-        console.print(f"{name}: {escape(value)}", highlight=False, soft_wrap=True)
+        console.print(f"{name}: {value}", soft_wrap=True)
     for sentence in (results.floor(), *results.sentences(), results.headline()):
-        console.print(escape(sentence), highlight=False, soft_wrap=True)
+        console.print(sentence, soft_wrap=True)
     return text.getvalue()
 
 
@@ -36,7 +38,7 @@ def show_cohort(description: Mapping[str, Any]) -> None:
     for label, count in description["classes"].items():
         share = description["lesion_share"].get(label)
         masks = str(description["masks"].get(label, 0))
-        shown.add_row(escape(label), str(count), masks, "–" if share is None else f"{share:.1%}")
+        shown.add_row(_text(label), str(count), masks, "–" if share is None else f"{share:.1%}")
     console.print(shown)
     (w, width), (h, height) = description["width"], description["height"]
     console.print(f"sizes: {w} to {width} x {h} to {height} pixels; stored as {_listed(description['modes'])}")
@@ -47,10 +49,10 @@ def show_cohort(description: Mapping[str, Any]) -> None:
         console.print(f"near-duplicates: {len(twins)} pairs (--json lists them)")
     for title, groups in (("exact copies", "exact_copies"), ("label conflicts of near-duplicates", "label_conflicts")):
         for ids in description[groups]:
-            console.print(f"{title}: {escape(', '.join(ids))}", soft_wrap=True, highlight=False)
+            console.print(f"{title}: {_text(', '.join(ids))}", soft_wrap=True, highlight=False)
     for title, key in (("can't be used", "unusable"), ("ignored", "ignored")):
         for name, reason in description[key].items():
-            console.print(f"{title}: {escape(name)} {escape(reason)}", soft_wrap=True, highlight=False)
+            console.print(f"{title}: {_text(name)} {_text(reason)}", soft_wrap=True, highlight=False)
 
 
 def planned(job: Job, status: Status) -> dict[str, Any]:
@@ -61,8 +63,8 @@ def planned(job: Job, status: Status) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def show_plan(rows: Sequence[Mapping[str, Any]]) -> None:
-    """Print the jobs of a study: what `sonosynth plan` found."""
+def show_plan(rows: Sequence[Mapping[str, Any]], left: Sequence[Leftover] = ()) -> None:
+    """Print the jobs of a study, and what is left of an earlier setting: what `sonosynth plan` found."""
     console = plain_console()
     others = (Column(title, overflow="fold") for title in ("needs", "makes", "state", "seconds"))
     shown = Table(Column("job", no_wrap=True), *others, title=f"{len(rows)} jobs")
@@ -71,11 +73,19 @@ def show_plan(rows: Sequence[Mapping[str, Any]]) -> None:
         state = f"{row['state']}: {row['reason']}" if row["reason"] else row["state"]
         seconds = "–" if row["seconds"] is None else f"{row['seconds']:.1f}"
         cells = (row["name"], _some(needs), _some(list(row["makes"].values())), state, seconds)
-        shown.add_row(*map(escape, cells))
+        shown.add_row(*map(_text, cells))
     console.print(shown)
     counts = {state: sum(row["state"] == state for row in rows) for state in ("done", "missing", "stale", "waiting")}
     spent = sum(row["seconds"] or 0 for row in rows)
     console.print(", ".join(f"{n} {state}" for state, n in counts.items() if n) + f"; {spent:.0f} s spent so far")
+    if left:
+        console.print("no longer part of the study (sonosynth run … --change removes it):")
+    for one in left:
+        console.print(f"  {_text(one.name)}: {one.size / 1e6:.2f} MB", highlight=False, soft_wrap=True)
+
+
+def _text(text: str) -> str:
+    return escape(inert(text))
 
 
 def _some(names: Sequence[str]) -> str:

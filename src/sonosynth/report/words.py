@@ -1,4 +1,6 @@
-"""Facts and findings in sentences."""
+"""Numbers, facts and findings in words."""
+
+import pandas as pd
 
 from sonosynth.evidence.verdicts import Finding, Verdict
 from sonosynth.fidelity.copies import FALSE_POSITIVE_RATE
@@ -13,14 +15,18 @@ SELECTION = {
 LEAK = "the generator was trained on the validation images, too (adapt.on=all): no score is evidence"
 
 
+def number(value: float, form: str = "%.3f") -> str:
+    """A number as text, a dash for none (NaN or None)."""
+    return "–" if pd.isna(value) else form % value
+
+
 def verdict(found: Verdict, reference: str) -> str:
     """One sentence on an arm."""
     if found.finding is Finding.NOT_RUN:
         return f"{found.arm}: not run."
-    numbers = (
-        f"macro F1 {found.difference:+.3f}, 95% interval {found.low:+.3f} to {found.high:+.3f},"
-        f" p = {found.p_holm:.2g} after Holm's correction"
-    )
+    interval = "" if pd.isna(found.low) else f" 95% interval {found.low:+.3f} to {found.high:+.3f},"
+    difference, p = number(found.difference, "%+.3f"), number(found.p_holm, "%.2g")
+    numbers = f"macro F1 {difference},{interval} p = {p} after Holm's correction"
     phrase = {
         Finding.REFUSED: f"refused because {_reason(found)}",
         Finding.NO_EVIDENCE: f"no evidence of a difference from {reference}",

@@ -5,6 +5,7 @@ import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
+from sonosynth.evidence.contrasts import PRIMARY
 from sonosynth.report.figures import COLOURS, COLUMN, STYLE
 from sonosynth.report.results import Shown
 
@@ -17,11 +18,9 @@ def figures(shown: Shown) -> dict[str, Figure]:
 
 
 def forest(differences: pd.DataFrame) -> Figure:
-    """Differences in macro F1 with their 95% intervals, one row per arm: columns arm, against, metric, difference, …"""
-    known = (
-        differences[(differences["metric"] == "f1") & differences["low"].notna()] if len(differences) else differences
-    )
-    rows = known.drop_duplicates("arm", keep="last") if len(known) else known
+    """Differences in macro F1: rows of differences.csv, one for each arm, with 95% intervals where there are any."""
+    primary = (differences["metric"] == PRIMARY.name) & (differences["class"] == PRIMARY.of)
+    rows = differences[primary].drop_duplicates("arm", keep="last")
     with plt.rc_context(STYLE):
         figure, axis = plt.subplots(figsize=(COLUMN, 0.6 + 0.22 * len(rows)))
         if len(rows):

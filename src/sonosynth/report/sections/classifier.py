@@ -75,19 +75,17 @@ def calibration(predictions: pd.DataFrame) -> Figure:
     return _by_class(predictions, drawn, square, "observed frequency")
 
 
-def _by_class(
-    predictions: pd.DataFrame, draw: Callable[..., object], appearance: dict[str, Any], ylabel: str
-) -> Figure:
+def _by_class(predictions: pd.DataFrame, draw: Callable[..., Any], appearance: dict[str, Any], ylabel: str) -> Figure:
     """A panel for each class against the rest, a line for each arm, which `draw` draws from labels and scores."""
     classes, arms = class_names(predictions), _means(predictions)
+    lines: dict[str, Any] = {}  # with the arms' names alone: scikit-learn's labels add the AUC of one class
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(1, len(classes), figsize=(PAGE, 2.5), squeeze=False, sharey=True)
         for k, (axis, name) in enumerate(zip(axes[0], classes, strict=True)):
             for arm, (labels, probabilities) in arms.items():
-                draw(labels == name, probabilities[:, k], ax=axis, name=arm)
+                lines[arm] = draw(labels == name, probabilities[:, k], ax=axis, name=arm).line_
             axis.set(title=name, ylabel="", **appearance)
             axis.get_legend().remove()
         axes[0, 0].set_ylabel(ylabel)
-        lines = dict(zip(*reversed(axes[0, 0].get_legend_handles_labels()), strict=True))
         figure.legend(lines.values(), lines.keys(), loc="outside lower center", ncols=4)
     return figure
