@@ -125,7 +125,8 @@ def place(tmp_path, monkeypatch, phantoms, finished, tiny_base, tiny_classifier)
 @pytest.fixture
 def one_process(monkeypatch):
     """Jobs of milliseconds run in this process: starting others would take seconds."""
-    monkeypatch.setattr("sonosynth.run.run_jobs", lambda *given, processes: run_jobs(*given, processes=False))
+    here = {"processes": False}
+    monkeypatch.setattr("sonosynth.run.run_jobs", lambda *given, **more: run_jobs(*given, **more | here))
 
 
 @pytest.mark.parametrize("command", list(commands("sonosynth").values()), ids=" ".join)

@@ -266,7 +266,8 @@ def test_hostile_text_is_inert_in_the_report_which_opens_no_connection(tmp_path)
     columns = ["set", "class", "protocol", "metric", "value", "matched", "floor", "n_matched"]
     facts = Facts(evil, evil, False, 8, evil, evil, 8, "last", None, 1, 1, 1, evil, False)
     results = Results(
-        table=table, differences=pd.DataFrame(), verdicts=verdicts, fidelity=pd.DataFrame(columns=columns),
+        table=table, classes=pd.DataFrame(), differences=pd.DataFrame(), verdicts=verdicts,
+        fidelity=pd.DataFrame(columns=columns),
         memorisation=pd.DataFrame([{"set": evil, "copy": True}]), predictions=pd.DataFrame(), arms={evil: (evil,)},
         smallest=6, facts=facts, counts=Counts(False, 9, 9, 0, 0, {evil: 1}, {evil: 1}),
     )  # fmt: skip

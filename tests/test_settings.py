@@ -55,6 +55,41 @@ def test_all_mistakes_come_at_once():
         assert f"\n  {name}" in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("change", "mistake"),
+    [
+        ("lora.rank=true", "lora.rank: takes neither true nor false (found True)"),
+        ("lora.learning_rate=true", "lora.learning_rate: takes neither true nor false"),
+        ("classifier.seeds=[0, true]", "classifier.seeds: takes neither true nor false"),
+        ("sets.sd.count={normal: false}", "sets.sd.count: takes neither true nor false"),
+        ("adapters.sd.lora={rank: true}", "adapters.sd.lora.rank: takes neither true nor false"),
+        ("lora.steps=1000001", "lora.steps: Input should be less than or equal to 1000000"),
+        ("token.batch=-1", "token.batch: Input should be greater than or equal to 1"),
+        ("resolution=1000000", "resolution: Input should be less than or equal to 4096"),
+        ("classifier.seeds=[-1]", "classifier.seeds.0: Input should be greater than or equal to 0"),
+        ("seed=9223372036854775808", "seed: Input should be less than 9223372036854775808"),
+        ("repeats.folds=1000000", "repeats.folds: Input should be less than or equal to 100"),
+        ("synthesis.guidance=.nan", "synthesis.guidance: Input should be a finite number"),
+        ("synthesis.guidance_interval=[0.3, .inf]", "synthesis.guidance_interval.1: Input should be a finite number"),
+        ("arms.x.mixup=1e999", "arms.x.mixup: Input should be"),
+        ("lora.rank=" + "9" * 5000, "lora.rank: Unable to parse input string as an integer"),
+        ("lora.rank=2020-01-01", "(found '2020-01-01')"),
+        ("lora.rank=!!python/name:os.system", "(found '!!python/name:os.system')"),
+    ],
+)  # fmt: skip
+def test_numbers_are_numbers_within_bounds(change, mistake):
+    with pytest.raises(UserError) as error:
+        load("quick", (), (change, "lora.rnk=3"))
+    assert mistake in str(error.value)
+    assert "  lora.rnk: there is no such setting" in str(error.value).splitlines()
+    assert max(map(len, str(error.value).splitlines())) < 400
+
+
+def test_a_study_that_nobody_could_run_is_not_planned():
+    with pytest.raises(UserError, match="ask for 24,000,000 trained classifiers; at most 100,000 are planned"):
+        load("quick", (), ("repeats={generators: 100, folds: 100, times: 100}",))
+
+
 @pytest.mark.parametrize("text", ["- 1", "a: [", "\x00"])
 def test_a_broken_file_is_named(tmp_path, text):
     (tmp_path / "s.yaml").write_text(text)

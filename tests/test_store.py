@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -21,7 +22,7 @@ def done(root, *jobs):
 
 
 def states(root, *jobs):
-    return {name: (status.state, status.reason) for name, status in Run(root).statuses(jobs).items()}
+    return {job.name: (status.state, status.reason) for job, status in Run(root).statuses(jobs)}
 
 
 def test_the_four_states_of_a_job(tmp_path):
@@ -41,8 +42,7 @@ def test_the_four_states_of_a_job(tmp_path):
     assert (tmp_path / "a" / "folder" / "a.txt").read_text() == (tmp_path / "a.txt").read_text() == "two"
     (tmp_path / "a.txt").unlink()
     assert states(tmp_path, changed, b)["a"] == (State.MISSING, "a.txt is gone")
-    assert Run(tmp_path).tidy([changed, b]) == []
-    assert Run(tmp_path).tidy([changed]) == ["joined"]
+    Run(tmp_path).tidy()
     assert not (tmp_path / ".work").exists()
 
 
@@ -173,3 +173,99 @@ def test_links_lead_no_writing_out_of_a_run(tmp_path):
     with pytest.raises(UserError, match="symbolic link"):
         done(root, writing("b"))
     assert not any((tmp_path / "elsewhere").iterdir())
+
+
+def link(path):
+    path.rename(path.with_name("elsewhere"))
+    path.symlink_to("elsewhere")
+
+
+def pipe(path):
+    path.unlink()
+    os.mkfifo(path)
+
+
+def folder(path):
+    path.unlink()
+    path.mkdir()
+
+
+def torn(path):
+    path.write_bytes(path.read_bytes()[:2])
+
+
+@pytest.mark.parametrize("harm", [link, pipe, folder, torn])
+@pytest.mark.parametrize("text", ["one", "two"])  # whether the job has to run again or not
+def test_what_stands_in_the_place_of_a_result_is_named_and_kept(tmp_path, harm, text):
+    done(tmp_path, writing("a"))
+    harm(tmp_path / "a" / "folder" / "a.txt")
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(UserError, match=r"a/folder/a\.txt: is (a symbolic link|neither a file nor|not what the job a)"):
+        done(tmp_path, writing("a", text))
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("harm", [link, pipe])
+def test_nothing_in_a_work_folder_leads_out_of_it_or_is_waited_for(tmp_path, harm):
+    work = Run(tmp_path).work(writing("a"), {})
+    (work / "folder").mkdir()
+    write_text(work / "folder" / "a.txt", "")
+    harm(work / "folder" / "a.txt")
+    with pytest.raises(UserError, match=r"folder/a\.txt: is "):
+        done(tmp_path, writing("a"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{torn", "[" * 100_000, "[]", "null", '{"inputs": {}}',
+        '{"inputs": 1, "files": {}, "seconds": 1.0, "peak_mb": 1}',
+        '{"inputs": {"needs": {}, "makes": {"x": "../.."}}, "files": {"x/victim": ""}, "seconds": 1.0, "peak_mb": 1}',
+        '{"inputs": {"needs": {}, "makes": {}}, "files": {"x": ""}, "seconds": 1.0, "peak_mb": 1}',
+    ],
+)  # fmt: skip
+def test_a_record_that_is_none_counts_as_none(tmp_path, text):
+    done(tmp_path, writing("a"))
+    (tmp_path / ".jobs" / "a.json").write_text(text)
+    assert states(tmp_path, writing("a")) == {"a": (State.MISSING, "not run yet")}
+    assert Run(tmp_path).recorded() == {}
+    done(tmp_path, writing("a"))
+    assert states(tmp_path, writing("a")) == {"a": (State.DONE, "")}
+
+
+def test_files_of_somebody_else_are_not_removed_with_a_result(tmp_path):
+    done(tmp_path, writing("a"))
+    (tmp_path / "a" / "folder" / "notes.txt").write_text("mine")
+    with pytest.raises(UserError, match=r"notes\.txt: is not of this run"):
+        done(tmp_path, writing("a", "two"))
+    assert (tmp_path / "a" / "folder" / "a.txt").read_text() == "one"
+    (tmp_path / "a" / "folder" / "notes.txt").unlink()
+    (tmp_path / "a" / "folder" / ".DS_Store").write_text("")
+    done(tmp_path, writing("a", "two"))
+
+
+def test_a_kill_between_two_moves_is_no_obstacle(tmp_path, monkeypatch):
+    done(tmp_path, writing("a"))
+    real = os.replace
+
+    def killed(old, new):
+        if str(new).endswith("a.txt"):
+            raise KeyboardInterrupt
+        real(old, new)
+
+    monkeypatch.setattr(os, "replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        done(tmp_path, writing("a", "two"))
+    monkeypatch.undo()
+    assert states(tmp_path, writing("a", "two"))["a"][0] is State.MISSING
+    done(tmp_path, writing("a", "two"))
+    assert (tmp_path / "a.txt").read_text() == "two"
+    assert sorted(path.name for path in (tmp_path / ".jobs").iterdir()) == ["a.json"]
+
+
+def test_what_is_published_is_on_disk_before_its_record(tmp_path, monkeypatch):
+    synced = []
+    monkeypatch.setattr(os, "fsync", lambda handle: synced.append(os.readlink(f"/proc/self/fd/{handle}")))
+    done(tmp_path, writing("a"))
+    order = [Path(name).name for name in synced]
+    assert order.index("a.json.partial") > max(order.index("a.txt"), order.index("file"), order.index(tmp_path.name))

@@ -1,6 +1,7 @@
 """The command line: a few lines for each command, no logic."""
 
 import errno
+import io
 import json
 import os
 import signal
@@ -10,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from sonosynth.errors import UserError
+from sonosynth.errors import UserError, inert
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 CohortPath = Annotated[Path, typer.Argument(metavar="COHORT", help="Folder of class folders, or a CSV.")]
@@ -18,7 +19,8 @@ RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")
 Preset = Annotated[str, typer.Option(help="paper or quick.")]
 Config = Annotated[list[str], typer.Option(metavar="FILE|NAME", help="YAML settings file, or a shipped one's name.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Changes = Annotated[list[str], typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Change a setting.")]
+Given = Annotated[list[str], typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Change a setting.")]
+Change = Annotated[bool, typer.Option("--change", help="Let a run with other settings be changed.")]
 
 
 @app.callback()
@@ -45,18 +47,25 @@ def run(
     config: Config = [],  # noqa: B006 (typer copies it)
     base: Annotated[str | None, typer.Option(metavar="embedded|DIR|HUB_ID", help="The model to adapt.")] = None,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Skip files that can't be used.")] = False,
-    change: Changes = [],  # noqa: B006
+    change: Change = False,
+    given: Given = [],  # noqa: B006
 ) -> None:
     """Run the whole study. Repeat the same command to resume an interrupted one."""
     from sonosynth import settings
     from sonosynth.runners import workers
 
-    given = (*([f"base={json.dumps(base)}"] if base is not None else []), *["skip_bad=true"] * skip_bad, *change)
-    loaded = settings.load(preset, config, given)
+    options = (*([f"base={json.dumps(base)}"] if base is not None else []), *["skip_bad=true"] * skip_bad)
+    loaded = settings.load(preset, config, (*options, *given))
     workers.start()
     from sonosynth.run import Study  # torch takes seconds, and a mistake in a setting needs none of it
 
-    Study(cohort, loaded).run(out)
+    ask = _confirmed if sys.stdin.isatty() and sys.stderr.isatty() else None
+    Study(cohort, loaded).run(out, change=change, ask=ask)
+
+
+def _confirmed(message: str) -> bool:
+    typer.echo(inert(message), err=True)
+    return typer.confirm("Change them?", err=True)
 
 
 @app.command()
@@ -64,22 +73,23 @@ def plan(
     place: Annotated[Path, typer.Argument(metavar="COHORT|RUN", help="A cohort, or the folder of a run.")],
     preset: Preset = "quick",
     config: Config = [],  # noqa: B006
-    change: Changes = [],  # noqa: B006
+    given: Given = [],  # noqa: B006
     as_json: AsJson = False,
 ) -> None:
     """List the jobs of a study and the state of each. Nothing is written."""
-    from sonosynth import settings
+    from sonosynth import leftovers, settings
     from sonosynth.report.terminal import planned, show_plan
     from sonosynth.run import Study, reopen
+    from sonosynth.store import Run
 
     is_run = (place / "study.yaml").is_file()
     cohort, files = (reopen(place).path, [place / "study.yaml"]) if is_run else (place, [])
-    study = Study(cohort, settings.load(preset, [*files, *config], change))
-    rows = [planned(job, status) for job, status in study.statuses(place if is_run else None)]
+    statuses = Study(cohort, settings.load(preset, [*files, *config], given)).statuses(place if is_run else None)
+    rows = [planned(job, status) for job, status in statuses]
     if as_json:
-        typer.echo(json.dumps(rows, indent=1, ensure_ascii=False))
+        typer.echo(json.dumps(rows, indent=1))
     else:
-        show_plan(rows)
+        show_plan(rows, leftovers.find(Run(place), statuses) if is_run else ())
 
 
 @app.command()
@@ -90,7 +100,7 @@ def inspect(cohort: CohortPath, as_json: AsJson = False) -> None:
 
     description = describe(read(cohort))
     if as_json:
-        typer.echo(json.dumps(description, indent=1, ensure_ascii=False))
+        typer.echo(json.dumps(description, indent=1))
     else:
         show_cohort(description)
 
@@ -165,7 +175,7 @@ def resource_error(error: BaseException) -> UserError | None:
         return UserError(
             "out of memory",
             fix="lower lora.batch, token.batch and synthesis.batch (raise the accumulation to match), then resolution;"
-            " precision: bf16 or fp16 needs half the memory of fp32; finished work is kept",
+            " precision: bf16 or fp16 needs half the memory of fp32; give --change; finished work is kept",
         )
     return None
 
@@ -175,17 +185,20 @@ def main() -> None:
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for stream in (sys.stdout, sys.stderr):  # a terminal that has no such character gets another
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
         status = app(standalone_mode=False) or 0  # typer returns the status of --help, and 130 if interrupted
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {inert(str(error))}", file=sys.stderr)
         status = 2
     except (KeyboardInterrupt, typer.Abort):
         status = 130
     except Exception as error:
         known = resource_error(error)
         if known:
-            print(f"error: {known}", file=sys.stderr)
+            print(f"error: {inert(str(known))}", file=sys.stderr)
             sys.exit(2)
         show = getattr(error, "show", None)  # a mistake in the command line itself, whose class typer hides
         if show is None:

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from sonosynth import extensions
 from sonosynth.adapters.settings import Lora
+from sonosynth.errors import first_line
 from sonosynth.section import Section
 from sonosynth.synthesis.settings import NOISE, REAL, Refine, Synthesis
 
@@ -31,7 +32,9 @@ def explained(error: ValidationError, place: str = "") -> Iterator[str]:
         if item["type"] == "extra_forbidden":
             yield f"{name}: there is no such setting"
         else:
-            found = "" if isinstance(item["input"], (Mapping, BaseModel)) else f" (found {item['input']!r})"
+            found = (
+                "" if isinstance(item["input"], (Mapping, BaseModel)) else f" (found {first_line(repr(item['input']))})"
+            )
             yield f"{name}: {item['msg'].removeprefix('Value error, ')}{found}"
 
 
@@ -42,7 +45,7 @@ def moved(values: Mapping[str, Any]) -> tuple[list[str], dict[str, Any]]:
 
     def take(section: str, key: str, instead: str) -> None:
         if key in _mapping(kept.get(section)):
-            found.append(f"{section}.{key}: {instead} (found {kept[section].pop(key)!r})")
+            found.append(f"{section}.{key}: {instead} (found {first_line(repr(kept[section].pop(key)))})")
 
     take("prompts", "token", 'a token belongs to an adapter: adapters.NAME.token, for example "<ultrasound>"')
     take("refine", "from", "refinement starts from the saved picture; remove this line")

@@ -1,7 +1,12 @@
-"""The one kind of error that the user can fix."""
+"""The one kind of error that the user can fix, and text from strangers as a terminal may show it."""
 
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+LINE = 120  # characters of a stranger's text that a message quotes, at most
+HIDDEN = {"Cc", "Cs", "Zl", "Zp"}  # control characters, half a surrogate pair, further ends of lines
+DIRECTIONS = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"  # they change the order of what follows
 
 
 class UserError(Exception):
@@ -38,6 +43,17 @@ def loading(what: str, expected: str, fix: str = "") -> Iterator[None]:
         raise UserError(f"{what} can't be loaded ({first_line(error)})", expected, fix) from None
 
 
-def first_line(error: Exception) -> str:
-    """The first line of a library's error message; its class where the message is empty."""
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+def first_line(text: object, most: int = LINE) -> str:
+    """The first line of a library's error message, or of any text, shortened; the class where it is empty."""
+    line = next(iter(str(text).strip().splitlines()), "") or type(text).__name__
+    return line if len(line) <= most else f"{line[: most - 1]}…"
+
+
+def is_plain(text: str) -> bool:
+    """Whether text holds none of the characters that move a terminal's cursor, start a line or can't be written."""
+    return not any(c in DIRECTIONS or unicodedata.category(c) in HIDDEN for c in text)
+
+
+def inert(text: str) -> str:
+    """Text of several lines, with everything in it escaped that is more than text to a terminal."""
+    return "".join(c if c == "\n" or is_plain(c) else c.encode("unicode_escape").decode() for c in text)

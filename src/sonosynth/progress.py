@@ -15,6 +15,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import TimeRemainingColumn as Left
 
+from sonosynth.errors import inert
+
 SHARES = (0.05, 0.25, 0.5, 0.75, 1)  # of a task, after each of which output that is not a terminal gets a line
 
 
@@ -43,7 +45,7 @@ class Screen:
     def show(self, event: Event) -> None:
         """Draw one event."""
         if not event.key:
-            self.console.print(event.text, highlight=False, markup=False, soft_wrap=True)
+            self.console.print(inert(event.text), highlight=False, markup=False, soft_wrap=True)
         elif self.console.is_terminal:
             self._draw(event)
         elif event.total is not None:

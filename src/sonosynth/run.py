@@ -1,19 +1,18 @@
 """One command on a run folder: read the cohort, plan the study, run the part that is asked for."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-import yaml
-
-from sonosynth import jobs, progress, store
+from sonosynth import changes, jobs, leftovers, plain_yaml, progress, store
 from sonosynth.cohort.reading import Files, list_files
-from sonosynth.errors import UserError
-from sonosynth.jobs import Job, Made, Status
+from sonosynth.errors import UserError, inert, is_plain
+from sonosynth.jobs import Job, Made, State, Status
 from sonosynth.machine import Machine, resolve
 from sonosynth.runners.local import run_jobs
-from sonosynth.settings import NOT_SETTINGS, Settings, as_yaml, load, read_yaml, shipped_words, validated
-from sonosynth.study import COMMANDS, plan
+from sonosynth.settings import NOT_SETTINGS, Settings, as_yaml, load, shipped_words, validated
+from sonosynth.study import COHORT, COMMANDS, plan
 
 PACKAGES = ("sonosynth", "torch", "diffusers", "transformers", "peft", "accelerate", "numpy", "scikit-learn", "pillow")
 
@@ -29,37 +28,82 @@ class Study:
     path: Path
     settings: Settings
 
-    def run(self, root: Path, command: str = "report", *, processes: bool = True) -> dict[str, Made]:
+    def run(
+        self, root: Path, command: str = "report", *, change: bool = False,
+        ask: Callable[[str], bool] | None = None, processes: bool = True,
+    ) -> dict[str, Made]:  # fmt: skip
         """Run the study in the folder `root`, up to what a command is for: adapt, synthesize, evaluate or report.
 
         Finished work is kept; the same call resumes after an interruption. Returns what each job made, by name.
 
         Args:
+            change: whether results of a run with other settings may be replaced, and what is of no use then removed.
+            ask: asks a person that, given what would happen; None if nobody can be asked.
             processes: see `runners.local.run_jobs`.
 
         Raises:
-            UserError: if the input or a setting is wrong, or `root` holds something else.
+            UserError: if the input or a setting is wrong, `root` holds something else, or its results would be
+                replaced unasked.
             KeyboardInterrupt: on SIGINT or SIGTERM, once what is running is saved.
         """
         _check_folder(root)
         for place in (self.path, root):
-            if not str(place).isprintable():
-                raise UserError(f"{str(place)!r}: has unprintable characters", "a path in UTF-8 text")
+            if not is_plain(str(place)):
+                raise UserError(f"{str(place)!r}: has control characters or is not UTF-8", "a path in plain text")
         run = store.Run(root)
         with run.locked():
             files, machine = list_files(self.path), resolve(self.settings)
+            changes.check_cohort(run, COHORT, files)
             text = self.as_yaml(machine)
             ordered = plan(self.settings, files, machine, text)
+            change = self._may_change(run, text, ordered, ask, change=change)
             store.write_text(root / store.STUDY, text)
             self._announce(files)
             wanted = jobs.with_needs(ordered, lambda job: job.run in COMMANDS[command])
-            made = run_jobs(run, wanted, machine.cores, processes=processes)
-            if left := run.tidy(ordered):
-                progress.say(f"results of {len(left)} jobs are no longer part of the study: {', '.join(left[:5])}")
+            replaceable = None if change else COMMANDS["report"]
+            made = run_jobs(run, wanted, machine.cores, processes=processes, replaceable=replaceable)
+            run.tidy()
+            if command == "report":
+                self._clear(run, [(job, Status(State.DONE, made=made[job.name])) for job in ordered], remove=change)
         if command == "report":
-            print(made["report"].places["summary"].read_text(encoding="utf-8"), end="")
+            print(inert(made["report"].places["summary"].read_text(encoding="utf-8")), end="")
             progress.say(f"report: {root / 'report.html'}")
         return made
+
+    @staticmethod
+    def _may_change(
+        run: store.Run, text: str, ordered: Sequence[Job], ask: Callable[[str], bool] | None, *, change: bool
+    ) -> bool:
+        """Whether results may be replaced; raises UserError if some would be, and nobody agreed to that."""
+        change = change or run.agreed == text
+        found = changes.find(run, text, run.statuses(ordered), COMMANDS["report"])
+        if found is None:
+            return change
+        message = f"{run.root}: holds results that would be changed\n{found}"
+        if not change and not (ask and ask(message)):
+            raise UserError(
+                message,
+                f"the run's own settings: sonosynth report {run.root} goes on with them",
+                "give `sonosynth run` --change to change them, or another --out to keep them",
+            )
+        progress.say(message)
+        run.agreed = text  # so that the same command goes on after an interruption
+        return True
+
+    @staticmethod
+    def _clear(run: store.Run, statuses: Sequence[tuple[Job, Status]], *, remove: bool) -> None:
+        """Remove what an earlier setting left behind, or say that it is there."""
+        left = leftovers.find(run, statuses)
+        if left and remove:
+            for one in left:
+                one.remove()
+            progress.say(f"removed what is no longer part of the study: {', '.join(one.name for one in left)}")
+        elif left:
+            size = sum(one.size for one in left) / 1e6
+            progress.say(
+                f"{size:.1f} MB are no longer part of the study: sonosynth plan lists them, --change removes them"
+            )
+        run.agreed = ""
 
     def statuses(self, root: Path | None = None) -> list[tuple[Job, Status]]:
         """The jobs of the study and their states in the folder `root`; nothing is written.
@@ -67,10 +111,11 @@ class Study:
         Raises:
             UserError: if the input, a setting or a file of the run is wrong.
         """
-        machine = resolve(self.settings)
-        ordered = plan(self.settings, list_files(self.path), machine, self.as_yaml(machine))
-        found = store.Run(root or Path("/nonexistent")).statuses(ordered)
-        return [(job, found[job.name]) for job in ordered]
+        machine, run = resolve(self.settings), store.Run(root or Path("/nonexistent"))
+        files = list_files(self.path)
+        changes.check_cohort(run, COHORT, files)
+        ordered = plan(self.settings, files, machine, self.as_yaml(machine))
+        return run.statuses(ordered)
 
     def as_yaml(self, machine: Machine) -> str:
         """study.yaml: the cohort, the settings, what they resolve to here, and the versions."""
@@ -81,7 +126,7 @@ class Study:
             "versions": {name: version(name) for name in PACKAGES},
         }
         head, tail = ({"cohort": str(self.path.resolve())}, {"resolved": resolved})
-        first, last = (yaml.safe_dump(part, sort_keys=False, allow_unicode=True) for part in (head, tail))
+        first, last = (plain_yaml.dump(part) for part in (head, tail))
         return f"{first}{as_yaml(self.settings)}{last}"
 
     def _announce(self, files: Files) -> None:
@@ -110,7 +155,7 @@ def reopen(root: Path) -> Study:
             f"{root}: is not a run folder ({store.STUDY} is missing)", fix="start one: sonosynth run COHORT --out RUN"
         )
     _check_folder(root)
-    values = read_yaml(file)
+    values = plain_yaml.read(file)
     path = values.get("cohort")
     if not isinstance(path, str):
         raise UserError(f"{file}: does not name its cohort", fix="sonosynth run COHORT --out RUN")
@@ -130,5 +175,9 @@ def _check_folder(root: Path) -> None:
             "a run of this version",
             f"start a new run: sonosynth run COHORT --out NEW --config {root / store.STUDY}{lines}",
         )
-    if root.exists() and (not root.is_dir() or (not store.is_empty(root) and not (root / store.STUDY).exists())):
+    if root.exists() and (
+        not root.is_dir()
+        or (not any(map(Path.exists, (root / store.STUDY, root / store.RECORDS)))
+        and not store.is_empty(root))
+    ):
         raise UserError(f"--out {root}: exists and is not a run folder", "a new or empty folder, or a run folder")

@@ -1,17 +1,34 @@
 """What every group of settings is made of."""
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 NO_EFFECT = "does not change the result"
 """Marks a field, as in `batch: Annotated[int, NO_EFFECT]`, that enters no job's key."""
 
-Positive = Annotated[int, Field(ge=1)]
+MILLION = 1_000_000
+
+Positive = Annotated[int, Field(ge=1, le=MILLION)]
 Rate = Annotated[float, Field(gt=0, le=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
 
 class Section(BaseModel):
     """A group of settings; unknown names are mistakes, values are validated on construction."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _true_is_not_1(cls, value: Any, info: ValidationInfo) -> Any:
+        kind = cls.model_fields[str(info.field_name)].annotation
+        if kind is bool or (isinstance(kind, type) and issubclass(kind, BaseModel)):
+            return value
+        inside = (
+            value.values() if isinstance(value, Mapping) else value if isinstance(value, (list, tuple)) else [value]
+        )
+        if bool in map(type, inside):
+            raise ValueError("takes neither true nor false")
+        return value

@@ -9,15 +9,14 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from sonosynth import declarations
+from sonosynth import declarations, plain_yaml
 from sonosynth.adapters.settings import Adapt, Adapter, Lora, Token
 from sonosynth.cohort.settings import Prompts, Split
-from sonosynth.errors import UserError
+from sonosynth.errors import LINE, UserError, first_line, is_plain
 from sonosynth.fidelity.settings import Fidelity, Memorisation
-from sonosynth.section import Positive, Section
+from sonosynth.section import Section, Seed
 from sonosynth.synthesis.settings import Balance, Refine, Set, Synthesis
 from sonosynth.tasks.classification.settings import Arm, Classifier
 
@@ -25,17 +24,21 @@ PRESETS = ("paper", "quick", "demo")
 DEFAULTS = "defaults"
 REFERENCE = "real"
 """The arm that all others are compared with."""
+MOST_TRAININGS = 100_000
+SHOWN = 50  # mistakes in one message, at most
 NOT_SETTINGS = ("cohort", "resolved")  # further keys of a run's study.yaml
 
 
 class Repeats(Section):
     """The whole study again, so that differences stand out from chance. Each repeat trains its generator anew."""
 
-    generators: Positive = Field(1, description="generators per split, each with its own seed")
-    folds: Annotated[int, Field(ge=2)] | None = Field(
+    generators: Annotated[int, Field(ge=1, le=100)] = Field(
+        1, description="generators per split, each with its own seed"
+    )
+    folds: Annotated[int, Field(ge=2, le=100)] | None = Field(
         None, description="validate every image once, in this many grouped folds, instead of split.holdout"
     )
-    times: Positive = Field(1, description="how many times the folds are drawn")
+    times: Annotated[int, Field(ge=1, le=100)] = Field(1, description="how many times the folds are drawn")
 
     @model_validator(mode="after")
     def _times_need_folds(self) -> "Repeats":
@@ -47,11 +50,11 @@ class Repeats(Section):
 class Settings(Section):
     """All settings of a study."""
 
-    seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(0, description="the root of every random draw")
+    seed: Seed = Field(0, description="the root of every random draw")
     base: str = Field(
         "embedded", min_length=1, description="embedded, or a folder or hub id in Stable Diffusion 1.x format"
     )
-    resolution: Annotated[int, Field(ge=16)] = Field(
+    resolution: Annotated[int, Field(ge=16, le=4096)] = Field(
         128, description="side of the square images, pixels (scripts: 512)"
     )
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field("auto", description="for adaptation and synthesis")
@@ -82,6 +85,17 @@ class Settings(Section):
         if arms.get(REFERENCE) != Arm():
             raise ValueError(f"{REFERENCE} is the arm that the others are compared with, and takes no settings")
         return arms
+
+    @model_validator(mode="after")
+    def _can_be_planned(self) -> "Settings":
+        r = self.repeats
+        trainings = r.generators * (r.folds or 1) * r.times * len(self.classifier.seeds) * len(self.declared_arms)
+        if trainings > MOST_TRAININGS:
+            raise ValueError(
+                f"repeats, classifier.seeds and arms ask for {trainings:,} trained classifiers; at most"
+                f" {MOST_TRAININGS:,} are planned"
+            )
+        return self
 
     @property
     def declared_adapters(self) -> dict[str, Adapter]:
@@ -158,28 +172,12 @@ def validated(values: Mapping[str, Any], where: str) -> Settings:
             return settings
     except ValidationError as error:
         mistakes += declarations.explained(error)
+    shown = [first_line(mistake, 3 * LINE) for mistake in mistakes[:SHOWN]]
+    shown += [f"and {len(mistakes) - SHOWN} more"] * (len(mistakes) > SHOWN)
     raise UserError(
-        f"{where}: {len(mistakes)} mistake{'s' * (len(mistakes) > 1)} in the settings\n  " + "\n  ".join(mistakes),
+        f"{where}: {len(mistakes)} mistake{'s' * (len(mistakes) > 1)} in the settings\n  " + "\n  ".join(shown),
         fix="docs/settings.md lists the settings, their types and defaults",
     )
-
-
-def read_yaml(file: Path) -> dict[str, Any]:
-    """The mapping in a YAML file; raises UserError if it can't be read or holds anything else."""
-    try:
-        values = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"{file}: can't be read as YAML ({error})", "a settings file") from None
-    if values is not None and not isinstance(values, dict):
-        raise UserError(f"{file}: holds a {type(values).__name__}", "a mapping of settings")
-    return _with_on(values or {})
-
-
-def _with_on(values: Any) -> Any:
-    """YAML 1.1 reads the key `on` as true."""
-    if not isinstance(values, dict):
-        return values
-    return {"on" if key is True else key: _with_on(value) for key, value in values.items()}
 
 
 def as_yaml(settings: Settings) -> str:
@@ -190,7 +188,7 @@ def as_yaml(settings: Settings) -> str:
         # As they were given: what is null on purpose stays, what is inherited is not fixed.
         own = {name: entry.model_dump(mode="json", by_alias=True, exclude_unset=True) for name, entry in given.items()}
         values[group] = {name: own.get(name) for name in values[group]}
-    return str(yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
+    return plain_yaml.dump(values)
 
 
 def shipped_words() -> dict[str, dict[str, str]]:
@@ -205,7 +203,8 @@ def _presets() -> Any:
 
 
 def _read_shipped(name: str) -> dict[str, Any]:
-    return yaml.safe_load(_presets().joinpath(f"{name}.yaml").read_text(encoding="utf-8")) or {}
+    values: dict[str, Any] = plain_yaml.parse(_presets().joinpath(f"{name}.yaml").read_text(encoding="utf-8"))
+    return values
 
 
 def _shipped(name: str) -> dict[str, Any]:
@@ -221,25 +220,23 @@ def _read_layer(file: str | Path) -> dict[str, Any]:
     """The settings in a file, given by its path or by the name of a shipped one."""
     if not Path(file).exists() and _presets().joinpath(f"{file}.yaml").is_file():
         return _shipped(str(file))
-    return {key: value for key, value in read_yaml(Path(file)).items() if key != "cohort"}
+    return {key: value for key, value in plain_yaml.read(Path(file)).items() if key != "cohort"}
 
 
 def _parse(change: str) -> dict[str, Any]:
     name, equals, text = change.partition("=")
-    if not equals or not name:
-        raise UserError(f"--set {change}", "section.key=value, for example lora.rank=8")
+    parts = name.split(".")
+    if not equals or not name or len(parts) > plain_yaml.DEEPEST:
+        raise UserError(f"--set {first_line(change)}", "section.key=value, for example lora.rank=8")
     try:
-        value = _with_on(yaml.safe_load(text))
-    except yaml.YAMLError:
+        value = plain_yaml.parse(text)
+    except ValueError:
         value = text
-    if isinstance(value, str):
-        try:  # YAML 1.1 reads 1e-4 as text
-            value = float(value)
-        except ValueError:
-            pass
-    for part in reversed(name.split(".")):
+        if not is_plain(text):
+            raise UserError(f"--set {first_line(change)}: has control characters", "plain text") from None
+    for part in reversed(parts):
         value = {part: value}
-    return value
+    return dict(value)
 
 
 def _over(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,15 +5,18 @@ are moved into place, and the record `.jobs/<name>.json` is written last: it hol
 on, and the SHA-256 of every file.
 """
 
+import glob
 import hashlib
 import json
 import os
 import resource
 import shutil
 import socket
+import stat
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -22,12 +25,14 @@ from typing import Any
 import numpy as np
 from filelock import FileLock, Timeout
 
-from sonosynth.errors import UserError
+from sonosynth import records
+from sonosynth.errors import UserError, inert
 from sonosynth.jobs import Job, Made, State, Status, differences, key
 from sonosynth.parallel import in_threads
+from sonosynth.records import Record
 
 WORK, RECORDS, OLD_RECORDS = ".work", ".jobs", ".stages"
-LOCK, HOLDER = ".lock", ".lock.holder"
+LOCK, HOLDER, AGREED = ".lock", ".lock.holder", ".agreed"
 STUDY = "study.yaml"
 
 
@@ -95,7 +100,7 @@ def is_empty(folder: Path) -> bool:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8") if path.is_file() else ""
     except OSError:
         return ""
 
@@ -105,7 +110,8 @@ class Run:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._checked: dict[str, Made] = {}  # by key: each file is hashed once per command
+        self._checked: dict[str, Made] = {}  # by key
+        self._digests: dict[Path, str] = {}  # each file is hashed once per command
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -131,7 +137,7 @@ class Run:
         try:
             command = " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
             now = datetime.now().astimezone().isoformat(timespec="seconds")
-            write_text(holder, f"process {os.getpid()} on {socket.gethostname()} since {now} ({command})")
+            write_text(holder, inert(f"process {os.getpid()} on {socket.gethostname()} since {now} ({command})"))
             yield
         except UserError:
             if fresh and not (self.root / RECORDS).exists():
@@ -146,68 +152,100 @@ class Run:
                     shutil.rmtree(self.root, ignore_errors=True)
             lock.release()
 
-    def statuses(self, ordered: Iterable[Job]) -> dict[str, Status]:
-        """The state of every job of a study, by name; raises as `status` does."""
-        found: dict[str, Status] = {}
+    @property
+    def agreed(self) -> str:
+        """The study.yaml to which results are being changed, or ""."""
+        return _text(self.root / AGREED)
+
+    @agreed.setter
+    def agreed(self, text: str) -> None:
+        write_text(self.root / AGREED, text)
+        if not text:
+            (self.root / AGREED).unlink()
+
+    def statuses(self, ordered: Iterable[Job]) -> list[tuple[Job, Status]]:
+        """The state of every job of a study; raises as `status` does."""
+        found: list[tuple[Job, Status]] = []
         made: dict[str, Made] = {}
         for job in ordered:
-            found[job.name] = status = self.status(job, made)
-            if status.made:
-                made[job.name] = status.made
+            found.append((job, self.status(job, made)))
+            if found[-1][1].made:
+                made[job.name] = found[-1][1].made
         return found
 
     def status(self, job: Job, made: Mapping[str, Made]) -> Status:
         """The state of a job, given what those of its needs that are done have `made`, by name.
 
         Raises:
-            UserError: if a file is not what the job wrote, or a link points outside the run.
+            UserError: if a file is not what the job wrote; or for a link, or anything else that is neither a file nor
+                a folder, in its place.
         """
-        record = self._record(job)
-        self._check_inside(record, *(self.root / place for place in job.makes.values()))
-        stored = _record(record)
-        if stored is None:
+        self._check_plain(self.record(job.name), *(self.root / place for place in job.makes.values()))
+        record = records.read(self.record(job.name))
+        if record is None:
             return Status(State.MISSING, "not run yet")
-        before, now = stored["inputs"], job.inputs(made)
-        own = [name for name in differences(before, now) if name.partition(".")[0] != "needs"]
-        if own:
-            return Status(State.STALE, f"{', '.join(own)} changed")
+        if reason := self._why_stale(job, record, made):
+            self._check_files(job, record)  # what somebody altered is not to be replaced silently either
+            return Status(State.STALE, reason)
         if waiting := [name for name in job.needed if name not in made]:
             return Status(State.WAITING, f"{waiting[0]} has to run first")
-        if changed := differences(before["needs"], now["needs"]):
-            return Status(State.STALE, f"{', '.join(changed)} changed")
-        checked = key(now)
+        checked = key(job.inputs(made))
         if checked not in self._checked:
-            if gone := self._check_files(job, stored["files"]):
+            if gone := self._check_files(job, record):
                 return Status(State.MISSING, f"{gone} is gone")
-            self._checked[checked] = self._made(job, stored)
+            self._checked[checked] = self._made(job, record)
         return Status(State.DONE, made=self._checked[checked])
 
-    def _made(self, job: Job, stored: Mapping[str, Any]) -> Made:
-        places = {role: self.root / place for role, place in job.makes.items()}
-        return Made(job.name, places, stored["files"], _total(stored["files"]), stored["seconds"], stored["peak_mb"])
+    def _why_stale(self, job: Job, record: Record, made: Mapping[str, Made]) -> str:
+        """What changed since a job ran, or ""; while needs of it are missing, only what they don't decide."""
+        before, now = record.inputs, job.inputs(made)
+        changed = [name for name in differences(before, now) if name.partition(".")[0] != "needs"]
+        if not changed and all(name in made for name in job.needed):
+            changed = differences(before["needs"], now["needs"])
+        return f"{', '.join(changed)} changed" if changed else ""
 
-    def _check_files(self, job: Job, expected: Mapping[str, str]) -> str:
+    def _made(self, job: Job, record: Record) -> Made:
+        places = {role: self.root / place for role, place in job.makes.items()}
+        return Made(job.name, places, record.files, _total(record.files), record.seconds, record.peak_mb)
+
+    def _check_files(self, job: Job, record: Record) -> str:
         """The first missing file, or ""; raises UserError if one exists and is not what was written."""
-        paths = []
-        for name in expected:
-            role, _, below = name.partition("/")
-            paths.append(self.root / job.makes[role] / below)
-            if not paths[-1].is_file():
-                return paths[-1].relative_to(self.root).as_posix()
-        for path, digest, found in zip(paths, expected.values(), in_threads(sha256, paths), strict=True):
-            if found != digest:
+        paths = {name: self.root / place for name, place in record.places.items()}
+        self._check_plain(*paths.values())
+        there = {name: path for name, path in paths.items() if path.exists()}
+        digests = in_threads(self._digest, list(there.values()))
+        for (name, path), digest in zip(there.items(), digests, strict=True):
+            if digest != record.files[name]:
                 raise UserError(
                     f"{path}: is not what the job {job.name} wrote",
                     "files of a run as they were written",
                     f"restore it, or remove it and run the same command again: {job.name} and what depends on it will"
                     " be made again",
                 )
-        return ""
+        return next((path.relative_to(self.root).as_posix() for name, path in paths.items() if name not in there), "")
+
+    def _digest(self, path: Path) -> str:
+        """The SHA-256 of a file, read once per command; "" for a folder."""
+        if path not in self._digests:
+            self._digests[path] = "" if path.is_dir() else sha256(path)
+        return self._digests[path]
+
+    def recorded(self) -> dict[str, Record]:
+        """The records of all finished jobs, by name, whether they are still planned or not."""
+        folder = self.root / RECORDS
+        self._check_plain(folder)
+        found = {path.relative_to(folder).as_posix(): records.read(path) for path in sorted(folder.rglob("*.json"))}
+        return {name.removesuffix(".json"): record for name, record in found.items() if record}
 
     def work(self, job: Job, made: Mapping[str, Made]) -> Path:
-        """The folder in which a job works until it is done; the same one when an interrupted job resumes."""
-        folder = self.root / WORK / f"{_slug(job.name)}-{key(job.inputs(made))[:12]}"
-        self._check_inside(folder)
+        """The folder in which a job works until it is done; the same one when an interrupted job resumes.
+
+        Raises:
+            UserError: for a link or the like in it; or if a file that the run did not make is in the job's place.
+        """
+        folder = self.root / WORK / self.work_prefix(job, made)
+        self._check_plain(folder)
+        self._check_own(job, records.read(self.record(job.name)), ())
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
@@ -216,60 +254,108 @@ class Run:
 
         Raises:
             FileNotFoundError: if it did not write what it said it would.
+            UserError: as `work`.
         """
-        record = self._record(job)
-        record.unlink(missing_ok=True)
-        paths = [path for role in job.makes for path in files_below(work / role)]
-        names = [path.relative_to(work).as_posix() for path in paths]
+        path, before = self.record(job.name), self.record(job.name).with_suffix(".replaced")
+        paths = [file for role in job.makes for file in files_below(work / role)]
+        names = [file.relative_to(work).as_posix() for file in paths]
         files = dict(zip(names, in_threads(partial(sha256, synced=True), paths), strict=True))
+        record = Record(job.inputs(made), files, round(seconds, 2), _peak_mb())
+        self._check_own(job, records.read(path) or records.read(before), record.places.values())
+        if path.exists():  # from here on, the job is not done; but what it made before is still known
+            path.replace(before)
         for role, place in job.makes.items():
             final, old = self.root / place, self.root / WORK / "replaced" / _slug(place)
+            self._check_plain(final, old)
             final.parent.mkdir(parents=True, exist_ok=True)
             if final.is_dir():  # a folder can't be replaced in one step: move the old one away first
                 shutil.rmtree(old, ignore_errors=True)
                 old.parent.mkdir(parents=True, exist_ok=True)
                 final.rename(old)
             os.replace(work / role, final)
+            _sync(final.parent)
             shutil.rmtree(old, ignore_errors=True)
-        stored = {"inputs": job.inputs(made), "files": files, "seconds": round(seconds, 2), "peak_mb": _peak_mb()}
-        write_json(record, stored)
+        write_json(path, asdict(record))
+        before.unlink(missing_ok=True)
         self.clear(job)
-        return self._made(job, stored)
+        return self._made(job, record)
+
+    def _check_own(self, job: Job, before: Record | None, names: Iterable[str]) -> None:
+        """Refuse to replace what the job did not make: a file in the place of a folder, or files of somebody else.
+
+        Args:
+            before: of the last time, None if unknown. names: of the files that will be there, if known.
+        """
+        known = {*(before.places.values() if before else ()), *names}
+        for place in job.makes.values() if known else ():
+            final = self.root / place
+            files = files_below(final) if final.exists() else []
+            for file in files:
+                name = file.relative_to(self.root).as_posix()
+                if name not in known and not file.name.startswith("."):
+                    raise UserError(
+                        f"{file}: is not of this run, and is in the place of what the job {job.name} makes",
+                        "files of the run alone",
+                        "move it elsewhere",
+                    )
+            if place in known and final.is_dir():
+                raise UserError(f"{final}: is a folder", "a file", "move it elsewhere")
+
+    def work_prefix(self, job: Job, made: Mapping[str, Made]) -> str:
+        """How the name of a job's work folder begins: the whole name, if all of its needs are `made`."""
+        known = all(name in made for name in job.needed)
+        return f"{_slug(job.name)}-" + (key(job.inputs(made))[:12] if known else "")
+
+    def unfinished(self) -> list[Path]:
+        """All work folders."""
+        folder = self.root / WORK
+        self._check_plain(folder)
+        return sorted(folder.iterdir()) if folder.is_dir() else []
 
     def clear(self, job: Job) -> None:
         """Remove the work folders of a job that is done."""
-        for folder in (self.root / WORK).glob(f"{_slug(job.name)}-????????????"):
+        for folder in (self.root / WORK).glob(f"{glob.escape(_slug(job.name))}-????????????"):
             shutil.rmtree(folder)
 
-    def tidy(self, jobs: Iterable[Job]) -> list[str]:
-        """Remove folders that are empty once no job is running; return the names of jobs that are no longer planned."""
+    def tidy(self) -> None:
+        """Remove folders that are empty once no job is running."""
         for folder in (self.root / WORK / "replaced", self.root / WORK):
             if folder.is_dir() and not any(folder.iterdir()):
                 folder.rmdir()
-        records = {path.relative_to(self.root / RECORDS).as_posix() for path in (self.root / RECORDS).rglob("*.json")}
-        return sorted(record.removesuffix(".json") for record in records - {f"{job.name}.json" for job in jobs})
 
-    def _record(self, job: Job) -> Path:
-        return self.root / RECORDS / f"{job.name}.json"
+    def record(self, name: str) -> Path:
+        """Where the record of a job is."""
+        return self.root / RECORDS / f"{name}.json"
 
-    def _check_inside(self, *paths: Path) -> None:
+    def _check_plain(self, *paths: Path) -> None:
+        """Refuse what leads out of the run, or would be waited for: nothing but files and folders at `paths`, on the
+        way there, or below."""
         for path in paths:
-            if path.is_symlink() or not path.parent.resolve().is_relative_to(self.root.resolve()):
-                raise UserError(
-                    f"{path}: is or lies behind a symbolic link",
-                    "files of the run inside its folder",
-                    "remove the link",
-                )
+            way = [self.root.joinpath(*path.relative_to(self.root).parts[: n + 1]) for n in range(len(path.parts))]
+            for step in dict.fromkeys([*way, *(path.rglob("*") if path.is_dir() and not path.is_symlink() else ())]):
+                kind = _kind(step)
+                if kind:
+                    raise UserError(f"{step}: is {kind}", "nothing but files and folders in a run", "remove it")
 
 
-def _record(path: Path) -> dict[str, Any] | None:
-    """A record, or None if there is none or it is incomplete: the job is then run again."""
+def _kind(path: Path) -> str:
+    """What is at a path, if it is neither a file nor a folder; "" otherwise."""
     try:
-        stored = json.loads(_text(path))
-        known = {"inputs": dict, "files": dict, "seconds": float, "peak_mb": int}
-        return stored if all(isinstance(stored[name], kind) for name, kind in known.items()) else None
-    except (ValueError, KeyError, TypeError):
-        return None
+        mode = path.lstat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
+    if stat.S_ISLNK(mode):
+        return "a symbolic link"
+    return "" if stat.S_ISREG(mode) or stat.S_ISDIR(mode) else "neither a file nor a folder"
+
+
+def _sync(folder: Path) -> None:
+    """Make the names in a folder safe on disk."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _slug(name: str) -> str:

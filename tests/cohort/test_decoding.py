@@ -1,6 +1,10 @@
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngImageFile
 
 from sonosynth.cohort.decoding import Unusable, read_grey, read_mask, resize
 
@@ -93,3 +97,44 @@ def test_resizing_keeps_the_whole_image_and_its_level():
     assert small.shape == (1, 16, 16)
     assert small.mean() == pytest.approx(127.5, abs=2)
     assert resize(np.empty((0, 4, 4), np.uint8), 8).shape == (0, 8, 8)
+
+
+def test_formats_that_run_programs_are_not_opened(tmp_path):
+    (tmp_path / "x.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\nshowpage\n")
+    with pytest.raises(Unusable, match="is not an image of a known format"):
+        read_grey(tmp_path / "x.png")
+
+
+@pytest.mark.parametrize("error", [MemoryError(), OSError("out of memory error when reading image file")])
+def test_a_lack_of_memory_is_not_blamed_on_the_file(tmp_path, monkeypatch, error):
+    Image.fromarray(RAMP).save(tmp_path / "x.png")
+
+    def fails(image):
+        raise error
+
+    monkeypatch.setattr(PngImageFile, "load", fails)
+    with pytest.raises(MemoryError):
+        read_grey(tmp_path / "x.png")
+
+
+PEAK = """
+import resource, sys
+from pathlib import Path
+from sonosynth.cohort.decoding import read_grey
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+assert read_grey(Path(sys.argv[1])).shape == (9000, 9000)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+"""
+
+
+@pytest.mark.parametrize("mode", ["I;16", "RGBA", "P"])
+def test_a_small_file_does_not_take_gigabytes(tmp_path, mode):
+    Image.new(mode, (9000, 9000)).save(tmp_path / "x.png")
+    assert (tmp_path / "x.png").stat().st_size < 2**20
+    found = subprocess.run([sys.executable, "-c", PEAK, tmp_path / "x.png"], capture_output=True, text=True, check=True)
+    assert int(found.stdout) < 6 * 81, mode  # MB: as decoded by Pillow, at most 4 bytes a pixel, and the grey image
+
+
+def test_wide_values_are_converted_alike_in_every_row(tmp_path):
+    values = np.arange(700 * 90, dtype=np.uint16).reshape(700, 90)
+    assert np.array_equal(saved(tmp_path, Image.fromarray(values)), np.round(values / 257))

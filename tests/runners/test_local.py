@@ -23,7 +23,7 @@ def test_jobs_run_once_and_their_results_reach_those_that_need_them(tmp_path, pr
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
     assert run_jobs(Run(tmp_path), graph, 2, processes=processes) == made
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()} == before
-    Run(tmp_path).tidy(graph)
+    Run(tmp_path).tidy()
     assert not (tmp_path / ".work").exists()
 
 

@@ -1,6 +1,6 @@
 """Settings of the adapters."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -20,7 +20,7 @@ class Token(Section):
 class Lora(Section):
     """Low-rank adaptation of the U-Net (Hu et al., ICLR 2022)."""
 
-    rank: Positive = Field(16, description="rank of the update (scripts: 4)")
+    rank: Annotated[int, Field(ge=1, le=4096)] = Field(16, description="rank of the update (scripts: 4)")
     layers: Literal["attention", "all"] = Field(
         "all", description="attention projections alone (paper), or convolutions too: they make the texture"
     )

@@ -1,8 +1,8 @@
 """Image files of any kind to 8-bit grey."""
 
-from io import SEEK_END
+import threading
+import warnings
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -10,44 +10,70 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from sonosynth.errors import first_line
 
 EXTENSIONS = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif"}
+FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "GIF")
+"""Pillow's names of what it may open: others run programs (PostScript), or read further files."""
 MAX_PIXELS = 100_000_000
+MAX_BYTES = 500_000_000
+LARGE = 10_000_000  # pixels; of larger images, one is decoded at a time, so that memory does not grow with the cores
+ROWS = 256  # that are converted at a time
+ONE_LARGE = threading.Lock()
 
 
 class Unusable(Exception):
     """A file that can't be used as a grey image; the message says why."""
 
 
-def read_grey(source: Path | BinaryIO) -> np.ndarray:
-    """(H, W) uint8 grey of an image file, or of its bytes in memory, upright.
+def read_grey(file: Path) -> np.ndarray:
+    """(H, W) uint8 grey of an image file, upright; see `decode`."""
+    return decode(file)[0]
+
+
+def decode(file: Path) -> tuple[np.ndarray, str]:
+    """(H, W) uint8 grey of an image file, upright, and Pillow's name of its mode.
 
     Colour is weighted as ITU-R 601 luma; transparency is set on black, the background of ultrasound images;
     16-bit files are scaled from their full range; the EXIF orientation is applied.
 
     Raises:
         Unusable: if the file is not an image, is damaged, is animated or is too large.
+        MemoryError: if memory runs out; what a cohort consists of must not depend on that.
     """
     try:
-        with Image.open(source) as image:
-            if image.width * image.height > MAX_PIXELS:
+        size = file.stat().st_size
+        if size > MAX_BYTES:
+            raise Unusable(f"has {size:,} bytes, more than {MAX_BYTES:,}")
+        with warnings.catch_warnings(action="ignore"), Image.open(file, formats=FORMATS) as image:
+            pixels = image.width * image.height
+            if pixels > MAX_PIXELS:
                 raise Unusable(f"is {image.width} x {image.height} pixels, more than {MAX_PIXELS:,} in all")
             frames = getattr(image, "n_frames", 1)
             if frames > 1:
                 raise Unusable(f"has {frames} frames; one image is expected")
-            image.load()
-            return _to_grey(ImageOps.exif_transpose(image))
-    except Unusable:
+            if pixels > LARGE:
+                with ONE_LARGE:
+                    return _to_grey(image), image.mode
+            return _to_grey(image), image.mode
+    except (Unusable, MemoryError):
         raise
     except UnidentifiedImageError:
-        raise Unusable("is empty" if _is_empty(source) else "is not an image that Pillow can read") from None
+        raise Unusable("is empty" if not size else "is not an image of a known format") from None
     except Exception as error:  # on broken files, Pillow's decoders raise errors of any kind
+        if "out of memory" in str(error):  # so they call it
+            raise MemoryError from None
         raise Unusable(f"can't be decoded ({first_line(error)})") from None
 
 
-def _is_empty(source: Path | BinaryIO) -> bool:
-    return source.stat().st_size == 0 if isinstance(source, Path) else source.seek(0, SEEK_END) == 0
-
-
 def _to_grey(image: Image.Image) -> np.ndarray:
+    """Row by row where the values are wider than a byte: a few kilobytes can hold a hundred million of them."""
+    ImageOps.exif_transpose(image, in_place=True)
+    grey = np.empty((image.height, image.width), np.uint8)
+    for top in range(0, image.height, ROWS):
+        part = image.crop((0, top, image.width, min(top + ROWS, image.height)))
+        grey[top : top + ROWS] = _part_to_grey(part)
+    return grey
+
+
+def _part_to_grey(image: Image.Image) -> np.ndarray:
     if image.mode.startswith("I"):  # 16-bit, or 32-bit that holds 16-bit values
         values = np.asarray(image).astype(np.int64)
         if values.size and (values.min() < 0 or values.max() > 65535):

@@ -2,23 +2,23 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from io import BytesIO
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 
 from sonosynth import progress
-from sonosynth.cohort.decoding import Unusable, read_grey, read_mask, to_square
-from sonosynth.cohort.sources import Source, inert, list_sources
+from sonosynth.cohort.decoding import Unusable, read_mask, to_square
+from sonosynth.cohort.decoding import decode as decode_image
+from sonosynth.cohort.sources import Source, list_sources, not_a_formula
 from sonosynth.cohort.twins import View, components, find, view
 from sonosynth.errors import UserError, first_line
 from sonosynth.parallel import in_threads
 from sonosynth.section import NO_EFFECT
+from sonosynth.store import sha256
 
 SMALLEST = 8  # pixels
 COLUMNS = ["id", "file", "sha256", "label", "mask", "group", "pixels", "width", "height", "mode", "lesion"]
@@ -100,18 +100,24 @@ def list_files(path: Path) -> Files:
     return Files(path, listing.root, sources, hashes, masks, stamps, problems, listing.ignored, simulated)
 
 
+def contents(files: Mapping[str, Any]) -> Counter[tuple[str, ...]]:
+    """What makes a cohort the one it is: the hash, label, group and masks of each image.
+
+    Args:
+        files: a `Files`, as `jobs.keyed` gives it.
+    """
+    about = ((source["label"], source["group"]) for source in files["sources"])
+    return Counter((*pair, *hashes) for pair, *hashes in zip(about, files["sha256"], files["masks"], strict=True))
+
+
 def _hash(source: Source) -> tuple[str, str, Stamp] | str:
     """Hash of an image, digest of its masks, and its stamp; or why it can't be read."""
     try:
         stamp = _stamp(source)
-        masks = "".join(f"{mask.name}\0{_sha256(mask)}\n" for mask in source.masks)
-        return _sha256(source.file), hashlib.sha256(masks.encode()).hexdigest() if masks else "", stamp
+        masks = "".join(f"{mask.name}\0{sha256(mask)}\n" for mask in source.masks)
+        return sha256(source.file), hashlib.sha256(masks.encode()).hexdigest() if masks else "", stamp
     except OSError as error:
         return f"can't be opened ({first_line(error)})"
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _stamp(source: Source) -> Stamp:
@@ -178,12 +184,9 @@ def _decode(wanted: tuple[Source, Stamp, int]) -> _Decoded | str:
     if not unchanged:
         raise UserError(f"{source.file}: changed while the cohort was being read", fix="run the command again")
     try:
-        data = source.file.read_bytes()
-        grey = read_grey(BytesIO(data))
+        grey, mode = decode_image(source.file)
         if min(grey.shape) < SMALLEST:
             raise Unusable(f"is {grey.shape[1]} x {grey.shape[0]} pixels; at least {SMALLEST} per side are expected")
-        with Image.open(BytesIO(data)) as image:
-            mode = image.mode
         pixels = hashlib.sha256(repr(grey.shape).encode() + grey.tobytes()).hexdigest()
         lesion = float(read_mask(list(source.masks), grey.shape).mean()) if source.masks else float("nan")
         about = (pixels, grey.shape[1], grey.shape[0], mode, lesion)
@@ -232,4 +235,4 @@ def describe(cohort: Cohort) -> dict[str, Any]:
 
 
 def _relative(path: Path, root: Path) -> str:
-    return inert(path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix())
+    return not_a_formula(path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix())

@@ -9,7 +9,7 @@ from typing import Annotated
 
 from sonosynth import extensions
 from sonosynth.cohort.decoding import EXTENSIONS
-from sonosynth.errors import UserError, first_line
+from sonosynth.errors import UserError, first_line, is_plain
 from sonosynth.section import NO_EFFECT
 
 
@@ -65,11 +65,12 @@ def list_sources(path: Path) -> Listing:
         raise UserError(f"cohort {path}: {len(twice)} ids name several images each, the first {twice[0]}")
     labels = sorted({str(source.label) for source in listing.sources})
     for label in labels:
-        forbidden = re.search(r'[/\\:*?"<>|\x00-\x1f]|^[.=+@-]', label)
-        if not label.strip() or forbidden or printable(label) != label or len(label.encode()) > 100:
+        forbidden = re.search(r'[/\\:*?"<>|]|^[.=+@-]', label)
+        if not label.strip() or forbidden or not is_plain(label) or len(label.encode()) > 100:
             raise UserError(
                 f"cohort {path}: the label {label!r} is not valid as a folder name and in tables",
-                'at most 100 bytes of UTF-8, none of / \\ : * ? " < > | and none of . = + - @ at its start',
+                "at most 100 bytes of UTF-8 without control characters, none of"
+                ' / \\ : * ? " < > | and none of . = + - @ at its start',
                 "rename the class",
             )
     spelled = {label: unicodedata.normalize("NFC", label).casefold() for label in labels}
@@ -100,11 +101,6 @@ def unfit(file: Path, root: Path) -> str:
         return f"can't be opened ({first_line(error)})"
 
 
-def printable(name: str) -> str:
-    """A name with what is not UTF-8 in it escaped."""
-    return name.encode("utf-8", "backslashreplace").decode()
-
-
-def inert(name: str, prefix: str = "./") -> str:
+def not_a_formula(name: str, prefix: str = "./") -> str:
     """A name that no spreadsheet takes for a formula."""
     return prefix + name if name.startswith(("=", "+", "-", "@")) else name

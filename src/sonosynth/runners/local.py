@@ -10,7 +10,7 @@ import pickle
 import signal
 import threading
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager
@@ -32,15 +32,19 @@ Submit = Callable[[Job, Mapping[str, Made]], Future[Made]]
 """Starts a job, given what the jobs that it needs made."""
 
 
-def run_jobs(run: Run, ordered: Sequence[Job], cores: int, *, processes: bool = True) -> dict[str, Made]:
+def run_jobs(
+    run: Run, ordered: Sequence[Job], cores: int, *, processes: bool = True,
+    replaceable: Container[object] | None = None,
+) -> dict[str, Made]:  # fmt: skip
     """Run those of the jobs that are not done; returns what every one made, by name.
 
     Args:
         ordered: jobs, each after those it needs. cores: to share out. processes: whether jobs get their
             own processes; if not, they run one after another in this one, which a script without a main guard needs.
+        replaceable: functions of jobs whose results may be replaced if they turn out to be stale; None: all.
 
     Raises:
-        UserError: of the first job that fails.
+        UserError: of the first job that fails; or if results would be replaced that may not be.
         KeyboardInterrupt: on SIGINT or SIGTERM. In both cases, jobs that are running save their work first; a second
             signal ends them at once.
     """
@@ -57,6 +61,12 @@ def run_jobs(run: Run, ordered: Sequence[Job], cores: int, *, processes: bool = 
                     made[job.name] = status.made
                     run.clear(job)
                     kept += 1
+                elif status.state is State.STALE and replaceable is not None and job.run not in replaceable:
+                    raise UserError(
+                        f"{job.name}: what it was made from came out differently this time ({status.reason})",
+                        "what it was made from, as it was: same versions, same kind of machine",
+                        "give --change to make it again, or restore the files that were missing",
+                    )
                 elif _fits(job, list(running.values()), cores):
                     why = f" (again: {status.reason})" if status.state is State.STALE else ""
                     progress.say(f"[{len(made) + len(running) + 1}/{len(ordered)}] {job.name}{why}")
@@ -113,7 +123,7 @@ def _workers(run: Run, count: int) -> Iterator[Submit]:
         except BrokenProcessPool:
             raise UserError(
                 "a process that ran a job was killed; the system does that when memory runs out",
-                fix="lower classifier.batch, lora.batch or resolution; the same command resumes",
+                fix="lower classifier.batch, lora.batch or resolution, and give --change; finished work is kept",
             ) from None
         except BaseException:
             progress.say("stopping: jobs that are running save their work")

@@ -1,5 +1,6 @@
 """Sets on disk: images are made in batches, unusable ones made again, and written with what they were made from."""
 
+import hashlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,6 +21,7 @@ FLAT = 1.0  # grey levels of 255: below this standard deviation an image shows n
 SAME = 1.0  # grey levels of 255: below this mean difference two images show the same
 SIDE, PARTS = 32, 4  # pixels per side of what is compared, and parts per side whose means are compared first
 ABOUT = ("seed", "attempts", "flaw")  # kept in the PNG itself, so that an interrupted set can resume
+CHECK = "check"  # so is a digest of all that, of the pixels and of the name
 
 
 @dataclass(frozen=True)
@@ -147,17 +149,23 @@ def _write_image(path: Path, made: _Made) -> None:
     about = PngInfo()
     for name in ABOUT:
         about.add_text(name, str(getattr(made, name)))
+    about.add_text(CHECK, _digest(path, made))
     data = BytesIO()
     Image.fromarray(made.image).save(data, format="PNG", pnginfo=about)
     store.write_bytes(path, data.getvalue())
 
 
 def _read_made(path: Path) -> _Made | None:
-    """The image that an interrupted process wrote to `path`, None if there is none or it is incomplete."""
+    """The image that an interrupted process wrote to `path`, None if there is none or it is not what was written."""
     try:
-        with Image.open(path) as image:
-            pixels = np.asarray(image)
+        with Image.open(path, formats=["PNG"]) as image:
             seed, attempts, flaw = (image.info[name] for name in ABOUT)
-        return _Made(pixels, int(seed), int(attempts), flaw)
+            made = _Made(np.asarray(image), int(seed), int(attempts), flaw)
+            return made if image.info[CHECK] == _digest(path, made) else None
     except (OSError, SyntaxError, KeyError, ValueError):
         return None
+
+
+def _digest(path: Path, made: _Made) -> str:
+    about = (path.parent.name, path.name, made.image.shape, *(getattr(made, name) for name in ABOUT))
+    return hashlib.sha256(repr(about).encode() + made.image.tobytes()).hexdigest()

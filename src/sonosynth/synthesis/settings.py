@@ -4,8 +4,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, field_validator
 
-from sonosynth.section import NO_EFFECT, Positive, Section
+from sonosynth.section import MILLION, NO_EFFECT, Positive, Section
 
+Number = Annotated[int, Field(ge=0, le=MILLION)]
 NOISE, REAL = "noise", "real"
 """What a set may start from, besides another set."""
 
@@ -64,7 +65,7 @@ class Set(Section):
     )
     adapter: str | None = Field(None, description="adapter of the base; absent: the base as it is")
     strength: float | None = Field(None, gt=0, le=1, description="denoising strength; absent: `refine.strength`")
-    count: Annotated[int, Field(ge=0)] | dict[str, Annotated[int, Field(ge=0)]] | None = Field(
+    count: Number | dict[str, Number] | None = Field(
         None,
         description="images of each class, for example 100 or {benign: 50}; absent: what balances the classes, or as"
         " many as the set that it starts from",

@@ -5,7 +5,8 @@ from collections import Counter
 from pathlib import Path
 
 from sonosynth.cohort.decoding import EXTENSIONS
-from sonosynth.cohort.sources import Listing, Source, printable, unfit
+from sonosynth.cohort.sources import Listing, Source, unfit
+from sonosynth.errors import inert
 
 MASK = re.compile(r"^(?P<image>.+)_mask(_\d+)?$")
 
@@ -21,17 +22,17 @@ def listing(root: Path) -> Listing:
     visible = sorted(p for p in root.iterdir() if not p.name.startswith("."))
     for file in visible:
         if file.suffix.lower() in EXTENSIONS and file.is_file():
-            found.ignored[file.name] = "lies beside the class folders, so it has no label"
+            found.ignored[inert(file.name)] = "lies beside the class folders, so it has no label"
     for folder in (p for p in visible if p.is_dir()):
         entries = sorted(p for p in folder.iterdir() if not p.name.startswith("."))
         candidates = [p for p in entries if not p.is_dir() and p.suffix.lower() in EXTENSIONS]
         bad = {p: reason for p in candidates if (reason := unfit(p, root))}
-        found.problems.update({printable(f"{folder.name}/{p.name}"): reason for p, reason in bad.items()})
+        found.problems.update({inert(f"{folder.name}/{p.name}"): reason for p, reason in bad.items()})
         files = [p for p in candidates if p not in bad]
         for entry in entries:
             if entry not in candidates:
                 reason = "is a folder inside a class folder" if entry.is_dir() else "does not have an image extension"
-                found.ignored[f"{folder.name}/{entry.name}"] = reason
+                found.ignored[inert(f"{folder.name}/{entry.name}")] = reason
         images = [p for p in files if not MASK.match(p.stem)]
         stems = Counter(p.stem for p in images)
         masks: dict[str, list[Path]] = {}

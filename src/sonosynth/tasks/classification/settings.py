@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from sonosynth.section import NO_EFFECT, Positive, Rate, Section
+from sonosynth.section import MILLION, NO_EFFECT, Positive, Rate, Section, Seed
 
 RANDOM = "resnet-18"
 """The model that starts from random weights."""
@@ -42,10 +42,12 @@ class Classifier(Section):
         30,
         description="passes over the training images after the balance plan; the same steps for every arm (paper: 30)",
     )
-    batch: Annotated[int, Field(ge=2)] = Field(16, description="images in a batch (paper: 16)")
+    batch: Annotated[int, Field(ge=2, le=MILLION)] = Field(16, description="images in a batch (paper: 16)")
     learning_rate: Rate = Field(1e-4, description="learning rate of Adam (paper: 1e-4)")
-    resolution: Annotated[int, Field(ge=32)] = Field(128, description="side of the square input, pixels (scripts: 224)")
-    seeds: Annotated[tuple[int, ...], Field(min_length=1), NO_EFFECT] = Field(
+    resolution: Annotated[int, Field(ge=32, le=4096)] = Field(
+        128, description="side of the square input, pixels (scripts: 224)"
+    )
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1, max_length=1000), NO_EFFECT] = Field(
         (0, 1, 2), description="one training per seed"
     )
     selection: Literal["last", "inner", "validation"] = Field(

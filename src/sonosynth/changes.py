@@ -1,0 +1,99 @@
+"""A run belongs to its cohort and its settings: what a command would change in it."""
+
+from collections.abc import Container, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sonosynth import plain_yaml, store
+from sonosynth.cohort.reading import Files, contents
+from sonosynth.errors import UserError, first_line
+from sonosynth.jobs import Job, State, Status, keyed
+from sonosynth.settings import NOT_SETTINGS
+from sonosynth.store import Run
+
+SHOWN = 12  # settings or jobs in one message, at most
+
+
+def check_cohort(run: Run, job: str, files: Files) -> None:
+    """Refuse a cohort other than the one that the run was made from, by contents, labels, groups and masks.
+
+    Args:
+        job: the one that read the cohort.
+    """
+    record = run.recorded().get(job)
+    try:
+        before = contents(record.inputs["settings"]["files"]) if record else None
+    except (KeyError, TypeError, ValueError):  # of another version: stale in any case
+        before = None
+    if before is None:
+        return
+    now = contents(keyed(files))
+    added, removed = (now - before).total(), (before - now).total()
+    if added or removed:
+        raise UserError(
+            f"cohort {files.path}: is not the one that {run.root} was made from: {added} images added, {removed}"
+            " removed (one with another label, group or mask counts as both)",
+            "the same images, wherever they are",
+            "give another --out for this cohort",
+        )
+
+
+@dataclass(frozen=True)
+class Changes:
+    """settings: those that differ, as "name: before -> now". certain: jobs that would run again, or for the first time.
+    possible: jobs that might, since they wait for others.
+    """
+
+    settings: Sequence[str]
+    certain: Sequence[str]
+    possible: Sequence[str]
+
+    def __str__(self) -> str:
+        parts = (
+            ("settings that differ:", self.settings),
+            (f"{len(self.certain)} jobs to run:", self.certain),
+            (f"{len(self.possible)} more that depend on them and may have to run:", self.possible),
+        )
+        lines = []
+        for title, items in parts:
+            if items:
+                more = [f"and {len(items) - SHOWN} more"] * (len(items) > SHOWN)
+                lines += [title, *(f"  {item}" for item in [*items[:SHOWN], *more])]
+        return "\n".join(lines)
+
+
+def find(
+    run: Run, study: str, statuses: Sequence[tuple[Job, Status]], replaceable: Container[object]
+) -> Changes | None:
+    """What would change in a run with results; None if it just goes on.
+
+    Args:
+        study: study.yaml as it will be. statuses: the jobs and their states. replaceable: functions of jobs whose
+            results may be replaced at any time.
+    """
+    file = run.root / store.STUDY
+    try:
+        before = plain_yaml.read(file) if file.exists() else None
+    except UserError as error:
+        fix = "restore it; or remove it, and give the command that made the run"
+        raise UserError(error.found, error.expected, fix) from None
+    differing = [] if before is None else list(_differing(before, plain_yaml.parse(study)))
+    again = [job for job, status in statuses if status.state is State.STALE and job.run not in replaceable]
+    if not run.recorded() or not (differing or again):
+        return None
+    certain = [_shown(job, status) for job, status in statuses if status.state in (State.STALE, State.MISSING)]
+    possible = [job.name for job, status in statuses if status.state is State.WAITING]
+    return Changes(differing, certain, possible)
+
+
+def _differing(before: Any, now: Any, name: str = "") -> Iterator[str]:
+    if isinstance(before, Mapping) and isinstance(now, Mapping):
+        for part in dict.fromkeys([*before, *now]):
+            if name or part not in NOT_SETTINGS:
+                yield from _differing(before.get(part), now.get(part), f"{name}.{part}".lstrip("."))
+    elif before != now:
+        yield f"{name}: {first_line(repr(before))} -> {first_line(repr(now))}"
+
+
+def _shown(job: Job, status: Status) -> str:
+    return f"{job.name} ({status.state}: {first_line(status.reason)})"
