@@ -519,25 +519,6 @@ def test_a_study_without_adapters_and_sets_compares_the_baselines(tmp_path, sett
     assert "No arm adds synthetic images." in (tmp_path / "run" / "report.html").read_text()
 
 
-@pytest.mark.parametrize("names", [("all", "low", "nan"), ("None", "1", "01"), ("1e5", "arm", "True")], ids=str)
-def test_a_class_may_be_called_anything(tmp_path, settings, phantoms, names):
-    cohort = shutil.copytree(phantoms, tmp_path / "cohort")
-    for old, new in zip(("normal", "benign", "malignant"), names, strict=True):
-        (cohort / old).rename(cohort / new)
-    few = (FEW, "adapters.sd+ti=null", "classifier.seeds=[0]", "prompts={template: 'scan of {label}'}")
-    study, root = Study(cohort, settings(*few)), tmp_path / "run"
-    run(study, root)
-    found = {file.stem: pd.read_csv(file, dtype=str, keep_default_na=False) for file in root.glob("evaluation/*.csv")}
-    fidelity = found["fidelity"][found["fidelity"]["metric"] == "mean"]
-    counts = fidelity.drop_duplicates("class").set_index("class")["n_real"]
-    assert set(counts.index) == {"", *names}
-    assert (counts[names[0]], counts[""]) == ("4", "17")
-    assert set(found["classes"]["class"]) == set(found["predictions"]["label"]) == set(names)
-    (root / "report.html").unlink()
-    assert run(study, root) == {"report"}
-    assert all(f'<td class="text">{label}</td>' in (root / "report.html").read_text() for label in names)
-
-
 def test_one_patient_alone_flags_no_copies(tmp_path, settings, phantoms):
     lines = ["file,label,group"]
     for file in sorted(phantoms.rglob("*.png")):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 
 from sonosynth import hub, parallel
-from sonosynth.bases import sd1
+from sonosynth.bases import checks, sd1
 from sonosynth.fidelity import networks
 from sonosynth.settings import Settings
 from sonosynth.tasks.classification import classifier
@@ -28,18 +28,21 @@ class Machine:
 
 
 def resolve(settings: Settings) -> Machine:
-    """Find what the settings name on this machine.
+    """Find what the settings name on this machine, and check that it can be loaded and used.
 
     Raises:
-        UserError: if the base, a network or the precision is not available here.
+        UserError: if the base, a network or the precision is not available here, or weights are missing.
     """
     base = sd1.resolve(settings.base)
     sd1.check_resolution(base.folder, settings.resolution)
+    checks.check(base, settings.resolution)
+    model = classifier.resolve(settings.classifier.model)
+    classifier.check_resolution(model, settings.classifier.resolution)
     return Machine(
         base,
         sd1.choose_precision(settings.precision),
         networks.resolve(settings.fidelity.features),
-        classifier.resolve(settings.classifier.model),
+        model,
         parallel.cores(),
         "cuda" if torch.cuda.is_available() else "cpu",
     )

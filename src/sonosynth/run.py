@@ -177,7 +177,6 @@ def _check_folder(root: Path) -> None:
         )
     if root.exists() and (
         not root.is_dir()
-        or (not any(map(Path.exists, (root / store.STUDY, root / store.RECORDS)))
-        and not store.is_empty(root))
+        or (not any(map(Path.exists, (root / store.STUDY, root / store.RECORDS))) and not store.is_empty(root))
     ):
         raise UserError(f"--out {root}: exists and is not a run folder", "a new or empty folder, or a run folder")

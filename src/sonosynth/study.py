@@ -6,6 +6,7 @@ from functools import partial
 
 from sonosynth import extensions, jobs
 from sonosynth.adapters import jobs as adaptation
+from sonosynth.adapters import token as inversion
 from sonosynth.adapters.learning import with_token
 from sonosynth.bases import sd1
 from sonosynth.cohort import jobs as reading
@@ -41,7 +42,7 @@ def plan(settings: Settings, cohort: Files, machine: Machine, study: str = "") -
     Raises:
         UserError: if the settings don't fit the cohort, or an installed extension doesn't fit the settings.
     """
-    _check(settings, cohort)
+    _check(settings, cohort, machine)
     graph = _Graph(settings, cohort, machine)
     every = repeats(settings)
     found = [*graph.of_the_cohort(), *(job for repeat in every for job in graph.of_repeat(repeat))]
@@ -60,7 +61,7 @@ COMMANDS: dict[str, set[object]] = {
 """What each command of the command line is for; it runs these jobs, and what they need."""
 
 
-def _check(settings: Settings, cohort: Files) -> None:
+def _check(settings: Settings, cohort: Files, machine: Machine) -> None:
     """Raise UserError for what is bound to fail, before anything is decoded."""
     if len(cohort.labels) < 2:
         raise UserError(
@@ -81,6 +82,10 @@ def _check(settings: Settings, cohort: Files) -> None:
             raise UserError(f"sets.{name}: {made.way} makes images from {start}, not from {made.start}")
         if isinstance(made.count, dict):
             requests.declared(made.count, cohort.labels, name)
+    words = [settings.prompts.of(label) for label in cohort.labels]
+    tokens = {name: adapter.token for name, adapter in settings.declared_adapters.items()}
+    prompts = {name: [with_token(prompt, text) for prompt in words] for name, text in {"": None, **tokens}.items()}
+    inversion.check(machine.base.folder, tokens, prompts, settings.token.init)
 
 
 class _Graph:
@@ -266,7 +271,7 @@ class _Graph:
             TABLES, tables.tabulate, tabulating,
             {"predictions": PREDICTIONS, "parts": tuple(trained), "splits": tuple(f"{r.place}split" for r in every),
              "copies": tuple(f"{r.place}memorisation" for r in every)},
-            {name: f"evaluation/{name}.csv" for name in ("table", "differences", "verdicts")},
+            {name: f"evaluation/{name}.csv" for name in ("table", "classes", "differences", "verdicts")},
         )  # fmt: skip
 
     def report(self, others: Sequence[Job], study: str) -> Job:

@@ -1,5 +1,8 @@
 """The learned token: what training reaches, and which files are taken for one."""
 
+import json
+import shutil
+
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -9,6 +12,7 @@ from sonosynth.adapters.learning import with_token
 from sonosynth.bases import sd1
 from sonosynth.bases.latents import tokenize
 from sonosynth.errors import UserError
+from sonosynth.run import Study
 
 TOKEN = "<ultrasound>"
 PROMPT = "ultrasound image of a benign breast lesion"
@@ -63,5 +67,65 @@ def test_a_token_that_the_base_knows_and_words_that_it_does_not_are_refused(tiny
     token.add(pipeline, TOKEN, "ultrasound")
     with pytest.raises(UserError, match=f"{TOKEN} is in the base's vocabulary"):
         token.add(pipeline, TOKEN, "ultrasound")
-    with pytest.raises(UserError, match="has no words"):
-        token.add(pipeline, "<other>", " ")
+    for words in (" ", "~ ~"):
+        with pytest.raises(UserError, match="has no words"):
+            token.add(pipeline, "<other>", words)
+
+
+def test_a_token_does_not_take_the_place_of_a_word(tiny_base, tmp_path):
+    folder = shutil.copytree(tiny_base, tmp_path / "base")
+    file = folder / "tokenizer" / "tokenizer.json"
+    stored = json.loads(file.read_text())
+    stored["model"]["vocab"]["zebra</w>"] = len(stored["model"]["vocab"]) + 1  # one id is left out
+    file.write_text(json.dumps(stored))
+    with pytest.raises(UserError, match=r"adapters\.ti\.token: <ultrasound> gets the id 675, which .* uses"):
+        token.check(folder, {"ti": TOKEN}, {"ti": [with_token(PROMPT, TOKEN)]}, "ultrasound")
+
+
+def images(count):
+    """A prompt of as many words."""
+    return f"prompts.labels.normal='{'image ' * count}'"
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (["adapters.mine={token: a}"], r"adapters\.mine\.token: a is in the base's vocabulary"),
+        (["adapters.mine={token: x}"], r"adapters\.mine\.token: x is in the base's vocabulary"),
+        (["adapters.mine={token: <|endoftext|>}"], r"adapters\.mine\.token: .* is in the base's vocabulary"),
+        (
+            ["adapters.mine={token: ultrasound}", "adapters.sd+ti=null"],
+            r"adapters\.mine\.token: ultrasound is read 2 times in the prompt 'ultra",
+        ),
+        (["adapters.mine={token: lesion}"], r"adapters\.mine\.token: lesion is read 2 times .* breast lesion lesion'"),
+        (
+            ["adapters.mine={token: <us>}", "prompts.labels.normal='<us> of no lesion'"],
+            r"adapters\.mine\.token: <us> is read 2 times in the prompt '<us> of no lesion <us>'",
+        ),
+        (
+            ["adapters.one={token: <us>}", "adapters.two={token: <us>2}"],
+            r"adapters\.one\.token: <us> is part of the token <us>2",
+        ),
+        (["adapters.mine={token: <us>}", "token.init='~ ~'"], "token.init: '~ ~' has no words"),
+        (["adapters.mine={token: <us>}", images(75)], "has 78 tokens\nexpected: at most 77"),
+        ([images(80)], "has 82 tokens"),
+        ([f"prompts.template='{'image ' * 80}of {{label}}'"], "has 84 tokens"),
+    ],
+)
+def test_tokens_and_prompts_that_would_fail_are_refused_by_the_plan(settings, phantoms, changes, said):
+    with pytest.raises(UserError, match=said):
+        Study(phantoms, settings(*changes)).statuses()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        ["adapters.mine={token: <ULTRA>}"],
+        ["adapters.mine={token: <ÜS>}"],
+        ["adapters.one={token: <us>}", "adapters.two={token: <us>, lora: {}}"],
+        ["adapters.mine={token: <us>}", images(74)],
+        [images(75), "adapters.sd+ti=null"],
+    ],
+)
+def test_other_tokens_and_prompts_are_planned(settings, phantoms, changes):
+    assert Study(phantoms, settings(*changes)).statuses()

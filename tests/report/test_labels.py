@@ -77,6 +77,12 @@ def test_tables_name_classes_in_cells_alone(run):
             assert list(differences[(differences["arm"] == arm) & (differences["metric"] == metric)]["class"]) == named
 
 
+def test_a_class_called_all_is_not_all_classes(run):
+    fidelity = text(run / "evaluation" / "fidelity.csv")
+    counts = fidelity[fidelity["metric"] == "mean"].drop_duplicates("class").set_index("class")["n_real"]
+    assert counts.to_dict() == {"": str(2 * len(LABELS)), **dict.fromkeys(LABELS, "2")}
+
+
 def test_what_is_text_in_one_cell_is_read_as_text_in_all(run):
     for file in (run / "evaluation").glob("*.csv"):
         for column, cells in text(file).items():

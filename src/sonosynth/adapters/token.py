@@ -1,6 +1,6 @@
 """Textual inversion: learn the embedding of one new token (Gal et al., ICLR 2023)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,11 +9,15 @@ import safetensors.torch
 import torch
 from diffusers import StableDiffusionPipeline
 from torch import Tensor
+from transformers import CLIPTokenizer
 
 from sonosynth import store
+from sonosynth.bases import sd1
+from sonosynth.bases.latents import tokenize
 from sonosynth.errors import UserError
 
 FILE = "learned_embeds.safetensors"
+NEW = "a new word that stands in no prompt, for example <ultrasound>"
 
 
 @dataclass(frozen=True)
@@ -29,22 +33,71 @@ def add(pipeline: StableDiffusionPipeline, text: str, init: str) -> NewToken:
     """Add `text` to the tokenizer; its vector starts as the mean of the embeddings of `init`'s words.
 
     Raises:
-        UserError: if the tokenizer already knows `text`.
+        UserError: if the tokenizer already knows `text`, or no word of `init`.
     """
     tokenizer, encoder = pipeline.tokenizer, pipeline.text_encoder
-    words = tokenizer(init, add_special_tokens=False)["input_ids"]
-    if not words:
-        raise UserError(f"token.init: {init!r} has no words that the base's tokenizer knows")
-    if tokenizer.add_tokens(text) != 1:
-        raise UserError(
-            f"adapters.NAME.token: {text} is in the base's vocabulary", "a new token, for example <ultrasound>"
-        )
-    token_id = tokenizer.convert_tokens_to_ids(text)
+    words = _words(tokenizer, init)
+    token_id = _add_to_tokenizer(tokenizer, text, "the token")
     encoder.resize_token_embeddings(max(len(tokenizer), token_id + 1), mean_resizing=False)
     table = encoder.get_input_embeddings().weight.requires_grad_(False)
     vector = table[words].float().mean(dim=0)
     table[token_id] = vector.to(table.dtype)
     return NewToken(text, token_id, torch.nn.Parameter(vector))
+
+
+def check(base: Path, tokens: Mapping[str, str | None], prompts: Mapping[str, list[str]], init: str) -> None:
+    """Check the tokens that are going to be learned, and all prompts, with the tokenizer of the base in that folder.
+
+    Args:
+        tokens: the token of each adapter, None if it has none. prompts: the prompts of each adapter, with its token;
+            the base's own come under a name that no adapter has. init: the words that initialise the tokens.
+
+    Raises:
+        UserError: if a token is not new, part of another one, or not one id of its own in a prompt; if `init` has no
+            known words; or if a prompt is too long.
+    """
+    texts = {name: text for name, text in tokens.items() if text}
+    for name, these in prompts.items():
+        tokenizer = sd1.load_tokenizer(base)
+        if name in texts:
+            text, setting = texts[name], f"adapters.{name}.token"
+            _words(tokenizer, init)
+            _add_to_tokenizer(tokenizer, text, setting)
+            for other in texts.values():
+                if text in other and text != other:
+                    raise UserError(f"{setting}: {text} is part of the token {other}", NEW)
+            for prompt in these:
+                if (found := _count(tokenizer, text, prompt)) != 1:
+                    raise UserError(f"{setting}: {text} is read {found} times in the prompt {prompt!r}", NEW)
+        tokenize(tokenizer, these)
+
+
+def _words(tokenizer: CLIPTokenizer, init: str) -> list[int]:
+    """The ids of `init`'s words."""
+    words: list[int] = tokenizer(init, add_special_tokens=False)["input_ids"]
+    if not set(words) - {tokenizer.unk_token_id}:
+        raise UserError(f"token.init: {init!r} has no words that the base's tokenizer knows")
+    return words
+
+
+def _add_to_tokenizer(tokenizer: CLIPTokenizer, text: str, setting: str) -> int:
+    """Add `text` as a token; its id."""
+    known = tokenizer.get_vocab()
+    if text in known or tokenizer.add_tokens(text) != 1:
+        raise UserError(f"{setting}: {text} is in the base's vocabulary", NEW)
+    token_id: int = tokenizer.convert_tokens_to_ids(text)
+    if token_id in known.values():
+        raise UserError(
+            f"{setting}: {text} gets the id {token_id}, which the base's tokenizer uses", "a vocabulary without gaps"
+        )
+    return token_id
+
+
+def _count(tokenizer: CLIPTokenizer, text: str, prompt: str) -> int:
+    """How often the text encoder reads the token in a prompt."""
+    ids: list[int] = tokenizer(prompt)["input_ids"]
+    token_id = tokenizer.convert_tokens_to_ids(text)
+    return 0 if token_id == tokenizer.unk_token_id else ids.count(token_id)
 
 
 @contextmanager
@@ -96,9 +149,7 @@ def load(pipeline: StableDiffusionPipeline, folder: Path) -> str | None:
 
 
 def check_present(pipeline: StableDiffusionPipeline, text: str, prompts: list[str]) -> None:
-    """Raise RuntimeError unless every prompt contains the token as one id of its own."""
-    token_id = pipeline.tokenizer.convert_tokens_to_ids(text)
+    """Raise RuntimeError unless every prompt contains the token as one id of its own, as `check` made sure."""
     for prompt in set(prompts):
-        ids = pipeline.tokenizer(prompt)["input_ids"]
-        if ids.count(token_id) != 1 or token_id == pipeline.tokenizer.unk_token_id:
+        if _count(pipeline.tokenizer, text, prompt) != 1:
             raise RuntimeError(f"the learned token {text} does not reach the text encoder in the prompt {prompt!r}")

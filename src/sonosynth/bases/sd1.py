@@ -1,6 +1,5 @@
 """The model that is adapted: anything in Stable Diffusion 1.x diffusers format."""
 
-import json
 from collections.abc import Collection
 from dataclasses import dataclass
 from importlib import resources
@@ -8,25 +7,25 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import torch
-from diffusers import StableDiffusionPipeline
-from diffusers.utils import logging as diffusers_logging
-from transformers.utils import logging as transformers_logging
+from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
+from transformers import CLIPTextModel, CLIPTokenizer
 
-from sonosynth import store
+from sonosynth import hub, store
 from sonosynth.errors import UserError, first_line, loading
 from sonosynth.section import NO_EFFECT
 
 EMBEDDED = "embedded"
 
 PARTS = ("vae", "unet", "text_encoder", "tokenizer", "scheduler")
-CLASSES = {
-    "vae": ("AutoencoderKL",), "unet": ("UNet2DConditionModel",), "text_encoder": ("CLIPTextModel",),
-    "tokenizer": ("CLIPTokenizer", "CLIPTokenizerFast"),
-}  # fmt: skip
+NETWORKS = {"vae": AutoencoderKL, "unet": UNet2DConditionModel, "text_encoder": CLIPTextModel}
+CLASSES = {part: (kind.__name__,) for part, kind in NETWORKS.items()} | {
+    "tokenizer": ("CLIPTokenizer", "CLIPTokenizerFast")
+}
 """The classes of Stable Diffusion 1.x. A model_index.json may name any module, which would then be imported."""
 
-diffusers_logging.disable_progress_bar()
-transformers_logging.disable_progress_bar()
+VOCABULARIES = (("tokenizer.json",), ("vocab.json", "merges.txt"))  # without one, the tokenizer knows three words
+EXPECTED = "the files of a Stable Diffusion 1.x model, as they were published"
+MOST_BLOCKS = 8
 
 
 @dataclass(frozen=True)
@@ -39,8 +38,9 @@ class Base:
 
 
 def resolve(name: str) -> Base:
-    """The base of that name, hashed; raises as `find` does."""
+    """The base of that name, hashed; raises as `find` does, and if it is not a Stable Diffusion 1.x model."""
     folder = find(name)
+    _check_files(folder)
     return Base(name, folder, store.digest(folder, ["model_index.json", *(f"{part}/**/*" for part in PARTS)]))
 
 
@@ -63,9 +63,13 @@ def find(base: str) -> Path:
             "convert a single-file checkpoint with diffusers' StableDiffusionPipeline.from_single_file and save it",
         )
     missing = [part for part in PARTS if not (folder / part).is_dir()]
-    for part in ("vae", "unet", "text_encoder"):
+    for part in NETWORKS:
         if part not in missing and not any((folder / part).glob("*.safetensors")):
             missing.append(f"{part}/*.safetensors (pickled weights are refused: loading them can run code)")
+    if "tokenizer" not in missing and not any(
+        all((folder / "tokenizer" / name).exists() for name in names) for names in VOCABULARIES
+    ):
+        missing.append("tokenizer/" + " or ".join(" and ".join(names) for names in VOCABULARIES))
     if missing:
         raise UserError(f"base {base}: {', '.join(missing)} missing in {folder}", f"the parts {', '.join(PARTS)}")
     return folder
@@ -93,30 +97,20 @@ def load(
     The networks that `without` names are None: what is not needed takes no memory.
 
     Raises:
-        UserError: if it is not a Stable Diffusion 1.x model.
+        UserError: if it is not a Stable Diffusion 1.x model, or lacks weights.
     """
-    index = _read_json(folder / "model_index.json")
-    kind = index.get("_class_name")
-    if kind != "StableDiffusionPipeline":
-        raise UserError(f"base {folder}: is a {kind}", "a StableDiffusionPipeline (Stable Diffusion 1.x)")
-    for part in PARTS:
-        named = index.get(part)
-        library, kind = named if isinstance(named, list) and len(named) == 2 else (None, None)
-        known = kind in CLASSES[part] if part in CLASSES else library == "diffusers" and str(kind).endswith("Scheduler")
-        if library not in ("diffusers", "transformers") or not known:
-            wanted = " or ".join(CLASSES.get(part, ("a scheduler of diffusers",)))
-            raise UserError(f"base {folder}: model_index.json has {named} for {part}", wanted)
-    with loading(f"base {folder}", "the files of a Stable Diffusion 1.x model, as they were published"):
+    _check_files(folder)
+    parts = {part: None if part in without else load_network(folder, part, dtype) for part in NETWORKS}
+    with loading(f"base {folder}", EXPECTED):
         pipeline = StableDiffusionPipeline.from_pretrained(
             folder,
-            dtype=dtype,
+            **parts,
             use_safetensors=True,
             local_files_only=True,
             safety_checker=None,
             feature_extractor=None,
             image_encoder=None,
             requires_safety_checker=False,
-            **dict.fromkeys(without),
         )
     for module in filter(None, (pipeline.unet, pipeline.vae, pipeline.text_encoder)):
         module.requires_grad_(False).eval()
@@ -128,22 +122,44 @@ def load(
     return pipeline
 
 
-def _read_json(file: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"base {file}: can't be read ({first_line(error)})", "the base's own JSON file") from None
-    if not isinstance(found, dict):
-        raise UserError(f"base {file}: holds a {type(found).__name__}", "a mapping")
-    return found
+def load_network(folder: Path, part: str, dtype: torch.dtype) -> Any:
+    """One of the `NETWORKS` of the base in `folder`; raises UserError if it can't be loaded or lacks weights."""
+    return hub.load(NETWORKS[part], folder / part, f"base {folder}: {part}", dtype=dtype)[0]
+
+
+def load_tokenizer(folder: Path) -> CLIPTokenizer:
+    """The tokenizer of the base in `folder`; raises UserError if it can't be loaded."""
+    with loading(f"base {folder}: tokenizer", EXPECTED):
+        return CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
+
+
+def _check_files(folder: Path) -> None:
+    """Raise UserError unless `folder` holds the parts of Stable Diffusion 1.x, as files that are safe to open."""
+    index = hub.read_json(folder / "model_index.json", f"base {folder}")
+    kind = index.get("_class_name")
+    if kind != "StableDiffusionPipeline":
+        raise UserError(f"base {folder}: is a {kind}", "a StableDiffusionPipeline (Stable Diffusion 1.x)")
+    for part in PARTS:
+        named = index.get(part)
+        library, kind = named if isinstance(named, list) and len(named) == 2 else (None, None)
+        known = kind in CLASSES[part] if part in CLASSES else library == "diffusers" and str(kind).endswith("Scheduler")
+        if library not in ("diffusers", "transformers") or not known:
+            wanted = " or ".join(CLASSES.get(part, ("a scheduler of diffusers",)))
+            raise UserError(f"base {folder}: model_index.json has {named} for {part}", wanted)
+        hub.check_files(folder / part, f"base {folder}")
 
 
 def check_resolution(folder: Path, resolution: int) -> None:
     """Raise UserError unless `resolution` can be halved as often as the VAE and the U-Net of the base halve it."""
     halvings = 0
     for part in ("vae", "unet"):
-        config = _read_json(folder / part / "config.json")
-        halvings += len(config["block_out_channels"]) - 1
+        file = folder / part / "config.json"
+        widths = hub.read_json(file, f"base {folder}").get("block_out_channels")
+        if not isinstance(widths, list) or not 1 <= len(widths) <= MOST_BLOCKS:
+            raise UserError(
+                f"base {folder}: {file} has {first_line(widths)} for block_out_channels", "a list of widths"
+            )
+        halvings += len(widths) - 1
     multiple = 2**halvings
     if resolution % multiple:
         raise UserError(

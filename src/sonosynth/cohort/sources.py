@@ -48,7 +48,7 @@ def list_sources(path: Path) -> Listing:
     formats = [extensions.find("formats", name) for name in reversed(extensions.names("formats"))]
     reader = next((found for found in formats if found.reads(path)), None)
     if reader is None:
-        found = "is a file" if path.exists() else "does not exist"
+        found = "is neither a folder nor a CSV" if path.exists() else "does not exist"
         raise UserError(
             f"cohort {path}: {found}",
             "a folder with one folder of images per class, or a CSV with the columns file, label",

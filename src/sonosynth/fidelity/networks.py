@@ -21,7 +21,9 @@ from sonosynth.section import NO_EFFECT
 
 AUTO, EMBEDDED, INCEPTION = "auto", "embedded", "inception"
 EMBEDDED_FOLDER = Path(str(resources.files("sonosynth.weights").joinpath("features")))
-EMBEDDED_SIDE = 128
+EMBEDDED_SIDE, MOST_PIXELS = 128, 4096
+EXPECTED = "auto, embedded, inception, or a transformers vision model with a preprocessor_config.json"
+FIX = "give a downloaded folder, or fidelity.features=embedded"
 
 Extractor = Callable[[np.ndarray], np.ndarray]
 """From images (N, H, W) uint8 grey to features (N, D) float32."""
@@ -41,7 +43,8 @@ def resolve(setting: str) -> Network:
     """The network for a setting: "auto" is inception where torch-fidelity is installed, else embedded.
 
     Raises:
-        UserError: if inception is asked for without torch-fidelity, or a transformers model is not available.
+        UserError: if inception is asked for without torch-fidelity, or a transformers model is not available, lacks
+            weights, or does not describe images by vectors.
     """
     installed = find_spec("torch_fidelity") is not None and find_spec("torchvision") is not None
     name = (INCEPTION if installed else EMBEDDED) if setting == AUTO else setting
@@ -55,12 +58,8 @@ def resolve(setting: str) -> Network:
                 "python -m pip install 'sonosynth[inception]'",
             )
         return Network(name, None, f"torch-fidelity {version('torch-fidelity')}")
-    found = hub.resolve(
-        name, "fidelity.features",
-        "auto, embedded, inception, or a transformers vision model with a preprocessor_config.json",
-        "give a downloaded folder, or fidelity.features=embedded",
-    )  # fmt: skip
-    _preprocessing(found.folder)
+    found = hub.resolve(name, "fidelity.features", EXPECTED, FIX)
+    _check(found.folder)
     return Network(name, found.folder, found.digest)
 
 
@@ -74,7 +73,7 @@ def extractor(network: Network) -> Extractor:
         return _embedded()
     if network.name == INCEPTION or network.folder is None:
         return _inception()
-    return _transformers(network.folder)
+    return _transformers(network.folder, "cuda" if torch.cuda.is_available() else "cpu")
 
 
 def _embedded() -> Extractor:
@@ -113,34 +112,44 @@ def _inception() -> Extractor:
     return features
 
 
+def _check(folder: Path) -> None:
+    """Raise UserError unless the model in `folder` makes a vector of an image."""
+    extract = _transformers(folder, "cpu")
+    with loading(f"fidelity.features: {folder}", EXPECTED, FIX):
+        found = extract(np.zeros((1, EMBEDDED_SIDE, EMBEDDED_SIDE), np.uint8))
+        if found.ndim != 2 or not np.isfinite(found).all():
+            raise ValueError(f"an image becomes numbers of the shape {found.shape[1:]}, or no numbers")
+
+
 def _preprocessing(folder: Path) -> dict[str, Any]:
     """The side, mean and deviation of a vision model's input, from its preprocessor_config.json.
 
     Read as plain data: the processors of transformers need torchvision.
     """
-    with loading(
-        f"fidelity.features: {folder}",
-        "auto, embedded, inception, or a transformers vision model with a preprocessor_config.json",
-        "give a downloaded folder, or fidelity.features=embedded",
-    ):
+    with loading(f"fidelity.features: {folder}", EXPECTED, FIX):
         given, _ = ImageProcessingMixin.get_image_processor_dict(folder)
         size = given.get("crop_size") or given["size"]
         side = size if isinstance(size, int) else size.get("height") or size["shortest_edge"]
+        if not 0 < int(side) <= MOST_PIXELS:
+            raise ValueError(f"its preprocessor_config.json has the size {side}")
         return {"side": int(side), "mean": given["image_mean"], "deviation": given["image_std"]}
 
 
-def _transformers(folder: Path) -> Extractor:
-    """A vision model's pooled output, or the mean of its last hidden state; whole images, no crop."""
-    wanted = _preprocessing(folder)
-    with loading(f"fidelity.features: {folder}", "a transformers vision model with safetensors"):
+def _of_pooler(tensor: str) -> bool:
+    """Whether a tensor belongs to a vision model's pooler, which the checkpoints of classifiers lack."""
+    return tensor.startswith("pooler.")
+
+
+def _transformers(folder: Path, device: str) -> Extractor:
+    """A vision model's pooled output or, if it has no trained pooler, the mean of its last hidden state; no crop."""
+    wanted, what = _preprocessing(folder), f"fidelity.features: {folder}"
+    with loading(what, EXPECTED, FIX):
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
-        loader = CLIPVisionModel if config.model_type == "clip" else AutoModel
-        network = loader.from_pretrained(
-            folder, use_safetensors=True, trust_remote_code=False, dtype=torch.float32
-        ).eval()
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    network.to(device)
-    mean, deviation = (torch.tensor(wanted[key]).view(-1, 1, 1) for key in ("mean", "deviation"))
+        mean, deviation = (torch.tensor(wanted[key]).view(-1, 1, 1) for key in ("mean", "deviation"))
+    kind = CLIPVisionModel if config.model_type == "clip" else AutoModel
+    network, new = hub.load(kind, folder, what, _of_pooler, trust_remote_code=False, dtype=torch.float32)
+    has_pooler = not any(map(_of_pooler, new))
+    network.eval().to(device)
 
     @torch.no_grad()
     def features(images: np.ndarray) -> np.ndarray:
@@ -148,7 +157,7 @@ def _transformers(folder: Path) -> Extractor:
         for some in torch.from_numpy(images).split(32):
             inputs = (_resized(some.float()[:, None], wanted["side"]) / 255 - mean) / deviation
             outputs = network(pixel_values=inputs.to(device))
-            pooled = getattr(outputs, "pooler_output", None)
+            pooled = getattr(outputs, "pooler_output", None) if has_pooler else None
             parts.append((outputs.last_hidden_state.mean(dim=1) if pooled is None else pooled.flatten(1)).cpu())
         return torch.cat(parts).float().numpy()
 

@@ -1,13 +1,31 @@
+import json
+import shutil
+
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
-from transformers import ResNetConfig, ResNetForImageClassification, ViTConfig, ViTForImageClassification
+from transformers import (
+    AutoModelForImageClassification,
+    ResNetConfig,
+    ResNetForImageClassification,
+    ResNetModel,
+    ViTConfig,
+    ViTForImageClassification,
+)
 
 from sonosynth import hub
 from sonosynth.errors import UserError
 from sonosynth.firewall import Origins
-from sonosynth.tasks.classification.classifier import Recipe, Selection, make_model, predict, resolve
+from sonosynth.tasks.classification.classifier import (
+    Recipe,
+    Selection,
+    check_resolution,
+    make_model,
+    predict,
+    resolve,
+)
 from sonosynth.tasks.classification.remedies import class_weights, classical, mixed, oversampled
 from sonosynth.tasks.classification.settings import Arm, Classifier
 from sonosynth.tasks.training_set import TrainingSet
@@ -60,7 +78,107 @@ def test_pretrained_classifiers_are_loaded_from_folders_and_others_refused(tmp_p
         resolve("nobody/has-this")
     (tmp_path / "small" / "config.json").write_text('{"model_type": "clap"}')
     with pytest.raises(UserError, match=r"classifier\.model: .*small can't be loaded"):
-        make_model(resolve(str(tmp_path / "small")), 3, 0)
+        resolve(str(tmp_path / "small"))
+
+
+@pytest.fixture
+def folder(tiny_classifier, tmp_path):
+    """A copy of the tiny classifier that a test may change."""
+    return shutil.copytree(tiny_classifier, tmp_path / "classifier")
+
+
+def reweigh(folder, new):
+    """Replace the weights by what `new` makes of them."""
+    save_file(new(load_file(folder / "model.safetensors")), folder / "model.safetensors", {"format": "pt"})
+
+
+def without(end):
+    return lambda tensors: {name: x for name, x in tensors.items() if not name.endswith(end)}
+
+
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [
+        (without("convolution.weight"), r"of its \d+ tensors 4 are missing .*convolution\.weight"),
+        (without("running_mean"), r"tensors 4 are missing .*running_mean"),
+        (lambda tensors: {f"model.{name}": x for name, x in tensors.items()}, r"tensors 2\d are missing"),
+        (lambda tensors: {name: x[:1] for name, x in tensors.items() if x.ndim}, r"tensors \d+ are missing or have an"),
+        (lambda tensors: {name: x / 0 for name, x in tensors.items()}, r"tensors hold infinite values or no numbers"),
+    ],
+    ids=["missing", "statistics missing", "renamed", "another shape", "not finite"],
+)
+def test_a_classifier_that_lacks_weights_is_refused(folder, tiny_classifier, harm, said):
+    complete = resolve(str(tiny_classifier))
+    reweigh(folder, harm)
+    with pytest.raises(UserError, match=rf"classifier\.model: .*{said}"):
+        resolve(str(folder))
+    if "missing" in said:
+        with pytest.raises(UserError, match=rf"classifier\.model: .*{said}"):
+            make_model(hub.Model("changed since", folder, complete.digest), 3, 0)
+
+
+@pytest.mark.parametrize("accepted", [without("num_batches_tracked"), without(("classifier.1.weight", "1.bias"))])
+def test_the_head_and_counters_may_be_missing(folder, accepted):
+    complete = make_model(resolve(str(folder)), 5, 0).state_dict()
+    reweigh(folder, accepted)
+    found = make_model(resolve(str(folder)), 5, 0).state_dict()
+    assert found.keys() == complete.keys()
+    assert all(torch.equal(found[name], complete[name]) for name in found if not name.endswith("tracked"))
+
+
+def test_a_classifier_in_half_precision_is_trained_in_full(folder):
+    reweigh(folder, lambda tensors: {name: x.half() if x.is_floating_point() else x for name, x in tensors.items()})
+    stored = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(stored | {"dtype": "float16"}))
+    found = resolve(str(folder))
+    check_resolution(found, 32)
+    assert {x.dtype for x in make_model(found, 3, 0).parameters()} == {torch.float32}
+
+
+def test_a_new_head_is_the_librarys_for_the_seed(tmp_path):
+    torch.manual_seed(0)
+    backbone = ResNetModel(ResNetConfig(embedding_size=8, hidden_sizes=[8], depths=[1]))
+    backbone.save_pretrained(tmp_path)
+    for classes in (2, 3):
+        found = make_model(resolve(str(tmp_path)), classes, 7).state_dict()
+        torch.manual_seed(7)
+        expected = AutoModelForImageClassification.from_pretrained(tmp_path, num_labels=classes).state_dict()
+        assert found.keys() == expected.keys()
+        assert all(torch.equal(found[name], expected[name]) for name in found)
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"attn_implementation": "kernels-community/flash-attn2"}, "config.json has attn_implementation: kernels-comm"),
+        ({"a": {"b": [{"quantization_config": {"quant_method": "awq"}}]}}, "config.json has quantization_config"),
+        ({"transformers_weights": "adapter_model.bin"}, "config.json has transformers_weights"),
+        ({"depths": [2000]}, "config.json has depths: 2000"),
+        ({"embedding_size": 10**12}, "config.json has embedding_size: 1000000000000"),
+        ({"hidden_sizes": "wide"}, "can't be loaded"),
+    ],
+)
+def test_a_config_that_a_library_should_not_follow_is_refused(folder, values, said):
+    stored = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(stored | values))
+    with pytest.raises(UserError, match=rf"classifier\.model: .*{said}"):
+        resolve(str(folder))
+
+
+def test_labels_are_no_settings_of_the_network(folder):
+    stored = json.loads((folder / "config.json").read_text())
+    labels = {f"label {n}": n for n in range(2000)} | {"bricklayer": 2000, "depth charge": 2001}
+    classes = {"label2id": labels, "id2label": {n: name for name, n in labels.items()}}
+    (folder / "config.json").write_text(json.dumps(stored | classes))
+    assert make_model(resolve(str(folder)), 3, 0).config.num_labels == 3
+
+
+def test_images_have_a_size_that_the_classifier_takes(tiny_classifier, without_batch_norm):
+    check_resolution(None, 32)
+    check_resolution(resolve(str(tiny_classifier)), 48)
+    check_resolution(resolve(str(without_batch_norm)), 32)
+    with pytest.raises(UserError, match=r"classifier\.resolution: .*can't classify images of 48 pixels"):
+        check_resolution(resolve(str(without_batch_norm)), 48)
 
 
 def test_a_pretrained_classifier_is_known_by_its_weights_wherever_it_lies(tiny_classifier, tmp_path):

@@ -2,15 +2,16 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from transformers import AutoModelForImageClassification, ResNetConfig, ResNetForImageClassification
+from transformers import AutoConfig, AutoModelForImageClassification, ResNetConfig, ResNetForImageClassification
 
 from sonosynth import hub, seeding
-from sonosynth.errors import loading
+from sonosynth.errors import UserError, first_line, loading
 from sonosynth.tasks.classification.remedies import class_weights, classical, mixed, oversampled
 from sonosynth.tasks.classification.settings import RANDOM, Arm, Classifier
 from sonosynth.tasks.training_set import TrainingSet
@@ -24,29 +25,66 @@ def resolve(name: str) -> hub.Model | None:
     """The pretrained model called `name`, found on this machine; None for ResNet-18 with random weights.
 
     Raises:
-        UserError: if there is no such model, or it has no safetensors.
+        UserError: if there is no such model, it has no safetensors, or it can't be made: see `make_model`.
     """
-    return None if name == RANDOM else hub.resolve(name, "classifier.model", EXPECTED, FIX)
+    if name == RANDOM:
+        return None
+    model = hub.resolve(name, "classifier.model", EXPECTED, FIX)
+    hub.check_finite(make_model(model, 2, 0), f"classifier.model: {name}")
+    return model
+
+
+def check_resolution(model: hub.Model | None, resolution: int) -> None:
+    """Raise UserError unless the model takes images of `resolution` x `resolution` pixels."""
+    if model is None:
+        return
+    network = make_model(model, 2, 0).eval()
+    try:
+        with torch.no_grad():
+            network(torch.zeros(1, 3, resolution, resolution)).logits.view(1, 2)
+    except Exception as error:
+        raise UserError(
+            f"classifier.resolution: {model.name} can't classify images of {resolution} pixels ({first_line(error)})",
+            "the size that the model takes",
+            "most models: classifier.resolution=224",
+        ) from None
 
 
 def make_model(model: hub.Model | None, classes: int, seed: int) -> torch.nn.Module:
     """A pretrained transformers model with a new head, or ResNet-18 with random weights.
 
     Raises:
-        UserError: if it can't be loaded.
+        UserError: if it can't be loaded, or lacks weights other than the head's.
     """
     with torch.random.fork_rng():
-        torch.manual_seed(seed)
         if model is None:
+            torch.manual_seed(seed)
             config = ResNetConfig(
                 hidden_sizes=[64, 128, 256, 512], depths=[2, 2, 2, 2], layer_type="basic", num_labels=classes
             )
             return ResNetForImageClassification(config)
-        with loading(f"classifier.model: {model.name}", EXPECTED, FIX):
-            return AutoModelForImageClassification.from_pretrained(
-                model.folder, num_labels=classes, ignore_mismatched_sizes=True, use_safetensors=True,
-                trust_remote_code=False,
-            )  # fmt: skip
+        what = f"classifier.model: {model.name}"
+        with loading(what, EXPECTED, FIX):
+            head = _head(model.folder)
+        torch.manual_seed(seed)
+        network: torch.nn.Module = hub.load(
+            AutoModelForImageClassification, model.folder, what, head.__contains__, num_labels=classes,
+            trust_remote_code=False, dtype=torch.float32,
+        )[0]  # fmt: skip
+        return network
+
+
+def _head(folder: Path) -> set[str]:
+    """The names of the tensors whose shapes follow the number of classes."""
+
+    def shapes(classes: int) -> dict[str, torch.Size]:
+        config = AutoConfig.from_pretrained(folder, num_labels=classes, trust_remote_code=False)
+        with torch.device("meta"):
+            network = AutoModelForImageClassification.from_config(config, trust_remote_code=False)
+        return {name: tensor.shape for name, tensor in network.state_dict().items()}
+
+    two, three = shapes(2), shapes(3)
+    return {name for name in two if two[name] != three[name]}
 
 
 @dataclass(frozen=True)
