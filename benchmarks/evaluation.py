@@ -21,7 +21,7 @@ import safetensors.numpy
 
 from measuring import Side, in_turns, labelled, machine, trained, training_set
 from neighbours import classify
-from sonosynth import store
+from sonosynth import disk
 from sonosynth.bases.sd1 import choose_precision
 from sonosynth.cohort.decoding import read_grey, to_square
 from sonosynth.fidelity.networks import EMBEDDED, extractor, resolve
@@ -85,7 +85,7 @@ def remembered(folder: Path, count: int, work: Path) -> float:
     extract(np.zeros((1, 128, 128), np.uint8))
     kept = work / "features.safetensors"
     started = time.perf_counter()
-    store.write_bytes(kept, safetensors.numpy.save({"features": extract(decoded(items, 128))}))
+    disk.write_bytes(kept, safetensors.numpy.save({"features": extract(decoded(items, 128))}))
     for _ in range(2):
         safetensors.numpy.load_file(kept)
     return 2 * len(items) / (time.perf_counter() - started)

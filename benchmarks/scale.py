@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 from measuring import alone, in_processes, machine
-from sonosynth import seeding, store
+from sonosynth import disk, seeding
 from sonosynth.cohort import reading
 from sonosynth.cohort import twins as near_duplicates
 from sonosynth.cohort.decoding import read_grey
@@ -136,7 +136,7 @@ def writing(work: Path, count: int, size: int) -> float:
         out, pixels = Path(folder) / "images", Path(folder) / "pixels.npy"
         started = time.perf_counter()
         np.save(pixels, make_set(wanted, None, maker, out, name="benign", batch=16))
-        store.digest(out)
+        disk.digest(out)
         np.array(np.load(pixels, mmap_mode="r"))
         return time.perf_counter() - started
 

@@ -15,10 +15,10 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer, ResNetCon
 
 from sonosynth import cli
 from sonosynth import settings as loading
+from sonosynth.disk import sha256
 from sonosynth.parallel import cores
 from sonosynth.phantom import write_cohort
 from sonosynth.run import Study
-from sonosynth.store import sha256
 
 SMALL = (
     "resolution=32", "token.steps=2", "token.batch=2", "lora.steps=2", "lora.batch=2", "lora.rank=2",

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from sonosynth import store
+from sonosynth import disk
 from sonosynth.artefacts import TRAIN, VALIDATION
 from sonosynth.cohort.decoding import Unusable, read_grey
 from sonosynth.cohort.reading import read
@@ -177,7 +177,7 @@ def test_a_digest_tells_any_two_folders_apart(tmp_path_factory, writes):
     for folder in (first, second):
         folder.mkdir()
         for name, data in writes:
-            store.write_bytes(folder / name, data)
-    assert store.digest(first) == store.digest(second)
-    store.write_bytes(second / "a", dict(writes).get("a", b"") + b"x")
-    assert store.digest(first) != store.digest(second)
+            disk.write_bytes(folder / name, data)
+    assert disk.digest(first) == disk.digest(second)
+    disk.write_bytes(second / "a", dict(writes).get("a", b"") + b"x")
+    assert disk.digest(first) != disk.digest(second)

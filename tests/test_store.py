@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from graph_examples import joined, writing
+from sonosynth.disk import digest, write_bytes, write_text
 from sonosynth.errors import UserError
 from sonosynth.jobs import State
 from sonosynth.runners.execution import execute
-from sonosynth.store import Run, digest, is_empty, write_bytes, write_text
+from sonosynth.store import Run, is_empty
 
 
 def done(root, *jobs):

@@ -18,7 +18,7 @@ import yaml
 from PIL import Image
 
 from conftest import SMALL, sign
-from sonosynth import machine, store
+from sonosynth import disk, machine
 from sonosynth import settings as loading
 from sonosynth.artefacts import CohortImages, Split
 from sonosynth.errors import UserError
@@ -169,11 +169,11 @@ def test_the_table_is_rebuilt_from_the_predictions(copy):
     "name", ["cohort.csv", "synthetic/sd/metadata.csv", "figures/grid.png", "adapters/sd/losses.csv"]
 )
 def test_a_missing_file_is_made_again_and_an_altered_one_refused(copy, name):
-    before = store.sha256(copy / name)
+    before = disk.sha256(copy / name)
     (copy / name).unlink()
     assert again(copy)
     if not name.endswith("png"):
-        assert store.sha256(copy / name) == before
+        assert disk.sha256(copy / name) == before
     data = (copy / name).read_bytes()
     (copy / name).write_bytes(data[: len(data) // 2])
     with pytest.raises(UserError, match=r"is not what the job .* wrote") as refused:
@@ -193,7 +193,7 @@ def test_a_validation_image_in_an_adapter_fails_the_run(copy):
     file = copy / "adapters" / "sd" / "adapter.json"
     about = json.loads(file.read_text())
     assert leaked not in about["images"]
-    store.write_json(file, about | {"images": [*about["images"], leaked]})
+    disk.write_json(file, about | {"images": [*about["images"], leaked]})
     sign(copy, "adapters/sd")
     for command in ("synthesize", "evaluate"):
         with pytest.raises(UserError, match="adapters/sd: was made from 1 validation image"):
@@ -204,7 +204,7 @@ def test_a_validation_image_in_a_learned_token_fails_the_run(copy):
     leaked = min(split_of(copy)[0].scored)
     file = next((copy / ".parts" / "tokens").glob("*.json"))
     about = json.loads(file.read_text())
-    store.write_json(file, about | {"images": [*about["images"], leaked]})
+    disk.write_json(file, about | {"images": [*about["images"], leaked]})
     sign(copy, f"tokens/{file.stem}")
     with pytest.raises(UserError, match=r"the token of tokens/\w+: was made from 1 validation image"):
         again(copy, "adapt")
@@ -258,7 +258,7 @@ def test_a_validation_image_behind_a_synthetic_set_fails_the_run(copy):
     file = copy / ".parts" / "origins" / "sd+ti.json"
     about = json.loads(file.read_text())
     assert sorted(about["shared"]) == sorted(split.train["sha256"])
-    store.write_json(file, about | {"shared": [*about["shared"], min(split.scored)]})
+    disk.write_json(file, about | {"shared": [*about["shared"], min(split.scored)]})
     sign(copy, "synthetic/sd+ti")
     with pytest.raises(UserError, match=r"was made from 1 validation image"):
         again(copy, "evaluate")
@@ -275,7 +275,7 @@ def test_a_validation_image_behind_one_image_of_a_set_fails_the_run(copy, settin
     hashes = split.train.set_index("id")["sha256"]
     assert about["own"] == [[hashes[source]] for source in rows["source"]]
     about["own"][3].append(min(split.scored))
-    store.write_json(file, about)
+    disk.write_json(file, about)
     sign(copy, "synthetic/varied")
     with pytest.raises(UserError, match="was made from 1 validation image"):
         run(study, copy, "evaluate")
@@ -539,7 +539,7 @@ def test_a_set_takes_no_more_images_than_its_source_has(tmp_path, settings, phan
 
 def test_no_file_is_hashed_and_no_picture_decoded_twice_in_a_command(tmp_path, settings, phantoms, monkeypatch):
     hashed, decoded = Counter(), Counter()
-    real_digest, real_open = store.hashlib.file_digest, Image.open
+    real_digest, real_open = disk.hashlib.file_digest, Image.open
 
     def file_digest(file, kind):
         hashed[file.name] += 1
@@ -550,7 +550,7 @@ def test_no_file_is_hashed_and_no_picture_decoded_twice_in_a_command(tmp_path, s
             decoded[str(source)] += 1
         return real_open(source, **more)
 
-    monkeypatch.setattr(store.hashlib, "file_digest", file_digest)
+    monkeypatch.setattr(disk.hashlib, "file_digest", file_digest)
     monkeypatch.setattr(Image, "open", opened)
     few = settings(FEW, "classifier.seeds=[0]")
     for number in range(2):
@@ -640,7 +640,7 @@ def contents(root):
     """The digests of all files but those that record how long jobs took."""
     timed = ("report.html", ".jobs/")
     files = {str(p.relative_to(root)): p for p in root.rglob("*") if p.is_file()}
-    return {name: store.sha256(file) for name, file in files.items() if not name.startswith(timed)}
+    return {name: disk.sha256(file) for name, file in files.items() if not name.startswith(timed)}
 
 
 def test_a_run_that_is_killed_again_and_again_ends_with_the_same_files(tmp_path, phantoms, tiny_base, tiny_classifier):

@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 import features
 import pretrain_base
 from corpus import SIZE, corpus
-from sonosynth import progress, store
+from sonosynth import disk, progress
 from sonosynth.adapters.training import make_accelerator, train
 from sonosynth.phantom.simulate import KINDS
 
@@ -115,7 +115,7 @@ def sign(folder: Path, recipe: dict[str, Any], card: str) -> None:
         signed = file.with_suffix(".partial")  # the weights are read from the old file while this one is written
         save_file(load_file(file), signed, {"format": "pt", "recipe": json.dumps(recipe)})
         signed.replace(file)
-    store.write_text(folder / "README.md", card.replace("{recipe}", json.dumps(recipe, indent=1)))
+    disk.write_text(folder / "README.md", card.replace("{recipe}", json.dumps(recipe, indent=1)))
 
 
 def main() -> None:

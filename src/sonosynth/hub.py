@@ -16,7 +16,7 @@ from diffusers.utils import logging as diffusers_logging
 from huggingface_hub import snapshot_download
 from transformers.utils import logging as transformers_logging
 
-from sonosynth import store
+from sonosynth import disk
 from sonosynth.errors import UserError, first_line, loading
 from sonosynth.section import NO_EFFECT
 
@@ -74,7 +74,7 @@ def resolve(name: str, setting: str, expected: str, fix: str) -> Model:
             fix,
         )
     check_files(folder, f"{setting}: {name}")
-    return Model(name, folder, store.digest(folder, FILES))
+    return Model(name, folder, disk.digest(folder, FILES))
 
 
 def check_files(folder: Path, what: str) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sonosynth import store
+from sonosynth import disk
 from sonosynth.jobs import Job, Status
 from sonosynth.store import Run
 
@@ -20,7 +20,7 @@ class Leftover:
     @property
     def size(self) -> int:
         """Bytes."""
-        return sum(file.lstat().st_size for path in self.paths for file in store.files_below(path))
+        return sum(file.lstat().st_size for path in self.paths for file in disk.files_below(path))
 
     def remove(self) -> None:
         """Delete them, and the folders that are empty then."""

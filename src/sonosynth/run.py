@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from sonosynth import changes, jobs, leftovers, plain_yaml, progress, store
+from sonosynth import changes, disk, jobs, leftovers, plain_yaml, progress, store
 from sonosynth.cohort.reading import Files, list_files
 from sonosynth.errors import UserError, inert, is_plain
 from sonosynth.jobs import Job, Made, State, Status
@@ -57,7 +57,7 @@ class Study:
             text = self.as_yaml(machine)
             ordered = plan(self.settings, files, machine, text)
             change = self._may_change(run, text, ordered, ask, change=change)
-            store.write_text(root / store.STUDY, text)
+            disk.write_text(root / store.STUDY, text)
             self._announce(files)
             wanted = jobs.with_needs(ordered, lambda job: job.run in COMMANDS[command])
             replaceable = None if change else COMMANDS["report"]

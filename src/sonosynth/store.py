@@ -6,26 +6,21 @@ on, and the SHA-256 of every file.
 """
 
 import glob
-import hashlib
-import json
 import os
 import resource
 import shutil
 import socket
-import stat
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 from filelock import FileLock, Timeout
 
-from sonosynth import records
+from sonosynth import disk, records
 from sonosynth.errors import UserError, inert
 from sonosynth.jobs import Job, Made, State, Status, differences, key
 from sonosynth.parallel import in_threads
@@ -34,63 +29,6 @@ from sonosynth.records import Record
 WORK, RECORDS, OLD_RECORDS = ".work", ".jobs", ".stages"
 LOCK, HOLDER, AGREED = ".lock", ".lock.holder", ".agreed"
 STUDY = "study.yaml"
-
-
-def sha256(path: Path, *, synced: bool = False) -> str:
-    """Hexadecimal SHA-256 of a file's bytes, which, if `synced`, are safely on disk from now on."""
-    with path.open("rb") as file:
-        if synced:
-            os.fsync(file.fileno())
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def files_below(path: Path) -> list[Path]:
-    """A file itself, or all files below a folder, sorted."""
-    return sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
-
-
-def digest(folder: Path, patterns: Sequence[str] = ("**/*",)) -> str:
-    """One digest of the names and contents of the files below a folder that match `patterns`, wherever it lies."""
-    files = sorted({file for pattern in patterns for file in folder.glob(pattern) if file.is_file()})
-    return _total({f.relative_to(folder).as_posix(): d for f, d in zip(files, in_threads(sha256, files), strict=True)})
-
-
-def _total(files: Mapping[str, str]) -> str:
-    lines = "".join(f"{name}\0{content}\n" for name, content in sorted(files.items()))
-    return hashlib.sha256(lines.encode()).hexdigest()
-
-
-def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all, whatever happens to the process, the disk or the power."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial_file = path.with_name(path.name + ".partial")
-    partial_file.unlink(missing_ok=True)  # a stopped process's, or a link that would be followed
-    try:
-        with partial_file.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial_file, path)
-    except BaseException:
-        partial_file.unlink(missing_ok=True)
-        raise
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file whole or not at all."""
-    write_bytes(path, text.encode("utf-8"))
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write a JSON file whole or not at all."""
-    write_text(path, json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
-
-
-def write_array(path: Path, array: np.ndarray) -> None:
-    """Write a NumPy array, without pickle, whatever the file is called."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("wb") as file:
-        np.save(file, array, allow_pickle=False)
 
 
 def is_empty(folder: Path) -> bool:
@@ -137,7 +75,7 @@ class Run:
         try:
             command = " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
             now = datetime.now().astimezone().isoformat(timespec="seconds")
-            write_text(holder, inert(f"process {os.getpid()} on {socket.gethostname()} since {now} ({command})"))
+            disk.write_text(holder, inert(f"process {os.getpid()} on {socket.gethostname()} since {now} ({command})"))
             yield
         except UserError:
             if fresh and not (self.root / RECORDS).exists():
@@ -159,7 +97,7 @@ class Run:
 
     @agreed.setter
     def agreed(self, text: str) -> None:
-        write_text(self.root / AGREED, text)
+        disk.write_text(self.root / AGREED, text)
         if not text:
             (self.root / AGREED).unlink()
 
@@ -180,7 +118,7 @@ class Run:
             UserError: if a file is not what the job wrote; or for a link, or anything else that is neither a file nor
                 a folder, in its place.
         """
-        self._check_plain(self.record(job.name), *(self.root / place for place in job.makes.values()))
+        disk.check_plain(self.root, self.record(job.name), *(self.root / place for place in job.makes.values()))
         record = records.read(self.record(job.name))
         if record is None:
             return Status(State.MISSING, "not run yet")
@@ -206,12 +144,12 @@ class Run:
 
     def _made(self, job: Job, record: Record) -> Made:
         places = {role: self.root / place for role, place in job.makes.items()}
-        return Made(job.name, places, record.files, _total(record.files), record.seconds, record.peak_mb)
+        return Made(job.name, places, record.files, disk.total(record.files), record.seconds, record.peak_mb)
 
     def _check_files(self, job: Job, record: Record) -> str:
         """The first missing file, or ""; raises UserError if one exists and is not what was written."""
         paths = {name: self.root / place for name, place in record.places.items()}
-        self._check_plain(*paths.values())
+        disk.check_plain(self.root, *paths.values())
         there = {name: path for name, path in paths.items() if path.exists()}
         digests = in_threads(self._digest, list(there.values()))
         for (name, path), digest in zip(there.items(), digests, strict=True):
@@ -227,13 +165,13 @@ class Run:
     def _digest(self, path: Path) -> str:
         """The SHA-256 of a file, read once per command; "" for a folder."""
         if path not in self._digests:
-            self._digests[path] = "" if path.is_dir() else sha256(path)
+            self._digests[path] = "" if path.is_dir() else disk.sha256(path)
         return self._digests[path]
 
     def recorded(self) -> dict[str, Record]:
         """The records of all finished jobs, by name, whether they are still planned or not."""
         folder = self.root / RECORDS
-        self._check_plain(folder)
+        disk.check_plain(self.root, folder)
         found = {path.relative_to(folder).as_posix(): records.read(path) for path in sorted(folder.rglob("*.json"))}
         return {name.removesuffix(".json"): record for name, record in found.items() if record}
 
@@ -244,7 +182,7 @@ class Run:
             UserError: for a link or the like in it; or if a file that the run did not make is in the job's place.
         """
         folder = self.root / WORK / self.work_prefix(job, made)
-        self._check_plain(folder)
+        disk.check_plain(self.root, folder)
         self._check_own(job, records.read(self.record(job.name)), ())
         folder.mkdir(parents=True, exist_ok=True)
         return folder
@@ -257,25 +195,25 @@ class Run:
             UserError: as `work`.
         """
         path, before = self.record(job.name), self.record(job.name).with_suffix(".replaced")
-        paths = [file for role in job.makes for file in files_below(work / role)]
+        paths = [file for role in job.makes for file in disk.files_below(work / role)]
         names = [file.relative_to(work).as_posix() for file in paths]
-        files = dict(zip(names, in_threads(partial(sha256, synced=True), paths), strict=True))
+        files = dict(zip(names, in_threads(partial(disk.sha256, synced=True), paths), strict=True))
         record = Record(job.inputs(made), files, round(seconds, 2), _peak_mb())
         self._check_own(job, records.read(path) or records.read(before), record.places.values())
         if path.exists():  # from here on, the job is not done; but what it made before is still known
             path.replace(before)
         for role, place in job.makes.items():
             final, old = self.root / place, self.root / WORK / "replaced" / _slug(place)
-            self._check_plain(final, old)
+            disk.check_plain(self.root, final, old)
             final.parent.mkdir(parents=True, exist_ok=True)
             if final.is_dir():  # a folder can't be replaced in one step: move the old one away first
                 shutil.rmtree(old, ignore_errors=True)
                 old.parent.mkdir(parents=True, exist_ok=True)
                 final.rename(old)
             os.replace(work / role, final)
-            _sync(final.parent)
+            disk.sync(final.parent)
             shutil.rmtree(old, ignore_errors=True)
-        write_json(path, asdict(record))
+        disk.write_json(path, asdict(record))
         before.unlink(missing_ok=True)
         self.clear(job)
         return self._made(job, record)
@@ -289,7 +227,7 @@ class Run:
         known = {*(before.places.values() if before else ()), *names}
         for place in job.makes.values() if known else ():
             final = self.root / place
-            files = files_below(final) if final.exists() else []
+            files = disk.files_below(final) if final.exists() else []
             for file in files:
                 name = file.relative_to(self.root).as_posix()
                 if name not in known and not file.name.startswith("."):
@@ -309,7 +247,7 @@ class Run:
     def unfinished(self) -> list[Path]:
         """All work folders."""
         folder = self.root / WORK
-        self._check_plain(folder)
+        disk.check_plain(self.root, folder)
         return sorted(folder.iterdir()) if folder.is_dir() else []
 
     def clear(self, job: Job) -> None:
@@ -326,36 +264,6 @@ class Run:
     def record(self, name: str) -> Path:
         """Where the record of a job is."""
         return self.root / RECORDS / f"{name}.json"
-
-    def _check_plain(self, *paths: Path) -> None:
-        """Refuse what leads out of the run, or would be waited for: nothing but files and folders at `paths`, on the
-        way there, or below."""
-        for path in paths:
-            way = [self.root.joinpath(*path.relative_to(self.root).parts[: n + 1]) for n in range(len(path.parts))]
-            for step in dict.fromkeys([*way, *(path.rglob("*") if path.is_dir() and not path.is_symlink() else ())]):
-                kind = _kind(step)
-                if kind:
-                    raise UserError(f"{step}: is {kind}", "nothing but files and folders in a run", "remove it")
-
-
-def _kind(path: Path) -> str:
-    """What is at a path, if it is neither a file nor a folder; "" otherwise."""
-    try:
-        mode = path.lstat().st_mode
-    except (FileNotFoundError, NotADirectoryError):
-        return ""
-    if stat.S_ISLNK(mode):
-        return "a symbolic link"
-    return "" if stat.S_ISREG(mode) or stat.S_ISDIR(mode) else "neither a file nor a folder"
-
-
-def _sync(folder: Path) -> None:
-    """Make the names in a folder safe on disk."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _slug(name: str) -> str:

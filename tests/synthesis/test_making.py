@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from sonosynth import store
+from sonosynth import disk
 from sonosynth.synthesis.making import Maker, make_set
 from sonosynth.synthesis.requests import from_images, from_noise
 
@@ -37,7 +37,7 @@ def test_sets_are_written_in_batches_and_resumed(tmp_path):
             made = make_set(wanted, None, Maker(make, {"steps": 7}), tmp_path / "sd", name="sd", batch=2)
         except KeyboardInterrupt:
             assert not (tmp_path / "sd" / "metadata.csv").exists()
-            assert store.sha256(tmp_path / "sd" / wanted[1].file_name)
+            assert disk.sha256(tmp_path / "sd" / wanted[1].file_name)
             # the second of a batch is torn: the batch is made again as it was, whatever is left of it
             (tmp_path / "sd" / wanted[1].file_name).write_bytes(b"\x89PNG\r\n\x1a\n torn")
     assert calls == [2, 2, 2, 2, 1]

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from sonosynth import firewall, progress, seeding, store
+from sonosynth import disk, firewall, progress, seeding
 from sonosynth.adapters import learning
 from sonosynth.adapters.settings import Adapt, Lora
 from sonosynth.adapters.settings import Token as TokenSettings
@@ -68,7 +68,7 @@ def learn_token(settings: TokenLearning, *, cohort: CohortImages, split: Split, 
         seed=seeding.derive(shared.seed, "token"), work=work, out=out,
     )  # fmt: skip
     about = {"text": settings.text, "losses": losses, "movement": movement, "images": sorted(origins)}
-    store.write_json(work / "about", about)
+    disk.write_json(work / "about", about)
     progress.say(
         f"token {settings.text}: moved by {movement['moved']:.3f} from a norm of {movement['norm_before']:.3f}"
         f" (cosine {movement['cosine']:.3f})"
@@ -94,7 +94,7 @@ def learn(
     origins: frozenset[str] = frozenset()
     learned = token.json("about") if token else None
     if token and learned:
-        store.write_bytes(out / TOKEN_FILE, (token.place("token") / TOKEN_FILE).read_bytes())
+        disk.write_bytes(out / TOKEN_FILE, (token.place("token") / TOKEN_FILE).read_bytes())
         losses += [("token", i, x) for i, x in enumerate(learned["losses"], 1)]
         origins |= frozenset(learned["images"])
         if shared.adapt.on == "training":
@@ -107,14 +107,14 @@ def learn(
         )  # fmt: skip
         losses += [("lora", i, x) for i, x in enumerate(values, 1)]
         origins |= seen
-    store.write_text(out / "losses.csv", pd.DataFrame(losses, columns=["part", "step", "loss"]).to_csv(index=False))
+    disk.write_text(out / "losses.csv", pd.DataFrame(losses, columns=["part", "step", "loss"]).to_csv(index=False))
     about = {
         "base_digest": shared.base.digest,
         "token": {"text": learned["text"], **learned["movement"]} if learned else None,
         "lora": settings.lora is not None,
         "images": sorted(origins),
     }
-    store.write_json(out / "adapter.json", about)
+    disk.write_json(out / "adapter.json", about)
 
 
 def _examples(

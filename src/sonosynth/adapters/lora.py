@@ -9,7 +9,7 @@ from peft import LoraConfig
 from peft.utils import get_peft_model_state_dict
 from safetensors import safe_open
 
-from sonosynth import seeding, store
+from sonosynth import disk, seeding
 from sonosynth.errors import UserError, first_line
 
 FILE = "pytorch_lora_weights.safetensors"
@@ -38,7 +38,7 @@ def save(pipeline: StableDiffusionPipeline, folder: Path) -> None:
     layers = {name: value.detach().float().cpu().contiguous() for name, value in layers.items()}
     StableDiffusionPipeline.save_lora_weights(
         folder, unet_lora_layers=layers, weight_name=FILE,
-        save_function=lambda tensors, path: store.write_bytes(Path(path), safetensors.torch.save(tensors, FORMAT)),
+        save_function=lambda tensors, path: disk.write_bytes(Path(path), safetensors.torch.save(tensors, FORMAT)),
     )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from diffusers import StableDiffusionPipeline
 from torch import Tensor
 from transformers import CLIPTokenizer
 
-from sonosynth import store
+from sonosynth import disk
 from sonosynth.bases import sd1
 from sonosynth.bases.latents import tokenize
 from sonosynth.errors import UserError
@@ -121,7 +121,7 @@ def override_embedding(pipeline: StableDiffusionPipeline, token: NewToken) -> It
 def save(token: NewToken, folder: Path) -> None:
     """Write `FILE` into `folder`, which diffusers' `load_textual_inversion` reads."""
     vector = token.vector.detach().cpu().clone()[None]
-    store.write_bytes(folder / FILE, safetensors.torch.save({token.text: vector}, {"format": "pt"}))
+    disk.write_bytes(folder / FILE, safetensors.torch.save({token.text: vector}, {"format": "pt"}))
 
 
 def load(pipeline: StableDiffusionPipeline, folder: Path) -> str | None:

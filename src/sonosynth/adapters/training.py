@@ -17,7 +17,7 @@ from accelerate.state import AcceleratorState
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from sonosynth import interruption, progress, seeding, store
+from sonosynth import disk, interruption, progress, seeding
 from sonosynth.adapters.settings import Lora, Token
 from sonosynth.bases import memory
 from sonosynth.errors import UserError, first_line
@@ -173,7 +173,7 @@ def _save(path: Path, parameters: Sequence[Tensor], optimizer: torch.optim.Optim
     data = safetensors.torch.save(tensors, {"sha256": _digest(tensors)})
     if path.exists():
         path.replace(_before(path))
-    store.write_bytes(path, data)
+    disk.write_bytes(path, data)
 
 
 def _digest(tensors: Mapping[str, Tensor]) -> str:

@@ -11,7 +11,7 @@ from diffusers import AutoencoderKL
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from sonosynth import progress, store
+from sonosynth import disk, progress
 from sonosynth.bases import memory
 from sonosynth.errors import UserError
 
@@ -25,7 +25,7 @@ class Latents:
 
     def save(self, path: Path) -> None:
         """Write them to a safetensors file."""
-        store.write_bytes(path, safetensors.torch.save({"mean": self.mean, "deviation": self.deviation}))
+        disk.write_bytes(path, safetensors.torch.save({"mean": self.mean, "deviation": self.deviation}))
 
     @classmethod
     def load(cls, path: Path) -> "Latents":

@@ -10,7 +10,7 @@ import torch
 from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from sonosynth import hub, store
+from sonosynth import disk, hub
 from sonosynth.errors import UserError, first_line, loading
 from sonosynth.section import NO_EFFECT
 
@@ -41,7 +41,7 @@ def resolve(name: str) -> Base:
     """The base of that name, hashed; raises as `find` does, and if it is not a Stable Diffusion 1.x model."""
     folder = find(name)
     _check_files(folder)
-    return Base(name, folder, store.digest(folder, ["model_index.json", *(f"{part}/**/*" for part in PARTS)]))
+    return Base(name, folder, disk.digest(folder, ["model_index.json", *(f"{part}/**/*" for part in PARTS)]))
 
 
 def find(base: str) -> Path:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sonosynth import progress, store
+from sonosynth import disk, progress
 from sonosynth.artefacts import TRAIN, VALIDATION, CohortImages
 from sonosynth.cohort import reading
 from sonosynth.cohort import settings as sections
@@ -45,10 +45,10 @@ def decode(settings: Reading, *, work: Path) -> None:
         progress.say(f"skipped: {len(bad)} file(s) that can't be used; cohort.csv lists them")
     if found.ignored:
         progress.say(f"ignored: {len(found.ignored)} file(s) or folder(s); `sonosynth inspect` lists them")
-    store.write_text(work / "images", found.images.to_csv(index=False))
-    store.write_text(work / "twins", found.twins.to_csv(index=False))
-    store.write_json(work / "about", {"simulated": found.simulated, "problems": bad})
-    store.write_array(work / "pixels", found.squares)
+    disk.write_text(work / "images", found.images.to_csv(index=False))
+    disk.write_text(work / "twins", found.twins.to_csv(index=False))
+    disk.write_json(work / "about", {"simulated": found.simulated, "problems": bad})
+    disk.write_array(work / "pixels", found.squares)
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def split(settings: Splitting, *, cohort: CohortImages, work: Path) -> None:
         cohort.about["simulated"],
     )  # fmt: skip
     table = to_table(found, settings.split, settings.seed, settings.fold)
-    store.write_text(work / "table", table.to_csv(index=False))
+    disk.write_text(work / "table", table.to_csv(index=False))
     if len(found.twins):
         excluded = int(table["excluded"].str.startswith("label conflict").sum())
         progress.say(

@@ -15,10 +15,10 @@ from sonosynth.cohort.decoding import Unusable, read_mask, to_square
 from sonosynth.cohort.decoding import decode as decode_image
 from sonosynth.cohort.sources import Source, list_sources, not_a_formula
 from sonosynth.cohort.twins import View, components, find, view
+from sonosynth.disk import sha256
 from sonosynth.errors import UserError, first_line
 from sonosynth.parallel import in_threads
 from sonosynth.section import NO_EFFECT
-from sonosynth.store import sha256
 
 SMALLEST = 8  # pixels
 COLUMNS = ["id", "file", "sha256", "label", "mask", "group", "pixels", "width", "height", "mode", "lesion"]

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import safetensors.numpy
 
-from sonosynth import extensions, progress, seeding, store
+from sonosynth import disk, extensions, progress, seeding
 from sonosynth.artefacts import Artefact, CohortImages, Description, Split, SyntheticSet
 from sonosynth.fidelity import comparison
 from sonosynth.fidelity.distances import frechet_distance
@@ -39,7 +39,7 @@ def describe(
     pixels = np.array(source.pixels)  # a copy: torch wants a writable array
     values = extensions.find("measures", settings.measure).describe(pixels, settings) if len(pixels) else {}
     stored = {name: np.ascontiguousarray(found) for name, found in values.items()}
-    store.write_bytes(work / "values", safetensors.numpy.save(stored))
+    disk.write_bytes(work / "values", safetensors.numpy.save(stored))
 
 
 def compare(
@@ -85,14 +85,14 @@ def compare(
                         "n_real": len(both), "n_synthetic": len(mix),
                     }
                 )  # fmt: skip
-    store.write_text(work / "table", pd.DataFrame(rows).to_csv(index=False))
+    disk.write_text(work / "table", pd.DataFrame(rows).to_csv(index=False))
 
 
 def join(_: None, *, parts: tuple[Artefact, ...], work: Path) -> None:
     """Concatenate tables: makes table."""
     # As text, so that no digit changes on the way.
     tables = [pd.read_csv(part.place("table"), dtype=str, keep_default_na=False) for part in parts]
-    store.write_text(work / "table", pd.concat(tables).to_csv(index=False))
+    disk.write_text(work / "table", pd.concat(tables).to_csv(index=False))
 
 
 def single_images(
@@ -114,4 +114,4 @@ def single_images(
         numbers = {key: found.values[key].round(4) if found.values else [] for key in names}
         about = {"set": images.name, "image": images.rows["file_name"], "label": images.rows["label"]}
         parts.append(pd.DataFrame(about | numbers))
-    store.write_text(work / "table", pd.concat(parts).to_csv(index=False))
+    disk.write_text(work / "table", pd.concat(parts).to_csv(index=False))

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from sonosynth import firewall, progress, store
+from sonosynth import disk, firewall, progress
 from sonosynth.artefacts import Artefact, CohortImages, Description, Split, SyntheticSet
 from sonosynth.cohort.reading import groups_of
 from sonosynth.fidelity import copies
@@ -31,8 +31,8 @@ def search_real(_: None, *, cohort: CohortImages, split: Split, features: Descri
         bar.advance()
         found = copies.nearest(_real(cohort, held_out, features), known)
         bar.advance()
-    store.write_json(work / "thresholds", asdict(limits))
-    store.write_text(work / "table", _table(REAL, list(split.validation["id"]), found, limits, split))
+    disk.write_json(work / "thresholds", asdict(limits))
+    disk.write_text(work / "table", _table(REAL, list(split.validation["id"]), found, limits, split))
 
 
 def search(
@@ -46,7 +46,7 @@ def search(
         train = _real(cohort, cohort.rows(split.train["id"]), real_features)
         made = copies.Images(np.asarray(images.pixels), features.values["features"])
         found = copies.nearest(made, train)
-    store.write_text(work / "table", _table(images.name, list(images.rows["file_name"]), found, limits, split))
+    disk.write_text(work / "table", _table(images.name, list(images.rows["file_name"]), found, limits, split))
 
 
 def _real(cohort: CohortImages, rows: np.ndarray, features: Description) -> copies.Images:

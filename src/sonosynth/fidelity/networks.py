@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from transformers import AutoConfig, AutoModel, CLIPVisionModel, ResNetForImageClassification
 from transformers.image_processing_base import ImageProcessingMixin
 
-from sonosynth import hub, store
+from sonosynth import disk, hub
 from sonosynth.errors import UserError, loading
 from sonosynth.section import NO_EFFECT
 
@@ -49,7 +49,7 @@ def resolve(setting: str) -> Network:
     installed = find_spec("torch_fidelity") is not None and find_spec("torchvision") is not None
     name = (INCEPTION if installed else EMBEDDED) if setting == AUTO else setting
     if name == EMBEDDED:
-        return Network(name, EMBEDDED_FOLDER, store.digest(EMBEDDED_FOLDER, hub.FILES))
+        return Network(name, EMBEDDED_FOLDER, disk.digest(EMBEDDED_FOLDER, hub.FILES))
     if name == INCEPTION:
         if not installed:
             raise UserError(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from sonosynth import store
+from sonosynth import disk
 from sonosynth.artefacts import Adapter, Artefact, CohortImages, Split, SyntheticSet
 from sonosynth.cohort.split import crossing
 from sonosynth.evidence.verdicts import smallest_visible
@@ -72,5 +72,5 @@ def draw(
     hashes |= {f"adapters/{made.folder.name}": made.made.digest for made in adapters}
     hashes |= {f"synthetic/{made.name}": made.made.digest for made in sets}
     provenance = Provenance(settings.study, values, hashes, finished)
-    store.write_text(work / "page", page(results, provenance, work / "figures"))
-    store.write_text(work / "summary", summary(results))
+    disk.write_text(work / "page", page(results, provenance, work / "figures"))
+    disk.write_text(work / "summary", summary(results))

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from sonosynth import store
+from sonosynth import disk
 from sonosynth.artefacts import Artefact, Split
 from sonosynth.evidence import contrasts, scores
 from sonosynth.evidence.contrasts import Folds
@@ -58,7 +58,7 @@ def tabulate(
         "verdicts": pd.DataFrame(sentences, columns=["arm", "finding", "sentence"]),
     }
     for name, rows in tables.items():
-        store.write_text(work / name, rows.to_csv(index=False))
+        disk.write_text(work / name, rows.to_csv(index=False))
 
 
 def _refusals(settings: Tabulating, copies: Sequence[Artefact]) -> dict[str, Refusal]:

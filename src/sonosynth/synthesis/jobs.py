@@ -7,7 +7,7 @@ from typing import Annotated
 
 import numpy as np
 
-from sonosynth import extensions, firewall, progress, seeding, store
+from sonosynth import disk, extensions, firewall, progress, seeding
 from sonosynth.artefacts import Adapter, CohortImages, Split, SyntheticSet
 from sonosynth.bases import sd1
 from sonosynth.errors import UserError
@@ -101,15 +101,15 @@ def make(
         return pixels, own
 
     pixels, own = made(needed, "images")
-    store.write_array(work / "pixels", pixels)
+    disk.write_array(work / "pixels", pixels)
     sample_pixels, of_samples = made(samples, "samples")
-    store.write_array(work / "samples" / "pixels.npy", sample_pixels)
+    disk.write_array(work / "samples" / "pixels.npy", sample_pixels)
     stored = {
         "shared": sorted(own.shared | of_samples.shared | shared),
         "own": [sorted(origins) for origins in own.own],
         "samples": [sorted(origins) for origins in of_samples.own],
     }
-    store.write_json(work / "origins", stored)
+    disk.write_json(work / "origins", stored)
 
 
 def _counts(settings: Making, split: Split) -> dict[str, int]:

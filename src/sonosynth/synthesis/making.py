@@ -13,7 +13,7 @@ import pandas as pd
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from sonosynth import interruption, progress, seeding, store
+from sonosynth import disk, interruption, progress, seeding
 from sonosynth.synthesis.requests import Request
 
 RETRIES = 3  # further seeds for an unusable image
@@ -79,7 +79,7 @@ def make_set(
                 break
     names = ["file_name", "label", "prompt", "seed", "source", "attempts", "flaw", *maker.columns]
     table = pd.DataFrame(rows, columns=names)
-    store.write_text(folder / "metadata.csv", table.to_csv(index=False))
+    disk.write_text(folder / "metadata.csv", table.to_csv(index=False))
     if (table["attempts"] > 1).any():
         again, flawed = int((table["attempts"] > 1).sum()), int((table["flaw"] != "").sum())
         progress.say(
@@ -152,7 +152,7 @@ def _write_image(path: Path, made: _Made) -> None:
     about.add_text(CHECK, _digest(path, made))
     data = BytesIO()
     Image.fromarray(made.image).save(data, format="PNG", pnginfo=about)
-    store.write_bytes(path, data.getvalue())
+    disk.write_bytes(path, data.getvalue())
 
 
 def _read_made(path: Path) -> _Made | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from sonosynth import firewall, hub, seeding, store
+from sonosynth import disk, firewall, hub, seeding
 from sonosynth.artefacts import Artefact, CohortImages, Split, SyntheticSet
 from sonosynth.cohort.decoding import resize
 from sonosynth.cohort.split import folds
@@ -80,14 +80,14 @@ def train(
         "arm": settings.name, "repeat": settings.repeat, "seed": settings.number,
         "id": split.validation["id"], "label": split.validation["label"],
     } | {f"p_{label}": probabilities[:, k] for k, label in enumerate(classes)}  # fmt: skip
-    store.write_text(work / "table", pd.DataFrame(predicted).to_csv(index=False))
+    disk.write_text(work / "table", pd.DataFrame(predicted).to_csv(index=False))
     about = {
         "arm": settings.name,
         "repeat": settings.repeat,
         "n_train": len(training.images),
         "steps": s.epochs * epoch,
     }
-    store.write_json(work / "about", about)
+    disk.write_json(work / "about", about)
 
 
 def _training_set(
