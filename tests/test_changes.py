@@ -75,12 +75,13 @@ def test_changed_settings_are_listed_with_what_they_would_run_and_need_a_yes(cop
         asked.append(message)
         return False
 
-    for ask in (None, no):
-        with pytest.raises(UserError) as refused:
-            go_on(study, copy, ask=ask)
-    assert contents(copy) == before
+    with pytest.raises(UserError) as refused:
+        go_on(study, copy)
     said = refused.value.found
+    with pytest.raises(UserError, match="was not changed"):
+        go_on(study, copy, ask=no)
     assert asked == [said]
+    assert contents(copy) == before
     for line in (
         "refine.strength: 0.3 -> 0.5", "arms.new: None -> {'balance': 'weights'}",
         "synthetic/sd+img2img (stale: settings.strength changed)", "classifiers/new/0 (missing: not run yet)",

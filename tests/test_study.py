@@ -552,14 +552,14 @@ def test_no_file_is_hashed_and_no_picture_decoded_twice_in_a_command(tmp_path, s
 
     monkeypatch.setattr(disk.hashlib, "file_digest", file_digest)
     monkeypatch.setattr(Image, "open", opened)
-    few = settings(FEW, "classifier.seeds=[0]")
-    for number in range(2):
+    for changes, opened_once in (((), 1), ((), 0), (["refine.strength=0.5"], 0)):
         hashed.clear()
         decoded.clear()
-        Study(phantoms, few).run(tmp_path / "run", processes=False)
+        study = Study(phantoms, settings(FEW, "classifier.seeds=[0]", *changes))
+        study.run(tmp_path / "run", change=bool(changes), processes=False)
         assert max(hashed.values()) == 1, hashed.most_common(3)
-        pictures = {name: n for name, n in decoded.items() if "figures" not in name}
-        assert max(pictures.values(), default=0) <= (1 if number == 0 else 0), decoded.most_common(3)
+        pictures = {name: n for name, n in decoded.items() if "figures" not in name and ".work" not in name}
+        assert max(pictures.values(), default=0) <= opened_once, decoded.most_common(3)
 
 
 def command(*arguments):

@@ -82,9 +82,9 @@ class Study:
         message = f"{run.root}: holds results that would be changed\n{found}"
         if not change and not (ask and ask(message)):
             raise UserError(
-                message,
+                f"{run.root}: was not changed" if ask else message,
                 f"the run's own settings: sonosynth report {run.root} goes on with them",
-                "give `sonosynth run` --change to change them, or another --out to keep them",
+                "give `sonosynth run` --change to change it, or another --out to keep it",
             )
         progress.say(message)
         run.agreed = text  # so that the same command goes on after an interruption

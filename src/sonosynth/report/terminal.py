@@ -81,7 +81,7 @@ def show_plan(rows: Sequence[Mapping[str, Any]], left: Sequence[Leftover] = ()) 
     if left:
         console.print("no longer part of the study (sonosynth run … --change removes it):")
     for one in left:
-        console.print(f"  {_text(one.name)}: {one.size / 1e6:.2f} MB", highlight=False, soft_wrap=True)
+        console.print(f"  {_text(one.name)}: {one.size / 1e3:,.0f} kB", highlight=False, soft_wrap=True)
 
 
 def _text(text: str) -> str:
