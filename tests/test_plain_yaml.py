@@ -2,7 +2,7 @@ import os
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sonosynth import plain_yaml
@@ -18,6 +18,7 @@ PLAIN = st.recursive(
 
 
 @given(PLAIN)
+@example(["1e5", "1E-4", "-1e+3", "01", "on", "1:30", "~", "", "null", "True", ".nan", "<<"])
 def test_what_is_written_is_read_back_here_and_by_other_readers(value):
     text = plain_yaml.dump({"value": value})
     assert plain_yaml.parse(text) == {"value": value}
