@@ -83,8 +83,9 @@ class Study:
         if not change and not (ask and ask(message)):
             raise UserError(
                 f"{run.root}: was not changed" if ask else message,
-                f"the run's own settings: sonosynth report {run.root} goes on with them",
-                "give `sonosynth run` --change to change it, or another --out to keep it",
+                "the settings, the code, the base and the kind of machine that made them",
+                f"add --change: sonosynth run COHORT --out {run.root} … --change; give another --out to keep them; or,"
+                f" if only settings differ, go on with the run's own: sonosynth report {run.root}",
             )
         progress.say(message)
         run.agreed = text  # so that the same command goes on after an interruption
