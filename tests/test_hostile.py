@@ -131,7 +131,22 @@ def test_labels_that_differ_in_case_alone_are_refused(tmp_path):
         read(tmp_path)
 
 
-@pytest.mark.parametrize("label", ["=cmd|' /C calc'!A0", "+1", "-1", "@SUM(A1)", "<img src=x onerror=alert(1)>", "a/b"])
+@pytest.mark.parametrize(
+    "label",
+    [
+        "=cmd|' /C calc'!A0",
+        "+1",
+        "-1",
+        "@SUM(A1)",
+        "<img src=x onerror=alert(1)>",
+        "a/b",
+        "a\x07b",
+        "a\x1b[31m",
+        "a\x85b",
+        "a\u202eb",
+        "a\nb",
+    ],
+)
 def test_labels_that_could_be_more_than_text_are_refused(tmp_path, label):
     picture(tmp_path / "a.png")
     with (tmp_path / "c.csv").open("w", newline="") as file:

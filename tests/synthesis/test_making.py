@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from sonosynth import disk
 from sonosynth.synthesis.making import Maker, make_set
@@ -60,6 +61,36 @@ def test_batches_that_are_whole_are_kept_with_what_is_known_of_them(tmp_path):
     again = make_set(wanted, None, Maker(lambda chosen, _: 1 / 0, {}), tmp_path / "sd", name="sd", batch=2)
     assert np.array_equal(again, first)
     assert (tmp_path / "sd" / "metadata.csv").read_bytes() == before
+
+
+def swap(one, other):
+    first, second = one.read_bytes(), other.read_bytes()
+    one.write_bytes(second)
+    other.write_bytes(first)
+
+
+def repaint(one, other):
+    with Image.open(one) as image:
+        about = PngInfo()
+        for key, value in image.info.items():
+            about.add_text(key, value)
+        Image.fromarray(np.asarray(image) // 2).save(one, pnginfo=about)
+
+
+@pytest.mark.parametrize("harm", [swap, repaint, lambda one, other: one.write_bytes(one.read_bytes()[:99])])
+def test_an_image_of_an_interrupted_set_that_was_altered_is_made_again(tmp_path, harm):
+    wanted = from_noise({"a": 4}, {"a": "p"}, seed=0)
+    calls = []
+
+    def make(chosen, _):
+        calls.append([r.file_name for r in chosen])
+        return np.stack([noise(r) for r in chosen])
+
+    first = make_set(wanted, None, Maker(make, {}), tmp_path / "sd", name="sd", batch=2)
+    calls.clear()
+    harm(*(tmp_path / "sd" / r.file_name for r in wanted[:2]))
+    assert np.array_equal(make_set(wanted, None, Maker(make, {}), tmp_path / "sd", name="sd", batch=2), first)
+    assert calls == [[r.file_name for r in wanted[:2]]]
 
 
 @pytest.mark.parametrize("batch", [1, 2, 5])
