@@ -38,7 +38,7 @@ def test_scores_are_those_of_scikit_learn():
         f1_score(LABELS, PROBABILITIES.argmax(axis=1), average="macro")
     )
     of_folds = [
-        roc_auc_score(LABELS[FOLDS == f] == k, PROBABILITIES[FOLDS == f, k]) for f in range(3) for k in range(3)
+        roc_auc_score(LABELS[f == FOLDS] == k, PROBABILITIES[f == FOLDS, k]) for f in range(3) for k in range(3)
     ]
     assert SCORES["auc"](LABELS, PROBABILITIES, FOLDS)[0] == pytest.approx(np.mean(of_folds))
 
