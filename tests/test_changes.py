@@ -60,8 +60,9 @@ def test_another_cohort_is_refused_whatever_is_asked(copy, cohort_folder, settin
     assert contents(copy) == before
 
 
-def test_a_cohort_that_moved_is_the_same(copy, cohort_folder, settings):
+def test_a_cohort_that_moved_is_the_same(copy, cohort_folder, phantoms, settings, capsys):
     made = go_on(Study(cohort_folder, settings()), copy)
+    assert f"the cohort has moved: it was {phantoms}, and is {cohort_folder}" in capsys.readouterr().err
     assert str(cohort_folder) in (copy / "study.yaml").read_text()
     assert {status.state for _, status in reopen(copy).statuses(copy)} == {State.DONE}
     assert made.keys() == {job.name for job, _ in reopen(copy).statuses(copy)}

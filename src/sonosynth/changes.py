@@ -62,22 +62,27 @@ class Changes:
         return "\n".join(lines)
 
 
-def find(
-    run: Run, study: str, statuses: Sequence[tuple[Job, Status]], replaceable: Container[object]
-) -> Changes | None:
-    """What would change in a run with results; None if it just goes on.
-
-    Args:
-        study: study.yaml as it will be. statuses: the jobs and their states. replaceable: functions of jobs whose
-            results may be replaced at any time.
-    """
+def former(run: Run) -> dict[str, Any] | None:
+    """The values in a run's study.yaml, None if it has none; raises UserError if they can't be read."""
     file = run.root / store.STUDY
     try:
-        before = plain_yaml.read(file) if file.exists() else None
+        return plain_yaml.read(file) if file.exists() else None
     except UserError as error:
         fix = "restore it; or remove it, and give the command that made the run"
         raise UserError(error.found, error.expected, fix) from None
-    differing = [] if before is None else list(_differing(before, plain_yaml.parse(study)))
+
+
+def find(
+    run: Run, before: Mapping[str, Any] | None, now: Mapping[str, Any], statuses: Sequence[tuple[Job, Status]],
+    replaceable: Container[object],
+) -> Changes | None:  # fmt: skip
+    """What would change in a run with results; None if it just goes on.
+
+    Args:
+        before, now: study.yaml as it is, None if there is none, and as it will be. statuses: the jobs and their states.
+            replaceable: functions of jobs whose results may be replaced at any time.
+    """
+    differing = [] if before is None else list(_differing(before, now))
     again = [job for job, status in statuses if status.state is State.STALE and job.run not in replaceable]
     if not run.recorded() or not (differing or again):
         return None

@@ -76,7 +76,10 @@ class Study:
     ) -> bool:
         """Whether results may be replaced; raises UserError if some would be, and nobody agreed to that."""
         change = change or run.agreed == text
-        found = changes.find(run, text, run.statuses(ordered), COMMANDS["report"])
+        before, now = changes.former(run), plain_yaml.parse(text)
+        if before and before.get("cohort") != now["cohort"]:
+            progress.say(f"the cohort has moved: it was {before.get('cohort')}, and is {now['cohort']}")
+        found = changes.find(run, before, now, run.statuses(ordered), COMMANDS["report"])
         if found is None:
             return change
         message = f"{run.root}: holds results that would be changed\n{found}"
