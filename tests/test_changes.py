@@ -10,6 +10,8 @@ from graph_examples import joined, writing
 from sonosynth import leftovers
 from sonosynth.errors import UserError
 from sonosynth.jobs import State
+from sonosynth.report import jobs as report
+from sonosynth.report import tables
 from sonosynth.run import Study, reopen
 from sonosynth.runners.execution import execute
 from sonosynth.runners.local import run_jobs
@@ -25,7 +27,7 @@ def contents(root):
     return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
 
 
-def go_on(study, root, **more):
+def resume(study, root, **more):
     return study.run(root, processes=False, **more)
 
 
@@ -49,19 +51,19 @@ def relabel(cohort):
 
 @pytest.mark.parametrize(
     ("change", "counts"),
-    [(add, "1 images added, 0 removed"), (remove, "0 images added, 1 removed"), (relabel, "1 images added, 1 removed")],
+    [(add, "added: 1, removed: 0"), (remove, "added: 0, removed: 1"), (relabel, "added: 1, removed: 1")],
 )  # fmt: skip
 def test_another_cohort_is_refused_whatever_is_asked(copy, cohort_folder, settings, change, counts):
     change(cohort_folder)
     before = contents(copy)
     for agreed in (False, True):
         with pytest.raises(UserError, match=counts):
-            go_on(Study(cohort_folder, settings()), copy, change=agreed)
+            resume(Study(cohort_folder, settings()), copy, change=agreed)
     assert contents(copy) == before
 
 
 def test_a_cohort_that_moved_is_the_same(copy, cohort_folder, phantoms, settings, capsys):
-    made = go_on(Study(cohort_folder, settings()), copy)
+    made = resume(Study(cohort_folder, settings()), copy)
     assert f"the cohort has moved: it was {phantoms}, and is {cohort_folder}" in capsys.readouterr().err
     assert str(cohort_folder) in (copy / "study.yaml").read_text()
     assert {status.state for _, status in reopen(copy).statuses(copy)} == {State.DONE}
@@ -77,35 +79,44 @@ def test_changed_settings_are_listed_with_what_they_would_run_and_need_a_yes(cop
         return False
 
     with pytest.raises(UserError) as refused:
-        go_on(study, copy)
+        resume(study, copy)
     said = refused.value.found
     with pytest.raises(UserError, match="was not changed"):
-        go_on(study, copy, ask=no)
+        resume(study, copy, ask=no)
     assert asked == [said]
     assert contents(copy) == before
     for line in (
-        "refine.strength: 0.3 -> 0.5", "arms.new: None -> {'balance': 'weights'}",
+        "refine.strength: 0.3 -> 0.5", "arms.new: absent -> {'balance': 'weights'}",
         "synthetic/sd+img2img (stale: settings.strength changed)", "classifiers/new/0 (missing: not run yet)",
         "copies/sd+img2img",
     ):  # fmt: skip
         assert f"  {line}\n" in f"{said}\n"
     assert "adapters/sd (" not in said
     assert "--change" in refused.value.fix
-    made = go_on(study, copy, ask=lambda message: True)
+    made = resume(study, copy, ask=lambda message: True)
     assert "classifiers/new/1" in made
-    go_on(study, copy)  # these are its settings now
+    resume(study, copy)  # these are its settings now
+
+
+def test_other_code_replaces_nothing_unasked(copy, phantoms, settings, monkeypatch):
+    monkeypatch.setattr(tables, "VERSION", 99)
+    with pytest.raises(UserError, match=r"jobs to run \(1\):\n  tables \(stale: version changed\)\n"):
+        resume(Study(phantoms, settings()), copy)
+    monkeypatch.undo()
+    monkeypatch.setattr(report, "VERSION", 99)
+    resume(Study(phantoms, settings()), copy)  # the page alone may be drawn again at any time
 
 
 def test_what_was_agreed_goes_on_after_an_interruption(copy, phantoms, settings):
     study = Study(phantoms, settings("refine.strength=0.5"))
     with pytest.raises(KeyboardInterrupt):
-        go_on(study, copy, ask=lambda message: (_ for _ in ()).throw(KeyboardInterrupt))
-    with pytest.raises(UserError, match="would be changed"):
-        go_on(study, copy)
+        resume(study, copy, ask=lambda message: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(UserError, match="differs from the one that made them"):
+        resume(study, copy)
     study.run(copy, "adapt", change=True, processes=False)
-    with pytest.raises(UserError, match="would be changed"):
-        go_on(Study(phantoms, settings("refine.strength=0.7")), copy)
-    go_on(study, copy)
+    with pytest.raises(UserError, match="differs from the one that made them"):
+        resume(Study(phantoms, settings("refine.strength=0.7")), copy)
+    resume(study, copy)
     assert not (copy / ".agreed").exists()
 
 
@@ -121,7 +132,7 @@ def test_what_a_setting_left_behind_is_listed_and_removed_when_asked(copy, phant
     listed = [path for path in found["adapters/sd+ti"].paths if path.name == "learned_embeds.safetensors"]
     assert found["adapters/sd+ti"].size > listed[0].stat().st_size
     before = contents(copy)
-    go_on(less, copy, change=True)
+    resume(less, copy, change=True)
     after = contents(copy)
     assert not leftovers.find(Run(copy), less.statuses(copy))
     gone = {name for name in before if name not in after}
@@ -135,11 +146,11 @@ def test_what_a_setting_left_behind_is_listed_and_removed_when_asked(copy, phant
 def test_a_torn_study_file_changes_nothing_by_itself(copy, phantoms, settings, text):
     (copy / "study.yaml").write_text(text)
     before = contents(copy)
-    with pytest.raises(UserError, match=r"study\.yaml: can't be read as YAML|would be changed"):
-        go_on(Study(phantoms, settings()), copy)
+    with pytest.raises(UserError, match=r"study\.yaml: can't be read as YAML|differs from the one that made them"):
+        resume(Study(phantoms, settings()), copy)
     assert contents(copy) == before
     (copy / "study.yaml").unlink()
-    go_on(Study(phantoms, settings()), copy)
+    resume(Study(phantoms, settings()), copy)
     assert {**contents(copy), "study.yaml": b""} == {**before, "study.yaml": b""}
 
 
@@ -150,7 +161,7 @@ def test_what_comes_out_differently_replaces_nothing_unasked(tmp_path):
     run_jobs(Run(tmp_path), [a, b], 1, processes=False, replaceable=())
     execute(Run(tmp_path), writing("a", "two"), {})
     again = writing("a", "two")
-    with pytest.raises(UserError, match="joined: what it was made from came out differently this time"):
+    with pytest.raises(UserError, match="the inputs of joined came out differently this time"):
         run_jobs(Run(tmp_path), [again, b], 1, processes=False, replaceable=())
     assert (tmp_path / "joined.txt").read_text() == "one"
     run_jobs(Run(tmp_path), [again, b], 1, processes=False, replaceable=(b.run,))

@@ -51,10 +51,10 @@ BAD = {
         lambda path: (picture(path, (64, 64)), path.write_bytes(path.read_bytes()[:600])),
         "can't be decoded",
     ),
-    "text": (lambda path: path.write_bytes(b"hello"), "is not an image"),
+    "text": (lambda path: path.write_bytes(b"hello"), "is not a PNG"),
     "one pixel": (lambda path: picture(path, (1, 1)), "is 1 x 1 pixels"),
     "huge": (lambda path: path.write_bytes(claims_to_be(50_000, 50_000)), "pixels"),
-    "pickle": (lambda path: path.write_bytes(pickle.dumps([1])), "is not an image"),
+    "pickle": (lambda path: path.write_bytes(pickle.dumps([1])), "is not a PNG"),
     "link": (lambda path: path.symlink_to("/etc/hostname"), "link that points outside"),
 }
 
@@ -111,7 +111,7 @@ def test_names_that_no_file_can_have_are_mistakes_of_their_line(tmp_path, name):
 def test_a_broken_mask_is_named(cohort_folder):
     mask = next((cohort_folder / "benign").glob("*_mask.png"))
     mask.write_bytes(b"hello")
-    assert f"mask {mask.name} is not an image" in next(iter(read(cohort_folder).problems.values()))
+    assert f"mask {mask.name} is not a PNG" in next(iter(read(cohort_folder).problems.values()))
 
 
 def test_names_in_another_case_with_spaces_and_in_any_script_are_images_of_their_own(tmp_path):

@@ -58,11 +58,11 @@ def test_all_mistakes_come_at_once():
 @pytest.mark.parametrize(
     ("change", "mistake"),
     [
-        ("lora.rank=true", "lora.rank: takes neither true nor false (found True)"),
-        ("lora.learning_rate=true", "lora.learning_rate: takes neither true nor false"),
-        ("classifier.seeds=[0, true]", "classifier.seeds: takes neither true nor false"),
-        ("sets.sd.count={normal: false}", "sets.sd.count: takes neither true nor false"),
-        ("adapters.sd.lora={rank: true}", "adapters.sd.lora.rank: takes neither true nor false"),
+        ("lora.rank=true", "lora.rank: must not be true or false (found True)"),
+        ("lora.learning_rate=true", "lora.learning_rate: must not be true or false"),
+        ("classifier.seeds=[0, true]", "classifier.seeds: must not be true or false"),
+        ("sets.sd.count={normal: false}", "sets.sd.count: must not be true or false"),
+        ("adapters.sd.lora={rank: true}", "adapters.sd.lora.rank: must not be true or false"),
         ("lora.steps=1000001", "lora.steps: Input should be less than or equal to 1000000"),
         ("token.batch=-1", "token.batch: Input should be greater than or equal to 1"),
         ("resolution=1000000", "resolution: Input should be less than or equal to 4096"),

@@ -201,13 +201,15 @@ def test_what_stands_in_the_place_of_a_result_is_named_and_kept(tmp_path, harm, 
     done(tmp_path, writing("a"))
     harm(tmp_path / "a" / "folder" / "a.txt")
     before = sorted(tmp_path.rglob("*"))
-    with pytest.raises(UserError, match=r"a/folder/a\.txt: is (a symbolic link|neither a file nor|not what the job a)"):
+    with pytest.raises(
+        UserError, match=r"a/folder/a\.txt: is (a symbolic link|neither a regular file nor|not what the job a)"
+    ):
         done(tmp_path, writing("a", text))
     assert sorted(tmp_path.rglob("*")) == before
 
 
 @pytest.mark.parametrize("harm", [link, pipe])
-def test_nothing_in_a_work_folder_leads_out_of_it_or_is_waited_for(tmp_path, harm):
+def test_nothing_in_a_work_folder_leads_out_of_it_or_blocks(tmp_path, harm):
     work = Run(tmp_path).work(writing("a"), {})
     (work / "folder").mkdir()
     write_text(work / "folder" / "a.txt", "")
@@ -225,7 +227,7 @@ def test_nothing_in_a_work_folder_leads_out_of_it_or_is_waited_for(tmp_path, har
         '{"inputs": {"needs": {}, "makes": {}}, "files": {"x": ""}, "seconds": 1.0, "peak_mb": 1}',
     ],
 )  # fmt: skip
-def test_a_record_that_is_none_counts_as_none(tmp_path, text):
+def test_an_invalid_record_counts_as_missing(tmp_path, text):
     done(tmp_path, writing("a"))
     (tmp_path / ".jobs" / "a.json").write_text(text)
     assert states(tmp_path, writing("a")) == {"a": (State.MISSING, "not run yet")}
@@ -237,7 +239,7 @@ def test_a_record_that_is_none_counts_as_none(tmp_path, text):
 def test_files_of_somebody_else_are_not_removed_with_a_result(tmp_path):
     done(tmp_path, writing("a"))
     (tmp_path / "a" / "folder" / "notes.txt").write_text("mine")
-    with pytest.raises(UserError, match=r"notes\.txt: is not of this run"):
+    with pytest.raises(UserError, match=r"notes\.txt: does not belong to this run"):
         done(tmp_path, writing("a", "two"))
     assert (tmp_path / "a" / "folder" / "a.txt").read_text() == "one"
     (tmp_path / "a" / "folder" / "notes.txt").unlink()
@@ -245,7 +247,7 @@ def test_files_of_somebody_else_are_not_removed_with_a_result(tmp_path):
     done(tmp_path, writing("a", "two"))
 
 
-def test_a_kill_between_two_moves_is_no_obstacle(tmp_path, monkeypatch):
+def test_a_run_killed_between_two_moves_resumes(tmp_path, monkeypatch):
     done(tmp_path, writing("a"))
     real = os.replace
 

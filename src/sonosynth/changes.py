@@ -1,4 +1,4 @@
-"""A run belongs to its cohort and its settings: what a command would change in it."""
+"""What a command would change in a run that has another cohort or other settings."""
 
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +11,7 @@ from sonosynth.jobs import Job, State, Status, keyed
 from sonosynth.settings import NOT_SETTINGS
 from sonosynth.store import Run
 
+ABSENT = object()
 SHOWN = 12  # settings or jobs in one message, at most
 
 
@@ -31,8 +32,8 @@ def check_cohort(run: Run, job: str, files: Files) -> None:
     added, removed = (now - before).total(), (before - now).total()
     if added or removed:
         raise UserError(
-            f"cohort {files.path}: is not the one that {run.root} was made from: {added} images added, {removed}"
-            " removed (one with another label, group or mask counts as both)",
+            f"cohort {files.path}: is not the one that {run.root} was made from: images added:"
+            f" {added}, removed: {removed} (an image whose label, group or mask changed counts as both)",
             "the same images, wherever they are",
             "give another --out for this cohort",
         )
@@ -51,8 +52,8 @@ class Changes:
     def __str__(self) -> str:
         parts = (
             ("settings that differ:", self.settings),
-            (f"{len(self.certain)} jobs to run:", self.certain),
-            (f"{len(self.possible)} more that depend on them and may have to run:", self.possible),
+            (f"jobs to run ({len(self.certain)}):", self.certain),
+            (f"jobs that may have to run after them ({len(self.possible)}):", self.possible),
         )
         lines = []
         for title, items in parts:
@@ -68,7 +69,7 @@ def former(run: Run) -> dict[str, Any] | None:
     try:
         return plain_yaml.read(file) if file.exists() else None
     except UserError as error:
-        fix = "restore it; or remove it, and give the command that made the run"
+        fix = "restore it, or remove it and repeat the command that made the run"
         raise UserError(error.found, error.expected, fix) from None
 
 
@@ -95,9 +96,9 @@ def _differing(before: Any, now: Any, name: str = "") -> Iterator[str]:
     if isinstance(before, Mapping) and isinstance(now, Mapping):
         for part in dict.fromkeys([*before, *now]):
             if name or part not in NOT_SETTINGS:
-                yield from _differing(before.get(part), now.get(part), f"{name}.{part}".lstrip("."))
+                yield from _differing(before.get(part, ABSENT), now.get(part, ABSENT), f"{name}.{part}".lstrip("."))
     elif before != now:
-        yield f"{name}: {first_line(repr(before))} -> {first_line(repr(now))}"
+        yield f"{name}: " + " -> ".join("absent" if x is ABSENT else first_line(repr(x)) for x in (before, now))
 
 
 def _shown(job: Job, status: Status) -> str:

@@ -20,7 +20,10 @@ Preset = Annotated[str, typer.Option(help="paper or quick.")]
 Config = Annotated[list[str], typer.Option(metavar="FILE|NAME", help="YAML settings file, or a shipped one's name.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Given = Annotated[list[str], typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Change a setting.")]
-Change = Annotated[bool, typer.Option("--change", help="Let a run with other settings be changed.")]
+Change = Annotated[
+    bool,
+    typer.Option("--change", help="Replace what was made with other settings, code or machine, and remove leftovers."),
+]
 
 
 @app.callback()
@@ -65,7 +68,7 @@ def run(
 
 def _confirmed(message: str) -> bool:
     typer.echo(inert(message), err=True)
-    return typer.confirm("Change them?", err=True)
+    return typer.confirm("Change this run?", err=True)
 
 
 @app.command()
@@ -175,7 +178,8 @@ def resource_error(error: BaseException) -> UserError | None:
         return UserError(
             "out of memory",
             fix="lower lora.batch, token.batch and synthesis.batch (raise the accumulation to match), then resolution;"
-            " precision: bf16 or fp16 needs half the memory of fp32; give --change; finished work is kept",
+            " bf16 or fp16 precision needs half the memory of fp32. Use sonosynth run … --change; finished work that"
+            " does not depend on these settings is kept",
         )
     return None
 

@@ -30,10 +30,12 @@ def files_below(path: Path) -> list[Path]:
 def digest(folder: Path, patterns: Sequence[str] = ("**/*",)) -> str:
     """One digest of the names and contents of the files below a folder that match `patterns`, wherever it lies."""
     files = sorted({file for pattern in patterns for file in folder.glob(pattern) if file.is_file()})
-    return total({f.relative_to(folder).as_posix(): d for f, d in zip(files, in_threads(sha256, files), strict=True)})
+    return combined(
+        {f.relative_to(folder).as_posix(): d for f, d in zip(files, in_threads(sha256, files), strict=True)}
+    )
 
 
-def total(files: Mapping[str, str]) -> str:
+def combined(files: Mapping[str, str]) -> str:
     """One digest of files, from the digest of each by name."""
     lines = "".join(f"{name}\0{content}\n" for name, content in sorted(files.items()))
     return hashlib.sha256(lines.encode()).hexdigest()
@@ -81,17 +83,17 @@ def sync(folder: Path) -> None:
         os.close(handle)
 
 
-def check_plain(root: Path, *paths: Path) -> None:
+def check_regular(root: Path, *paths: Path) -> None:
     """Raise UserError unless there are files and folders alone at `paths` below `root`, on the way there, and below.
 
-    A link would lead elsewhere, and a named pipe would be waited for.
+    A link would lead elsewhere, and opening a named pipe would block.
     """
     for path in paths:
         way = [path, *path.parents[: len(path.relative_to(root).parts) - 1]]
         below = path.rglob("*") if path.is_dir() and not path.is_symlink() else ()
         for step in (*way, *below):
             if kind := _kind(step):
-                raise UserError(f"{step}: is {kind}", "nothing but files and folders in a run", "remove it")
+                raise UserError(f"{step}: is {kind}", "only regular files and folders in a run", "move or remove it")
 
 
 def _kind(path: Path) -> str:
@@ -102,4 +104,4 @@ def _kind(path: Path) -> str:
         return ""
     if stat.S_ISLNK(mode):
         return "a symbolic link"
-    return "" if stat.S_ISREG(mode) or stat.S_ISDIR(mode) else "neither a file nor a folder"
+    return "" if stat.S_ISREG(mode) or stat.S_ISDIR(mode) else "neither a regular file nor a folder"

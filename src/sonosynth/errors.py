@@ -1,12 +1,12 @@
-"""The one kind of error that the user can fix, and text from strangers as a terminal may show it."""
+"""The one kind of error that the user can fix, and how untrusted text is shown on a terminal."""
 
 import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-LINE = 120  # characters of a stranger's text that a message quotes, at most
-HIDDEN = {"Cc", "Cs", "Zl", "Zp"}  # control characters, half a surrogate pair, further ends of lines
-DIRECTIONS = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"  # they change the order of what follows
+LINE = 120  # the longest quotation of untrusted text in a message, in characters
+HIDDEN = {"Cc", "Cs", "Zl", "Zp"}  # control characters, lone surrogates, line and paragraph separators
+BIDI_CONTROLS = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"  # they reorder the text that follows
 
 
 class UserError(Exception):
@@ -44,16 +44,16 @@ def loading(what: str, expected: str, fix: str = "") -> Iterator[None]:
 
 
 def first_line(text: object, most: int = LINE) -> str:
-    """The first line of a library's error message, or of any text, shortened; the class where it is empty."""
+    """The first line of a library's error message, or of any text, shortened; the class name if it is empty."""
     line = next(iter(str(text).strip().splitlines()), "") or type(text).__name__
     return line if len(line) <= most else f"{line[: most - 1]}…"
 
 
 def is_plain(text: str) -> bool:
     """Whether text holds none of the characters that move a terminal's cursor, start a line or can't be written."""
-    return not any(c in DIRECTIONS or unicodedata.category(c) in HIDDEN for c in text)
+    return not any(c in BIDI_CONTROLS or unicodedata.category(c) in HIDDEN for c in text)
 
 
 def inert(text: str) -> str:
-    """Text of several lines, with everything in it escaped that is more than text to a terminal."""
+    """The text with everything escaped, but for line breaks, that a terminal would interpret."""
     return "".join(c if c == "\n" or is_plain(c) else c.encode("unicode_escape").decode() for c in text)

@@ -1,7 +1,7 @@
-"""Models from strangers: found in a folder or on the Hugging Face hub, and loaded whole or not at all.
+"""Third-party models, found in a folder or on the Hugging Face hub, and loaded completely or not at all.
 
-What the libraries would do silently is refused: to fill missing weights with random numbers, and to load what a config
-names besides the network.
+Two things that diffusers and transformers do silently are refused: to initialise missing weights at random, and to load
+other things that a config names.
 """
 
 import json
@@ -25,7 +25,7 @@ PUBLISHED = "the files of a model as they were published"
 OPENED = (".json", ".safetensors", ".txt", ".jinja")
 """Suffixes of the files that the libraries open; whatever else lies in a folder is left alone."""
 
-SWITCHES = frozenset({
+LOADING_KEYS = frozenset({
     "attn_implementation", "_attn_implementation", "_attn_implementation_internal",
     "experts_implementation", "_experts_implementation", "_experts_implementation_internal",
     "use_kernels", "kernel_config", "allow_all_kernels", "fusion_config",
@@ -36,7 +36,7 @@ SWITCHES = frozenset({
 })  # fmt: skip
 """Keys that say how a network is loaded, not what it is: some fetch code from the hub, some read other files."""
 
-MOST, MOST_LAYERS = 2**20, 1000  # a network of more would take all memory, or forever to build
+MOST, MAX_LAYERS = 2**20, 1000  # a larger one would exhaust memory or take forever to build
 LAYERS = re.compile(r"(^|_)(layers?|blocks|depths?)(_|$)")  # keys that count them
 
 diffusers_logging.disable_progress_bar()
@@ -88,7 +88,9 @@ def check_files(folder: Path, what: str) -> None:
         if file.suffix in OPENED and not (file.is_file() and file.stat().st_size):
             raise UserError(f"{what}: {file} is empty or not a file", PUBLISHED)
         if file.name == "adapter_config.json":
-            raise UserError(f"{what}: {file} would load an adapter, too", "a model of its own", "remove that file")
+            raise UserError(
+                f"{what}: {file} would make the library load an adapter, too", "a model without one", "remove it"
+            )
         if file.name.endswith(".index.json"):
             _check_index(file, what)
         elif file.name.endswith("config.json"):
@@ -98,7 +100,7 @@ def check_files(folder: Path, what: str) -> None:
 def read_json(file: Path, what: str) -> dict[str, Any]:
     """The mapping in a JSON file; raises UserError if it can't be read or holds anything else."""
     try:
-        if not file.is_file():  # reading from a named pipe would never end
+        if not file.is_file():  # opening a named pipe would block
             raise OSError("not a file")
         found = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
@@ -115,19 +117,21 @@ def _check_index(file: Path, what: str) -> None:
     for name in names:
         if not isinstance(name, str) or Path(name).name != name or Path(name).suffix != suffix:
             raise UserError(
-                f"{what}: {file} names {first_line(name)}", f"names of {suffix} files beside it", "get the model again"
+                f"{what}: {file} names {first_line(name)}",
+                f"names of {suffix} files beside it",
+                "download the model again",
             )
 
 
 def _check_config(file: Path, what: str) -> None:
     for key, value in _entries(read_json(file, what)):
-        if key in SWITCHES and value is not None:
+        if key in LOADING_KEYS and value is not None:
             raise UserError(
                 f"{what}: {file} has {key}: {first_line(value)}",
                 "a config that says what the model is, not how it is loaded",
                 f"remove {key} from that file, if you trust the rest",
             )
-        low, high = (0, MOST_LAYERS) if LAYERS.search(key) else (-MOST, MOST)
+        low, high = (0, MAX_LAYERS) if LAYERS.search(key) else (-MOST, MOST)
         if file.name == "config.json" and isinstance(value, int) and not low <= value <= high:
             raise UserError(f"{what}: {file} has {key}: {first_line(value)}", f"{low} to {high}")
 
@@ -152,9 +156,9 @@ def load(
     Args:
         kind: a class with `from_pretrained` of diffusers or transformers, which takes the further `options`.
         what: the model, for error messages.
-        may_lack: whether a tensor, by name, may be missing or have another shape; the library then makes a new one.
+        may_lack: whether a tensor, by name, may be missing or have another shape; the library then initialises it anew.
 
-    Returns the model, and the names of the tensors that are new.
+    Returns the model, and the names of the newly initialised tensors.
 
     Raises:
         UserError: if it can't be loaded, or lacks tensors that it may not lack.
@@ -170,9 +174,9 @@ def load(
     lost = sorted(name for name in new if not may_lack(name) and not name.endswith("num_batches_tracked"))
     if lost:
         raise UserError(
-            f"{what}: of its {len(tensors)} tensors {len(lost)} are missing or have another shape ({_some(lost)})",
+            f"{what}: {len(lost)} of its {len(tensors)} tensors are missing or have the wrong shape ({_some(lost)})",
             "all weights of the network that its config.json describes",
-            "get the model again; if its files are complete, their config.json is another model's",
+            "download the model again; if its files are complete, their config.json is another model's",
         )
     return model, sorted(new)
 
@@ -180,7 +184,7 @@ def load(
 def check_finite(model: torch.nn.Module, what: str) -> None:
     """Raise UserError if a weight of the model is infinite or not a number."""
     with loading(what, PUBLISHED):
-        # The sum takes a thirtieth of the time, but may overflow.
+        # Checking the sum is 30 times faster, but it may overflow.
         wrong = [
             name
             for name, tensor in model.state_dict().items()
@@ -188,9 +192,9 @@ def check_finite(model: torch.nn.Module, what: str) -> None:
         ]
     if wrong:
         raise UserError(
-            f"{what}: {len(wrong)} of its tensors hold infinite values or no numbers ({_some(wrong)})",
+            f"{what}: {len(wrong)} of its tensors contain NaN or infinite values ({_some(wrong)})",
             "finite weights",
-            "get the model again",
+            "download the model again",
         )
 
 

@@ -1,4 +1,4 @@
-"""What an earlier setting left in a run: results and unfinished work that no job needs any more."""
+"""What earlier settings left in a run: results and unfinished work that no job needs any more."""
 
 import shutil
 from collections.abc import Sequence
@@ -44,7 +44,7 @@ def find(run: Run, statuses: Sequence[tuple[Job, Status]]) -> list[Leftover]:
         if name not in planned:
             paths = [run.root / place for place in record.places.values()]
             gone = [path for path in paths if path.is_file() and not any(map(path.is_relative_to, kept))]
-            found.append(Leftover(name, [*gone, run.record(name)]))
+            found.append(Leftover(name, [*gone, run.record_path(name)]))
     made = {job.name: status.made for job, status in statuses if status.made}
     useful = tuple(run.work_prefix(job, made) for job, status in statuses if not status.made)
     for folder in run.unfinished():

@@ -1,6 +1,6 @@
 """YAML as plain data: text, numbers, true, false, null, lists and mappings.
 
-A settings file may come from a stranger. What YAML has beyond that can run code (tags), grow without bound (aliases) or
+A settings file may come from anyone. What YAML has beyond that can run code (tags), grow without bound (aliases) or
 turn text into something else (`on`, `010`, `1:30`, dates), so it is refused or read as text.
 """
 
@@ -14,8 +14,8 @@ import yaml
 
 from sonosynth.errors import UserError, first_line
 
-LARGEST = 2**20  # bytes of a file
-DEEPEST = 20  # nested lists and mappings
+MAX_BYTES = 2**20  # bytes of a file
+MAX_DEPTH = 20  # nested lists and mappings
 _TAG = "tag:yaml.org,2002:"
 _NUMBER = r"[-+]?(0|[1-9][0-9]*)"
 _SCALARS = {  # YAML 1.2's core schema, in decimal
@@ -38,7 +38,7 @@ class _Loader(yaml.SafeLoader):
             named = isinstance(place, yaml.ScalarNode)
             key = self.construct_object(place) if named else None
             if not named or key in seen:
-                reason = f"{first_line(key)} is given twice" if named else "a list or a mapping in the place of a name"
+                reason = f"{first_line(key)} is given twice" if named else "a list or mapping used as a key"
                 raise yaml.MarkedYAMLError(problem=reason, problem_mark=place.start_mark)
             seen.add(key)
         return super().construct_mapping(node, deep)
@@ -90,14 +90,14 @@ def _line(mark: Any) -> str:
 def _refused(event: yaml.Event, depth: int) -> str:
     """Why an event of the parser is not plain data, or ""."""
     if isinstance(event, yaml.AliasEvent):
-        return "aliases (*name) are not read; repeat the value"
+        return "aliases (*name) are not allowed; repeat the value"
     if getattr(event, "tag", None) not in (None, "!"):
-        return "tags (!name) are not read; values are text, numbers, true, false, null, lists and mappings"
-    if depth > DEEPEST:
-        return f"more than {DEEPEST} nested levels"
+        return "tags (!name) are not allowed; values are text, numbers, true, false, null, lists and mappings"
+    if depth > MAX_DEPTH:
+        return f"more than {MAX_DEPTH} nested levels"
     text = getattr(event, "value", "")
     if any(unicodedata.category(c) in ("Cc", "Cs") for c in text if c not in "\n\t"):
-        return "text with control characters or half a surrogate pair"
+        return "text with control characters or a lone surrogate"
     return ""
 
 
@@ -108,10 +108,10 @@ def read(file: Path) -> dict[Any, Any]:
         UserError: if it can't be read or holds anything else.
     """
     try:
-        if not file.is_file():  # a named pipe would be waited for
+        if not file.is_file():  # opening a named pipe would block
             raise ValueError("is not a file" if file.exists() else "does not exist")
-        if (size := file.stat().st_size) > LARGEST:
-            raise ValueError(f"has {size:,} bytes; at most {LARGEST:,} are expected")
+        if (size := file.stat().st_size) > MAX_BYTES:
+            raise ValueError(f"has {size:,} bytes; at most {MAX_BYTES:,} are expected")
         values = parse(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UserError(f"{file}: can't be read as YAML ({first_line(error)})", "a settings file") from None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-WHAT = {"inputs": dict, "files": dict, "seconds": float, "peak_mb": int}
+FIELDS = {"inputs": dict, "files": dict, "seconds": float, "peak_mb": int}
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,9 @@ def read(path: Path) -> Record | None:
         if not stat.S_ISREG(path.lstat().st_mode):
             return None
         stored = json.loads(path.read_text(encoding="utf-8"))
-        if not all(isinstance(stored[name], kind) for name, kind in WHAT.items()):
+        if not all(isinstance(stored[name], kind) for name, kind in FIELDS.items()):
             return None
-        record = Record(**{name: stored[name] for name in WHAT})
+        record = Record(**{name: stored[name] for name in FIELDS})
         known = isinstance(record.inputs["needs"], dict) and all(map(_stays_inside, record.places.values()))
         return record if known else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):

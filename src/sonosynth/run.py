@@ -37,13 +37,13 @@ class Study:
         Finished work is kept; the same call resumes after an interruption. Returns what each job made, by name.
 
         Args:
-            change: whether results of a run with other settings may be replaced, and what is of no use then removed.
-            ask: asks a person that, given what would happen; None if nobody can be asked.
+            change: whether results of a run with other settings may be replaced, and leftovers removed.
+            ask: asks a person for that permission, given what would change; None if nobody can be asked.
             processes: see `runners.local.run_jobs`.
 
         Raises:
             UserError: if the input or a setting is wrong, `root` holds something else, or its results would be
-                replaced unasked.
+                replaced without consent.
             KeyboardInterrupt: on SIGINT or SIGTERM, once what is running is saved.
         """
         _check_folder(root)
@@ -82,13 +82,13 @@ class Study:
         found = changes.find(run, before, now, run.statuses(ordered), COMMANDS["report"])
         if found is None:
             return change
-        message = f"{run.root}: holds results that would be changed\n{found}"
+        message = f"{run.root}: holds results, and this command differs from the one that made them\n{found}"
         if not change and not (ask and ask(message)):
             raise UserError(
                 f"{run.root}: was not changed" if ask else message,
-                "the settings, the code, the base and the kind of machine that made them",
-                f"add --change: sonosynth run COHORT --out {run.root} … --change; give another --out to keep them; or,"
-                f" if only settings differ, go on with the run's own: sonosynth report {run.root}",
+                "the settings, code, base and kind of machine that the results were made with",
+                f"to change the run: sonosynth run COHORT --out {run.root} … --change; to keep it: give another --out;"
+                f" to continue with its own settings, if nothing else differs: sonosynth report {run.root}",
             )
         progress.say(message)
         run.agreed = text  # so that the same command goes on after an interruption
@@ -96,7 +96,7 @@ class Study:
 
     @staticmethod
     def _clear(run: store.Run, statuses: Sequence[tuple[Job, Status]], *, remove: bool) -> None:
-        """Remove what an earlier setting left behind, or say that it is there."""
+        """Remove what earlier settings left behind, or say that it is there."""
         left = leftovers.find(run, statuses)
         if left and remove:
             for one in left:
@@ -105,7 +105,8 @@ class Study:
         elif left:
             size = sum(one.size for one in left) / 1e6
             progress.say(
-                f"{size:.1f} MB are no longer part of the study: sonosynth plan lists them, --change removes them"
+                f"{size:.1f} MB of files are no longer part of the study: sonosynth plan {run.root} lists them,"
+                " sonosynth run … --change removes them"
             )
         run.agreed = ""
 

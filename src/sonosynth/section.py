@@ -8,9 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 NO_EFFECT = "does not change the result"
 """Marks a field, as in `batch: Annotated[int, NO_EFFECT]`, that enters no job's key."""
 
-MILLION = 1_000_000
+MAX_COUNT = 1_000_000
 
-Positive = Annotated[int, Field(ge=1, le=MILLION)]
+Positive = Annotated[int, Field(ge=1, le=MAX_COUNT)]
 Rate = Annotated[float, Field(gt=0, le=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
@@ -22,7 +22,7 @@ class Section(BaseModel):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _true_is_not_1(cls, value: Any, info: ValidationInfo) -> Any:
+    def _refuse_booleans(cls, value: Any, info: ValidationInfo) -> Any:
         kind = cls.model_fields[str(info.field_name)].annotation
         if kind is bool or (isinstance(kind, type) and issubclass(kind, BaseModel)):
             return value
@@ -30,5 +30,5 @@ class Section(BaseModel):
             value.values() if isinstance(value, Mapping) else value if isinstance(value, (list, tuple)) else [value]
         )
         if bool in map(type, inside):
-            raise ValueError("takes neither true nor false")
+            raise ValueError("must not be true or false")
         return value

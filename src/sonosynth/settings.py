@@ -24,7 +24,7 @@ PRESETS = ("paper", "quick", "demo")
 DEFAULTS = "defaults"
 REFERENCE = "real"
 """The arm that all others are compared with."""
-MOST_TRAININGS = 100_000
+MAX_TRAININGS = 100_000
 SHOWN = 50  # mistakes in one message, at most
 NOT_SETTINGS = ("cohort", "resolved")  # further keys of a run's study.yaml
 
@@ -90,10 +90,10 @@ class Settings(Section):
     def _can_be_planned(self) -> "Settings":
         r = self.repeats
         trainings = r.generators * (r.folds or 1) * r.times * len(self.classifier.seeds) * len(self.declared_arms)
-        if trainings > MOST_TRAININGS:
+        if trainings > MAX_TRAININGS:
             raise ValueError(
                 f"repeats, classifier.seeds and arms ask for {trainings:,} trained classifiers; at most"
-                f" {MOST_TRAININGS:,} are planned"
+                f" {MAX_TRAININGS:,} are planned"
             )
         return self
 
@@ -226,7 +226,7 @@ def _read_layer(file: str | Path) -> dict[str, Any]:
 def _parse(change: str) -> dict[str, Any]:
     name, equals, text = change.partition("=")
     parts = name.split(".")
-    if not equals or not name or len(parts) > plain_yaml.DEEPEST:
+    if not equals or not name or len(parts) > plain_yaml.MAX_DEPTH:
         raise UserError(f"--set {first_line(change)}", "section.key=value, for example lora.rank=8")
     try:
         value = plain_yaml.parse(text)

@@ -92,7 +92,7 @@ class Run:
 
     @property
     def agreed(self) -> str:
-        """The study.yaml to which results are being changed, or ""."""
+        """The study.yaml that somebody agreed to change the run to, until that is done; else ""."""
         return _text(self.root / AGREED)
 
     @agreed.setter
@@ -118,12 +118,12 @@ class Run:
             UserError: if a file is not what the job wrote; or for a link, or anything else that is neither a file nor
                 a folder, in its place.
         """
-        disk.check_plain(self.root, self.record(job.name), *(self.root / place for place in job.makes.values()))
-        record = records.read(self.record(job.name))
+        disk.check_regular(self.root, self.record_path(job.name), *(self.root / place for place in job.makes.values()))
+        record = records.read(self.record_path(job.name))
         if record is None:
             return Status(State.MISSING, "not run yet")
         if reason := self._why_stale(job, record, made):
-            self._check_files(job, record)  # what somebody altered is not to be replaced silently either
+            self._check_files(job, record)  # what somebody altered must not be replaced silently either
             return Status(State.STALE, reason)
         if waiting := [name for name in job.needed if name not in made]:
             return Status(State.WAITING, f"{waiting[0]} has to run first")
@@ -135,7 +135,7 @@ class Run:
         return Status(State.DONE, made=self._checked[checked])
 
     def _why_stale(self, job: Job, record: Record, made: Mapping[str, Made]) -> str:
-        """What changed since a job ran, or ""; while needs of it are missing, only what they don't decide."""
+        """What changed since a job ran, or ""; needs are compared only once all are made."""
         before, now = record.inputs, job.inputs(made)
         changed = [name for name in differences(before, now) if name.partition(".")[0] != "needs"]
         if not changed and all(name in made for name in job.needed):
@@ -144,12 +144,12 @@ class Run:
 
     def _made(self, job: Job, record: Record) -> Made:
         places = {role: self.root / place for role, place in job.makes.items()}
-        return Made(job.name, places, record.files, disk.total(record.files), record.seconds, record.peak_mb)
+        return Made(job.name, places, record.files, disk.combined(record.files), record.seconds, record.peak_mb)
 
     def _check_files(self, job: Job, record: Record) -> str:
         """The first missing file, or ""; raises UserError if one exists and is not what was written."""
         paths = {name: self.root / place for name, place in record.places.items()}
-        disk.check_plain(self.root, *paths.values())
+        disk.check_regular(self.root, *paths.values())
         there = {name: path for name, path in paths.items() if path.exists()}
         digests = in_threads(self._digest, list(there.values()))
         for (name, path), digest in zip(there.items(), digests, strict=True):
@@ -171,7 +171,7 @@ class Run:
     def recorded(self) -> dict[str, Record]:
         """The records of all finished jobs, by name, whether they are still planned or not."""
         folder = self.root / RECORDS
-        disk.check_plain(self.root, folder)
+        disk.check_regular(self.root, folder)
         found = {path.relative_to(folder).as_posix(): records.read(path) for path in sorted(folder.rglob("*.json"))}
         return {name.removesuffix(".json"): record for name, record in found.items() if record}
 
@@ -182,8 +182,8 @@ class Run:
             UserError: for a link or the like in it; or if a file that the run did not make is in the job's place.
         """
         folder = self.root / WORK / self.work_prefix(job, made)
-        disk.check_plain(self.root, folder)
-        self._check_own(job, records.read(self.record(job.name)), ())
+        disk.check_regular(self.root, folder)
+        self._check_own(job, records.read(self.record_path(job.name)), ())
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
@@ -194,7 +194,7 @@ class Run:
             FileNotFoundError: if it did not write what it said it would.
             UserError: as `work`.
         """
-        path, before = self.record(job.name), self.record(job.name).with_suffix(".replaced")
+        path, before = self.record_path(job.name), self.record_path(job.name).with_suffix(".replaced")
         paths = [file for role in job.makes for file in disk.files_below(work / role)]
         names = [file.relative_to(work).as_posix() for file in paths]
         files = dict(zip(names, in_threads(partial(disk.sha256, synced=True), paths), strict=True))
@@ -204,7 +204,7 @@ class Run:
             path.replace(before)
         for role, place in job.makes.items():
             final, old = self.root / place, self.root / WORK / "replaced" / _slug(place)
-            disk.check_plain(self.root, final, old)
+            disk.check_regular(self.root, final, old)
             final.parent.mkdir(parents=True, exist_ok=True)
             if final.is_dir():  # a folder can't be replaced in one step: move the old one away first
                 shutil.rmtree(old, ignore_errors=True)
@@ -219,10 +219,12 @@ class Run:
         return self._made(job, record)
 
     def _check_own(self, job: Job, before: Record | None, names: Iterable[str]) -> None:
-        """Refuse to replace what the job did not make: a file in the place of a folder, or files of somebody else.
+        """Refuse to overwrite what this run did not write: unknown files, or a folder where a file belongs.
+
+        Hidden files, which file managers leave behind, are no obstacle.
 
         Args:
-            before: of the last time, None if unknown. names: of the files that will be there, if known.
+            before: the job's last record, None if there is none. names: of the files that it is about to write.
         """
         known = {*(before.places.values() if before else ()), *names}
         for place in job.makes.values() if known else ():
@@ -232,8 +234,8 @@ class Run:
                 name = file.relative_to(self.root).as_posix()
                 if name not in known and not file.name.startswith("."):
                     raise UserError(
-                        f"{file}: is not of this run, and is in the place of what the job {job.name} makes",
-                        "files of the run alone",
+                        f"{file}: does not belong to this run, but lies where the job {job.name} writes",
+                        "only files of this run",
                         "move it elsewhere",
                     )
             if place in known and final.is_dir():
@@ -247,7 +249,7 @@ class Run:
     def unfinished(self) -> list[Path]:
         """All work folders."""
         folder = self.root / WORK
-        disk.check_plain(self.root, folder)
+        disk.check_regular(self.root, folder)
         return sorted(folder.iterdir()) if folder.is_dir() else []
 
     def clear(self, job: Job) -> None:
@@ -261,7 +263,7 @@ class Run:
             if folder.is_dir() and not any(folder.iterdir()):
                 folder.rmdir()
 
-    def record(self, name: str) -> Path:
+    def record_path(self, name: str) -> Path:
         """Where the record of a job is."""
         return self.root / RECORDS / f"{name}.json"
 

@@ -65,7 +65,7 @@ def test_a_file_that_is_no_token_of_this_base_is_refused(tiny_base, tmp_path, st
 def test_a_token_that_the_base_knows_and_words_that_it_does_not_are_refused(tiny_base):
     pipeline = sd1.load(tiny_base, torch.float32, "cpu")
     token.add(pipeline, TOKEN, "ultrasound")
-    with pytest.raises(UserError, match=f"{TOKEN} is in the base's vocabulary"):
+    with pytest.raises(UserError, match=f"{TOKEN} is already in the base's vocabulary"):
         token.add(pipeline, TOKEN, "ultrasound")
     for words in (" ", "~ ~"):
         with pytest.raises(UserError, match="has no words"):
@@ -78,7 +78,9 @@ def test_a_token_does_not_take_the_place_of_a_word(tiny_base, tmp_path):
     stored = json.loads(file.read_text())
     stored["model"]["vocab"]["zebra</w>"] = len(stored["model"]["vocab"]) + 1  # one id is left out
     file.write_text(json.dumps(stored))
-    with pytest.raises(UserError, match=r"adapters\.ti\.token: <ultrasound> gets the id 675, which .* uses"):
+    with pytest.raises(
+        UserError, match=r"adapters\.ti\.token: <ultrasound> would get the id 675, which .* already uses"
+    ):
         token.check(folder, {"ti": TOKEN}, {"ti": [with_token(PROMPT, TOKEN)]}, "ultrasound")
 
 
@@ -90,17 +92,17 @@ def images(count):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        (["adapters.mine={token: a}"], r"adapters\.mine\.token: a is in the base's vocabulary"),
-        (["adapters.mine={token: x}"], r"adapters\.mine\.token: x is in the base's vocabulary"),
-        (["adapters.mine={token: <|endoftext|>}"], r"adapters\.mine\.token: .* is in the base's vocabulary"),
+        (["adapters.mine={token: a}"], r"adapters\.mine\.token: a is already in the base's vocabulary"),
+        (["adapters.mine={token: x}"], r"adapters\.mine\.token: x is already in the base's vocabulary"),
+        (["adapters.mine={token: <|endoftext|>}"], r"adapters\.mine\.token: .* is already in the base's vocabulary"),
         (
             ["adapters.mine={token: ultrasound}", "adapters.sd+ti=null"],
-            r"adapters\.mine\.token: ultrasound is read 2 times in the prompt 'ultra",
+            r"adapters\.mine\.token: ultrasound is found 2 times in the prompt 'ultra",
         ),
-        (["adapters.mine={token: lesion}"], r"adapters\.mine\.token: lesion is read 2 times .* breast lesion lesion'"),
+        (["adapters.mine={token: lesion}"], r"adapters\.mine\.token: lesion is found 2 times .* breast lesion lesion'"),
         (
             ["adapters.mine={token: <us>}", "prompts.labels.normal='<us> of no lesion'"],
-            r"adapters\.mine\.token: <us> is read 2 times in the prompt '<us> of no lesion <us>'",
+            r"adapters\.mine\.token: <us> is found 2 times in the prompt '<us> of no lesion <us>'",
         ),
         (
             ["adapters.one={token: <us>}", "adapters.two={token: <us>2}"],

@@ -124,14 +124,14 @@ def test_the_embedded_base_is_whole():
         lambda tensors: {f"module.{name}" if i % 2 == 0 else name: x for i, (name, x) in enumerate(tensors.items())},
         lambda tensors: {name: x[:1] if i % 2 == 0 else x for i, (name, x) in enumerate(tensors.items())},
     ],
-    ids=["missing", "renamed", "another shape"],
+    ids=["missing", "renamed", "other shape"],
 )
 def test_missing_weights_are_not_replaced_by_random_ones(folder, part, harm):
     before = load_file(folder / WEIGHTS[part])
     reweigh(folder, part, harm)
     after = load_file(folder / WEIGHTS[part])
     lost = sorted(name for name, x in before.items() if name not in after or after[name].shape != x.shape)
-    said = rf"{part}: of its {len(before)} tensors {len(lost)} are missing .*{re.escape(lost[0].split('.')[-2])}"
+    said = rf"{part}: {len(lost)} of its {len(before)} tensors are missing .*{re.escape(lost[0].split('.')[-2])}"
     with pytest.raises(UserError, match=said):
         check(folder)
     with pytest.raises(UserError, match=said):
@@ -144,15 +144,15 @@ def test_a_tensor_that_only_the_index_names_is_missing(folder, part):
     name, file = next(iter(index.items()))
     tensors = load_file(folder / part / file)
     save_file({key: x for key, x in tensors.items() if key != name}, folder / part / file, {"format": "pt"})
-    with pytest.raises(UserError, match=f"{part}: of its {len(index)} tensors 1 are missing"):
+    with pytest.raises(UserError, match=f"{part}: 1 of its {len(index)} tensors are missing"):
         check(folder)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_weights_that_are_no_numbers_are_refused(folder, value):
+def test_nan_and_infinite_weights_are_refused(folder, value):
     name = "conv_in.weight"
     reweigh(folder, "unet", lambda tensors: tensors | {name: tensors[name].index_fill(0, torch.tensor([3]), value)})
-    with pytest.raises(UserError, match=rf"unet: 1 of its tensors hold infinite values or no numbers \({name}\)"):
+    with pytest.raises(UserError, match=rf"unet: 1 of its tensors contain NaN or infinite values \({name}\)"):
         check(folder)
 
 
@@ -174,8 +174,8 @@ def added_token(folder, token_id):
 
 
 MISFITS = {
-    "ids": (lambda f: added_token(f, 99999), "has the id 99999, its text encoder 674 embeddings"),
-    "fewer embeddings": (lambda f: other_text_encoder(f, vocab_size=500), "has the id 673, its text encoder 500"),
+    "ids": (lambda f: added_token(f, 99999), "largest id is 99999, but its text encoder has 674 embeddings"),
+    "fewer embeddings": (lambda f: other_text_encoder(f, vocab_size=500), "id is 673, but its text encoder has 500"),
     "length": (
         lambda f: change(f, "tokenizer/tokenizer_config.json", {"model_max_length": 78}),
         r"model_max_length is 78\n.* 3 to 77",
@@ -194,7 +194,7 @@ MISFITS = {
     "inpainting": (lambda f: other_unet(f, in_channels=9), "unet's in_channels is 9, the vae's latent_channels 4"),
     "variance": (lambda f: other_unet(f, out_channels=8), "unet's out_channels is 8, the vae's latent_channels 4"),
     "class labels": (
-        lambda f: other_unet(f, num_class_embeds=4), r"can't process images of 32 pixels \(class_labels"
+        lambda f: other_unet(f, num_class_embeds=4), r"can't process images of 32 x 32 pixels \(class_labels"
     ),
     "scale": (lambda f: change(f, "vae/config.json", {"scaling_factor": "big"}), "scaling_factor is big"),
     "no scale": (lambda f: change(f, "vae/config.json", {"scaling_factor": 0}), "scaling_factor is 0"),
@@ -203,7 +203,7 @@ MISFITS = {
         r"has sample for prediction_type\nexpected: epsilon or v_prediction",
     ),
     "noise": (
-        lambda f: change(f, "scheduler/scheduler_config.json", {"trained_betas": [2.0] * 1000}), "does not grow"
+        lambda f: change(f, "scheduler/scheduler_config.json", {"trained_betas": [2.0] * 1000}), "invalid noise schedule"
     ),
     "many steps": (
         lambda f: change(f, "scheduler/scheduler_config.json", {"num_train_timesteps": 10**12}),
@@ -303,7 +303,7 @@ def test_a_config_that_says_how_to_load_is_refused(folder, file, key, value):
         sd1.load(folder, torch.float32, "cpu")
 
 
-def test_it_is_found_at_any_depth_and_null_is_no_order(folder):
+def test_a_loading_key_is_found_at_any_depth_and_null_is_allowed(folder):
     file = folder / "text_encoder" / "config.json"
     file.write_text(file.read_text().replace("{", '{"quantization_config": null, ', 1))
     check(folder)
@@ -324,5 +324,5 @@ def test_an_index_names_files_beside_it(folder, name):
 
 def test_an_adapter_beside_the_weights_is_refused(folder):
     (folder / "text_encoder" / "adapter_config.json").write_text('{"base_model_name_or_path": "someone/model"}')
-    with pytest.raises(UserError, match="would load an adapter"):
+    with pytest.raises(UserError, match="would make the library load an adapter"):
         check(folder)

@@ -62,7 +62,7 @@ def test_one_bit_images_are_black_and_white(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "reason"), [(b"", "is empty"), (b"hello", "is not an image"), (None, "can't be decoded")]
+    ("content", "reason"), [(b"", "is empty"), (b"hello", "is not a PNG"), (None, "can't be decoded")]
 )
 def test_broken_files_are_named(tmp_path, content, reason):
     path = tmp_path / "x.png"
@@ -101,7 +101,7 @@ def test_resizing_keeps_the_whole_image_and_its_level():
 
 def test_formats_that_run_programs_are_not_opened(tmp_path):
     (tmp_path / "x.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\nshowpage\n")
-    with pytest.raises(Unusable, match="is not an image of a known format"):
+    with pytest.raises(Unusable, match="is not a PNG, JPEG, BMP, TIFF, WebP or GIF image"):
         read_grey(tmp_path / "x.png")
 
 

@@ -125,7 +125,7 @@ def test_too_few_blocks_say_nothing(design, enough):
 
 
 @pytest.mark.parametrize(("seeds", "enough"), [(4, False), (5, True)])
-def test_one_split_needs_five_runs_and_a_constant_generator_is_none(seeds, enough):
+def test_one_split_needs_five_runs_and_a_constant_generator_does_not_count(seeds, enough):
     predictions, groups = study(np.random.default_rng(4), 1, 1, gains=(4, 4, 4), seeds=seeds)
     predictions["generator"] = "0"
     assert set(judge(predictions, groups=groups)["finding"]) == ({"improves"} if enough else {"not enough runs"})

@@ -17,7 +17,7 @@ from sonosynth.bases.latents import tokenize
 from sonosynth.errors import UserError
 
 FILE = "learned_embeds.safetensors"
-NEW = "a new word that stands in no prompt, for example <ultrasound>"
+NEW = "a new word that occurs in no prompt and in no other token, for example <ultrasound>"
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def check(base: Path, tokens: Mapping[str, str | None], prompts: Mapping[str, li
                     raise UserError(f"{setting}: {text} is part of the token {other}", NEW)
             for prompt in these:
                 if (found := _count(tokenizer, text, prompt)) != 1:
-                    raise UserError(f"{setting}: {text} is read {found} times in the prompt {prompt!r}", NEW)
+                    raise UserError(f"{setting}: {text} is found {found} times in the prompt {prompt!r}, not once", NEW)
         tokenize(tokenizer, these)
 
 
@@ -81,14 +81,15 @@ def _words(tokenizer: CLIPTokenizer, init: str) -> list[int]:
 
 
 def _add_to_tokenizer(tokenizer: CLIPTokenizer, text: str, setting: str) -> int:
-    """Add `text` as a token; its id."""
+    """Add `text` as a token; returns its id."""
     known = tokenizer.get_vocab()
     if text in known or tokenizer.add_tokens(text) != 1:
-        raise UserError(f"{setting}: {text} is in the base's vocabulary", NEW)
+        raise UserError(f"{setting}: {text} is already in the base's vocabulary", NEW)
     token_id: int = tokenizer.convert_tokens_to_ids(text)
     if token_id in known.values():
         raise UserError(
-            f"{setting}: {text} gets the id {token_id}, which the base's tokenizer uses", "a vocabulary without gaps"
+            f"{setting}: {text} would get the id {token_id}, which the base's tokenizer already uses",
+            "a base whose token ids have no gaps",
         )
     return token_id
 

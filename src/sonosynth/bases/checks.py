@@ -1,4 +1,4 @@
-"""Whether a base is whole and its parts fit together: found out in a second, before anything is trained."""
+"""Check that a base is complete and its parts fit together, before anything is trained."""
 
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,11 @@ from sonosynth.bases.latents import tokenize
 from sonosynth.errors import UserError, first_line, loading
 
 PREDICTIONS = ("epsilon", "v_prediction")  # what adapters are trained to predict
-MOST_STEPS = 100_000  # of the noise schedule; Stable Diffusion has 1000
+MAX_STEPS = 100_000  # of the noise schedule; Stable Diffusion has 1000
 
 
 def check(base: sd1.Base, resolution: int) -> None:
-    """Load every part of the base, its weights mapped from their files, and compare the parts.
+    """Load every part of the base, with memory-mapped weights, and compare the parts.
 
     Raises:
         UserError: if weights are missing or not finite, a part can't be loaded, or the parts can't work together on
@@ -40,12 +40,13 @@ def check(base: sd1.Base, resolution: int) -> None:
         _rehearse(networks, resolution, tokenizer.model_max_length)
     except Exception as error:
         raise UserError(
-            f"{what}: its networks can't process images of {resolution} pixels ({first_line(error)})", sd1.EXPECTED
+            f"{what}: its networks can't process images of {resolution} x {resolution} pixels ({first_line(error)})",
+            sd1.EXPECTED,
         ) from None
 
 
 def _stored_dtype(folder: Path) -> torch.dtype:
-    """The type in which the weights in a folder are stored: to load them as such copies nothing."""
+    """The dtype in which a folder's weights are stored; loading them in it copies nothing."""
     file = min(folder.glob("*.safetensors"), key=lambda file: len(file.name))  # variants have longer names
     with safe_open(file, "pt") as tensors:
         dtype: torch.dtype = tensors.get_tensor(next(iter(tensors.keys()))).dtype
@@ -63,7 +64,8 @@ def _check_tokenizer(tokenizer: CLIPTokenizer, encoder: Any, what: str) -> None:
         largest = max(*tokenizer.get_vocab().values(), int(tokenize(tokenizer, ["a"]).max()))
     if largest >= encoder.vocab_size:
         raise UserError(
-            f"{what}: the tokenizer has the id {largest}, its text encoder {encoder.vocab_size} embeddings",
+            f"{what}: the tokenizer's largest id is {largest}, but its text encoder has {encoder.vocab_size}"
+            " embeddings",
             "a tokenizer and a text encoder of one model",
         )
 
@@ -71,8 +73,8 @@ def _check_tokenizer(tokenizer: CLIPTokenizer, encoder: Any, what: str) -> None:
 def _check_scheduler(folder: Path, what: str) -> None:
     file = folder / "scheduler" / "scheduler_config.json"
     steps = hub.read_json(file, what).get("num_train_timesteps", 1000)
-    if type(steps) is not int or not 1 <= steps <= MOST_STEPS:
-        raise UserError(f"{what}: {file} has {first_line(steps)} for num_train_timesteps", f"1 to {MOST_STEPS}")
+    if type(steps) is not int or not 1 <= steps <= MAX_STEPS:
+        raise UserError(f"{what}: {file} has {first_line(steps)} for num_train_timesteps", f"1 to {MAX_STEPS}")
     with loading(f"{what}: scheduler", sd1.EXPECTED):
         name = hub.read_json(folder / "model_index.json", what)["scheduler"][1]
         config = getattr(diffusers, name).from_pretrained(folder / "scheduler", local_files_only=True).config
@@ -83,7 +85,9 @@ def _check_scheduler(folder: Path, what: str) -> None:
             " or ".join(PREDICTIONS),
         )
     if not (signal[0] <= 1 and signal[-1] >= 0 and (signal.diff() <= 0).all()):
-        raise UserError(f"{what}: {file} describes noise that does not grow from none to all", sd1.EXPECTED)
+        raise UserError(
+            f"{what}: {file} has an invalid noise schedule", "alphas_cumprod that falls monotonically within 1 to 0"
+        )
 
 
 def _check_widths(configs: dict[str, Any], what: str) -> None:
@@ -92,8 +96,8 @@ def _check_widths(configs: dict[str, Any], what: str) -> None:
         ("unet's cross_attention_dim", unet.cross_attention_dim, "text_encoder's hidden_size", encoder.hidden_size),
         ("unet's in_channels", unet.in_channels, "vae's latent_channels", vae.latent_channels),
         ("unet's out_channels", unet.out_channels, "vae's latent_channels", vae.latent_channels),
-        ("vae's in_channels", vae.in_channels, "colours of an image", 3),
-        ("vae's out_channels", vae.out_channels, "colours of an image", 3),
+        ("vae's in_channels", vae.in_channels, "channels of an image", 3),
+        ("vae's out_channels", vae.out_channels, "channels of an image", 3),
     )
     wrong = [f"{one} is {first_line(x)}, the {other} {y}" for one, x, other, y in pairs if x != y]
     if wrong:

@@ -25,7 +25,7 @@ CLASSES = {part: (kind.__name__,) for part, kind in NETWORKS.items()} | {
 
 VOCABULARIES = (("tokenizer.json",), ("vocab.json", "merges.txt"))  # without one, the tokenizer knows three words
 EXPECTED = "the files of a Stable Diffusion 1.x model, as they were published"
-MOST_BLOCKS = 8
+MAX_BLOCKS = 8
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,7 @@ def check_resolution(folder: Path, resolution: int) -> None:
     for part in ("vae", "unet"):
         file = folder / part / "config.json"
         widths = hub.read_json(file, f"base {folder}").get("block_out_channels")
-        if not isinstance(widths, list) or not 1 <= len(widths) <= MOST_BLOCKS:
+        if not isinstance(widths, list) or not 1 <= len(widths) <= MAX_BLOCKS:
             raise UserError(
                 f"base {folder}: {file} has {first_line(widths)} for block_out_channels", "a list of widths"
             )

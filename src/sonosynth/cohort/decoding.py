@@ -11,10 +11,12 @@ from sonosynth.errors import first_line
 
 EXTENSIONS = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif"}
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "GIF")
-"""Pillow's names of what it may open: others run programs (PostScript), or read further files."""
+"""The formats that Pillow may open: others run programs (PostScript) or read further files."""
 MAX_PIXELS = 100_000_000
 MAX_BYTES = 500_000_000
-LARGE = 10_000_000  # pixels; of larger images, one is decoded at a time, so that memory does not grow with the cores
+LARGE = (
+    10_000_000  # pixels; larger images are decoded one at a time, so that memory does not grow with the number of cores
+)
 ROWS = 256  # that are converted at a time
 ONE_LARGE = threading.Lock()
 
@@ -36,7 +38,7 @@ def decode(file: Path) -> tuple[np.ndarray, str]:
 
     Raises:
         Unusable: if the file is not an image, is damaged, is animated or is too large.
-        MemoryError: if memory runs out; what a cohort consists of must not depend on that.
+        MemoryError: if memory runs out, which must not make an image unusable.
     """
     try:
         size = file.stat().st_size
@@ -56,15 +58,15 @@ def decode(file: Path) -> tuple[np.ndarray, str]:
     except (Unusable, MemoryError):
         raise
     except UnidentifiedImageError:
-        raise Unusable("is empty" if not size else "is not an image of a known format") from None
+        raise Unusable("is empty" if not size else "is not a PNG, JPEG, BMP, TIFF, WebP or GIF image") from None
     except Exception as error:  # on broken files, Pillow's decoders raise errors of any kind
-        if "out of memory" in str(error):  # so they call it
+        if "out of memory" in str(error):  # as some decoders report it
             raise MemoryError from None
         raise Unusable(f"can't be decoded ({first_line(error)})") from None
 
 
 def _to_grey(image: Image.Image) -> np.ndarray:
-    """Row by row where the values are wider than a byte: a few kilobytes can hold a hundred million of them."""
+    """Convert `ROWS` rows at a time: a small file can hold a hundred million pixels, in wide values."""
     ImageOps.exif_transpose(image, in_place=True)
     grey = np.empty((image.height, image.width), np.uint8)
     for top in range(0, image.height, ROWS):

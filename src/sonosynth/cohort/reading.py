@@ -13,7 +13,7 @@ import pandas as pd
 from sonosynth import progress
 from sonosynth.cohort.decoding import Unusable, read_mask, to_square
 from sonosynth.cohort.decoding import decode as decode_image
-from sonosynth.cohort.sources import Source, list_sources, not_a_formula
+from sonosynth.cohort.sources import Source, escape_formula, list_sources
 from sonosynth.cohort.twins import View, components, find, view
 from sonosynth.disk import sha256
 from sonosynth.errors import UserError, first_line
@@ -235,4 +235,4 @@ def describe(cohort: Cohort) -> dict[str, Any]:
 
 
 def _relative(path: Path, root: Path) -> str:
-    return not_a_formula(path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix())
+    return escape_formula(path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix())

@@ -101,6 +101,6 @@ def unfit(file: Path, root: Path) -> str:
         return f"can't be opened ({first_line(error)})"
 
 
-def not_a_formula(name: str, prefix: str = "./") -> str:
+def escape_formula(name: str, prefix: str = "./") -> str:
     """A name that no spreadsheet takes for a formula."""
     return prefix + name if name.startswith(("=", "+", "-", "@")) else name

@@ -15,14 +15,14 @@ class Arm:
     """What is known of an arm.
 
     score: mean over draws and runs. draws: (R, N), the influence of each image in each draw, mean over runs; 0 where it
-    was not scored. runs: on one split, the scores (S,) and influences (S, N) of its runs. generated: whether a
-    generator is involved.
+    was not scored. runs: on one split, the scores (S,) and influences (S, N) of its runs. several_generators: whether
+    its runs come from more than one generator.
     """
 
     score: float
     draws: np.ndarray
     runs: tuple[np.ndarray, np.ndarray]
-    generated: bool
+    several_generators: bool
 
 
 @dataclass(frozen=True)
@@ -89,12 +89,12 @@ def scored(predictions: pd.DataFrame, groups: Mapping[str, str], score: Score) -
             count = int(number.groupby(part["split"]).max().min())
             these = [part[number == n] for n in range(1, count + 1)]
             runs.append([(one["generator"].iloc[0], *run(one, places)) for one in these])
-        generated = own["generator"].nunique() > 1
+        several_generators = own["generator"].nunique() > 1
         known[str(arm)] = Arm(
             float(np.mean([np.mean([value for _, value, _ in of_draw]) for of_draw in runs])),
             np.stack([np.mean([influence for *_, influence in of_draw], axis=0) for of_draw in runs]),
-            _by_generator(runs[0]) if generated else _together(runs[0]),
-            generated,
+            _by_generator(runs[0]) if several_generators else _together(runs[0]),
+            several_generators,
         )
     return Design(np.array([codes[name] for name in named]), folds), known
 

@@ -12,7 +12,7 @@ how much the score moves as the image counts more, to first order. Influences ad
 def macro_f1(labels: np.ndarray, probabilities: np.ndarray, folds: np.ndarray) -> tuple[float, np.ndarray]:
     """F1, unweighted mean over classes, of predictions pooled over folds: see `Score`.
 
-    A class of n images, predicted m times and t times rightly, has 2 t / (n + m); one that neither has images nor is
+    A class of n images, predicted m times and t times correctly, has 2 t / (n + m); one that neither has images nor is
     predicted has 0.
     """
     k = probabilities.shape[1]
@@ -26,7 +26,7 @@ def mean_auc(labels: np.ndarray, probabilities: np.ndarray, folds: np.ndarray) -
     """AUC of each class against the rest, mean over classes and folds: see `Score`.
 
     Within folds, since the probabilities of two classifiers have no common scale. The influences are those behind
-    DeLong's variance (Biometrics 1988). A class that a fold lacks, or holds alone, is left out of that fold.
+    DeLong's variance (Biometrics 1988). A class that a fold lacks, or that is its only one, is left out of that fold.
     """
     parts = []
     for fold in np.unique(folds):

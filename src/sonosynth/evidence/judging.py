@@ -120,7 +120,11 @@ def judge(
     contrasts = {arm: [_contrast(design, known[arm], known[other]) for other in pairs[arm]] for arm in arms}
     tested = {}
     for arm in arms:
-        pool = [contrasts[other][0] for other in arms if known[other].generated or not known[arm].generated]
+        pool = [
+            contrasts[other][0]
+            for other in arms
+            if known[other].several_generators or not known[arm].several_generators
+        ]
         within = sum(c.within for c in pool)
         ratio = sum(c.between for c in pool) / within if within > 0 else 0.0
         tested[arm] = [contrast.test(ratio, len(pool), transfer) for contrast in contrasts[arm]]

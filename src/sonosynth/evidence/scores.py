@@ -28,8 +28,8 @@ class Metric(NamedTuple):
 
 ACCURACY, F1 = Metric("accuracy"), Metric("f1")
 BIASED = frozenset({"calibration_error"})
-"""Metrics that get no bootstrap interval. The calibration error adds up absolute gaps: the noise of a resample enlarges
-each of them, so resampled values lie above the error that they are to surround."""
+"""Metrics that get no bootstrap interval. The calibration error sums absolute gaps: resampling noise enlarges each of
+them, so resampled values lie above the estimate that their interval should contain."""
 
 
 def score(
@@ -123,8 +123,8 @@ def quantiles(draws: np.ndarray) -> tuple[float, float]:
 def holding(value: float, low: float, high: float) -> tuple[float, float]:
     """The interval (low, high), or NaN for both unless low <= value <= high.
 
-    A percentile bootstrap whose middle 95% leaves out the estimate that it resamples is biased by more than its own
-    width: it says nothing of where the score would move. A value of NaN has no interval.
+    A percentile bootstrap whose middle 95% leaves out the estimate that it resamples is biased by more than its spread,
+    so it does not say where the score would fall. A value of NaN has no interval.
     """
     return (low, high) if low <= value <= high else (np.nan, np.nan)
 
@@ -160,7 +160,7 @@ def score_arm(predictions: pd.DataFrame, groups: dict[str, str], resamples: int 
 
 
 def table(scored: dict[str, Scored | None], n_train: dict[str, int], n_validation: int) -> pd.DataFrame:
-    """One row per arm: every score over all classes, its deviation over runs (_sd) and its interval (_low, _high).
+    """One row per arm: each score over all classes, its standard deviation over runs (_sd), its interval (_low, _high).
 
     Biased intervals are left out: see `Scored.interval`.
 

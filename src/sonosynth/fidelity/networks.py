@@ -21,7 +21,7 @@ from sonosynth.section import NO_EFFECT
 
 AUTO, EMBEDDED, INCEPTION = "auto", "embedded", "inception"
 EMBEDDED_FOLDER = Path(str(resources.files("sonosynth.weights").joinpath("features")))
-EMBEDDED_SIDE, MOST_PIXELS = 128, 4096
+EMBEDDED_SIDE, MAX_SIDE = 128, 4096
 EXPECTED = "auto, embedded, inception, or a transformers vision model with a preprocessor_config.json"
 FIX = "give a downloaded folder, or fidelity.features=embedded"
 
@@ -130,7 +130,7 @@ def _preprocessing(folder: Path) -> dict[str, Any]:
         given, _ = ImageProcessingMixin.get_image_processor_dict(folder)
         size = given.get("crop_size") or given["size"]
         side = size if isinstance(size, int) else size.get("height") or size["shortest_edge"]
-        if not 0 < int(side) <= MOST_PIXELS:
+        if not 0 < int(side) <= MAX_SIDE:
             raise ValueError(f"its preprocessor_config.json has the size {side}")
         return {"side": int(side), "mean": given["image_mean"], "deviation": given["image_std"]}
 

@@ -64,7 +64,7 @@ def planned(job: Job, status: Status) -> dict[str, Any]:
 
 
 def show_plan(rows: Sequence[Mapping[str, Any]], left: Sequence[Leftover] = ()) -> None:
-    """Print the jobs of a study, and what is left of an earlier setting: what `sonosynth plan` found."""
+    """Print the jobs of a study, and what is left of earlier settings: what `sonosynth plan` found."""
     console = plain_console()
     others = (Column(title, overflow="fold") for title in ("needs", "makes", "state", "seconds"))
     shown = Table(Column("job", no_wrap=True), *others, title=f"{len(rows)} jobs")

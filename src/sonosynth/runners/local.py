@@ -63,9 +63,9 @@ def run_jobs(
                     kept += 1
                 elif status.state is State.STALE and replaceable is not None and job.run not in replaceable:
                     raise UserError(
-                        f"{job.name}: what it was made from came out differently this time ({status.reason})",
-                        "what it was made from, as it was: same versions, same kind of machine",
-                        "give --change to make it again, or restore the files that were missing",
+                        f"the inputs of {job.name} came out differently this time ({status.reason})",
+                        "the same inputs as before (same versions, same kind of machine)",
+                        "restore the files that were missing, or replace the results: sonosynth run … --change",
                     )
                 elif _fits(job, list(running.values()), cores):
                     why = f" (again: {status.reason})" if status.state is State.STALE else ""
@@ -123,7 +123,8 @@ def _workers(run: Run, count: int) -> Iterator[Submit]:
         except BrokenProcessPool:
             raise UserError(
                 "a process that ran a job was killed; the system does that when memory runs out",
-                fix="lower classifier.batch, lora.batch or resolution, and give --change; finished work is kept",
+                fix="lower classifier.batch, lora.batch or resolution: sonosynth run … --change; finished work that"
+                " does not depend on them is kept",
             ) from None
         except BaseException:
             progress.say("stopping: jobs that are running save their work")

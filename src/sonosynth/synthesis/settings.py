@@ -4,9 +4,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, field_validator
 
-from sonosynth.section import MILLION, NO_EFFECT, Positive, Section
+from sonosynth.section import MAX_COUNT, NO_EFFECT, Positive, Section
 
-Number = Annotated[int, Field(ge=0, le=MILLION)]
+Number = Annotated[int, Field(ge=0, le=MAX_COUNT)]
 NOISE, REAL = "noise", "real"
 """What a set may start from, besides another set."""
 

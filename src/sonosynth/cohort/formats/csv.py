@@ -3,7 +3,7 @@
 import csv
 from pathlib import Path
 
-from sonosynth.cohort.sources import Listing, Source, not_a_formula, unfit
+from sonosynth.cohort.sources import Listing, Source, escape_formula, unfit
 from sonosynth.errors import UserError
 
 
@@ -43,8 +43,8 @@ def listing(path: Path) -> Listing:
         elif name in seen:
             mistakes.append(f"line {line}: {name} is listed twice")
         seen.add(name)
-        group = not_a_formula((row.get("group") or "").strip(), "'")
-        sources.append(Source(not_a_formula(name), root / name, label, tuple(root / m for m in masks), group))
+        group = escape_formula((row.get("group") or "").strip(), "'")
+        sources.append(Source(escape_formula(name), root / name, label, tuple(root / m for m in masks), group))
     if mistakes:
         shown = mistakes[:10] + [f"and {len(mistakes) - 10} more"] * (len(mistakes) > 10)
         raise UserError(f"{path}:\n  " + "\n  ".join(shown), "files that exist, paths relative to the CSV, each once")

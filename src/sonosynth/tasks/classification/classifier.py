@@ -44,7 +44,8 @@ def check_resolution(model: hub.Model | None, resolution: int) -> None:
             network(torch.zeros(1, 3, resolution, resolution)).logits.view(1, 2)
     except Exception as error:
         raise UserError(
-            f"classifier.resolution: {model.name} can't classify images of {resolution} pixels ({first_line(error)})",
+            f"classifier.resolution: {model.name} can't classify images of {resolution} x {resolution} pixels"
+            f" ({first_line(error)})",
             "the size that the model takes",
             "most models: classifier.resolution=224",
         ) from None

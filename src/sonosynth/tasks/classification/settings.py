@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from sonosynth.section import MILLION, NO_EFFECT, Positive, Rate, Section, Seed
+from sonosynth.section import MAX_COUNT, NO_EFFECT, Positive, Rate, Section, Seed
 
 RANDOM = "resnet-18"
 """The model that starts from random weights."""
@@ -42,7 +42,7 @@ class Classifier(Section):
         30,
         description="passes over the training images after the balance plan; the same steps for every arm (paper: 30)",
     )
-    batch: Annotated[int, Field(ge=2, le=MILLION)] = Field(16, description="images in a batch (paper: 16)")
+    batch: Annotated[int, Field(ge=2, le=MAX_COUNT)] = Field(16, description="images in a batch (paper: 16)")
     learning_rate: Rate = Field(1e-4, description="learning rate of Adam (paper: 1e-4)")
     resolution: Annotated[int, Field(ge=32, le=4096)] = Field(
         128, description="side of the square input, pixels (scripts: 224)"
