@@ -181,6 +181,25 @@ def test_a_csv_reads_nothing_outside_of_its_folder(tmp_path, name):
             read(inside / "c.csv")
 
 
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ("file,label,label\na.png,x,y\n", "has several columns label"),
+        ("file,label\na.png,x,y\n", "line 2: has more cells than the header"),
+        ("file,label\na.png,x\n./a.png,y\n", "line 3: ./a.png is listed twice"),
+        ("file,label\na.png,x\nROOT/a.png,y\n", "line 3: .*a.png is listed twice"),
+        ("file,label\na.png," + "x" * 100_000 + "\n", "the label 'xxx.*… is not valid"),
+    ],
+    ids=["columns", "cells", "dot", "absolute", "long"],
+)
+def test_a_table_says_each_thing_once(tmp_path, table, said):
+    picture(tmp_path / "a.png")
+    (tmp_path / "c.csv").write_text(table.replace("ROOT", str(tmp_path)))
+    with pytest.raises(UserError, match=said) as refused:
+        read(tmp_path / "c.csv")
+    assert max(map(len, str(refused.value).splitlines())) < 1000
+
+
 class Canary:
     """Unpickled, it leaves a file behind."""
 

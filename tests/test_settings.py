@@ -85,6 +85,23 @@ def test_numbers_are_numbers_within_bounds(change, mistake):
     assert max(map(len, str(error.value).splitlines())) < 400
 
 
+@pytest.mark.parametrize("prompt", ["", "  ", "two\nlines", "a \u2028 line"])
+def test_a_prompt_is_a_line_of_text(tmp_path, prompt):
+    for words in (
+        {"labels": {"cyst": prompt}},
+        {"template": "{label} " + prompt} if prompt.strip() else {"template": ""},
+    ):
+        (tmp_path / "s.yaml").write_text(yaml.safe_dump({"prompts": words}))
+        with pytest.raises(UserError, match=r"prompts: (a prompt is one line|template must contain)"):
+            load("quick", [tmp_path / "s.yaml"])
+
+
+def test_there_are_no_thousands_of_sets(tmp_path):
+    (tmp_path / "s.yaml").write_text(yaml.safe_dump({"sets": {f"s{n}": {"from": f"s{n + 1}"} for n in range(3000)}}))
+    with pytest.raises(UserError, match="sets: Dictionary should have at most 200 items"):
+        load("quick", [tmp_path / "s.yaml"])
+
+
 def test_a_study_that_nobody_could_run_is_not_planned():
     with pytest.raises(UserError, match="ask for 24,000,000 trained classifiers; at most 100,000 are planned"):
         load("quick", (), ("repeats={generators: 100, folds: 100, times: 100}",))

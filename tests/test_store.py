@@ -1,4 +1,5 @@
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -6,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from graph_examples import joined, writing
+from sonosynth import leftovers
 from sonosynth.disk import digest, write_bytes, write_text
 from sonosynth.errors import UserError
 from sonosynth.jobs import State
@@ -272,3 +274,41 @@ def test_what_is_published_is_on_disk_before_its_record(tmp_path, monkeypatch):
     done(tmp_path, writing("a"))
     order = [Path(name).name for name in synced]
     assert order.index("a.json.partial") > max(order.index("a.txt"), order.index("file"), order.index(tmp_path.name))
+
+
+def test_a_folder_in_the_place_of_a_record_is_kept(tmp_path):
+    (tmp_path / ".jobs" / "a.json").mkdir(parents=True)
+    (tmp_path / ".jobs" / "a.json" / "notes.txt").write_text("mine")
+    with pytest.raises(UserError, match=r"a\.json: is a folder"):
+        done(tmp_path, writing("a"))
+    assert (tmp_path / ".jobs" / "a.json" / "notes.txt").read_text() == "mine"
+
+
+def clear(root, *jobs):
+    for one in leftovers.find(Run(root), Run(root).statuses(jobs)):
+        one.remove()
+
+
+@pytest.mark.parametrize("place", ["a/folder", "a", "a/folder/a.txt"])
+def test_what_is_left_over_is_not_removed_through_a_link(tmp_path, place):
+    run, elsewhere = tmp_path / "run", tmp_path / "elsewhere"
+    done(run, writing("a"), writing("b"))
+    (run / place).rename(elsewhere)
+    (run / place).symlink_to(elsewhere)
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(UserError, match="is a symbolic link"):
+        clear(run, writing("b"))
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_what_is_left_over_is_removed_only_if_the_run_wrote_it(tmp_path):
+    done(tmp_path, writing("a"), writing("b"))
+    (tmp_path / "a.txt").write_text("mine now")
+    shutil.copy(tmp_path / ".jobs" / "a.json", tmp_path / ".jobs" / "again.json")
+    (tmp_path / ".work" / "notes").mkdir(parents=True)
+    (tmp_path / ".work" / "notes" / "notes.txt").write_text("mine")
+    (tmp_path / ".work" / "a-0123456789ab").mkdir()
+    clear(tmp_path, writing("b"))
+    left = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
+    assert left == {"a.txt", "b.txt", "b/folder/a.txt", ".jobs/b.json", ".work/notes/notes.txt"}
+    assert not (tmp_path / ".work" / "a-0123456789ab").exists()

@@ -23,7 +23,7 @@ class UserError(Exception):
         self.found, self.expected, self.fix = found, expected, fix
 
     def __str__(self) -> str:
-        lines = [self.found]
+        lines = [_shortened(line, 8 * LINE) for line in self.found.splitlines()]
         if self.expected:
             lines.append(f"expected: {self.expected}")
         if self.fix:
@@ -46,6 +46,10 @@ def loading(what: str, expected: str, fix: str = "") -> Iterator[None]:
 def first_line(text: object, most: int = LINE) -> str:
     """The first line of a library's error message, or of any text, shortened; the class name if it is empty."""
     line = next(iter(str(text).strip().splitlines()), "") or type(text).__name__
+    return _shortened(line, most)
+
+
+def _shortened(line: str, most: int) -> str:
     return line if len(line) <= most else f"{line[: most - 1]}…"
 
 

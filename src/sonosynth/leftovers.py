@@ -28,23 +28,32 @@ class Leftover:
             if path.is_dir():
                 shutil.rmtree(path)
                 continue
-            path.unlink()
+            path.unlink(missing_ok=True)  # two forged records may name one file
             for folder in path.parents:
-                if any(folder.iterdir()):
-                    break
-                folder.rmdir()
+                if folder.is_dir():
+                    if any(folder.iterdir()):
+                        break
+                    folder.rmdir()
 
 
 def find(run: Run, statuses: Sequence[tuple[Job, Status]]) -> list[Leftover]:
-    """Results of jobs that are no longer planned, and unfinished work that no job would take up."""
+    """Results of jobs that are no longer planned, and unfinished work that no job would take up.
+
+    Files that are not what such a job wrote are somebody's, and so are all that the run did not make.
+
+    Raises:
+        UserError: for a link, or anything else that is neither a file nor a folder, among them.
+    """
     planned = {job.name for job, _ in statuses}
     kept = [run.root / place for job, _ in statuses for place in job.makes.values()]
     found = []
     for name, record in run.recorded().items():
         if name not in planned:
-            paths = [run.root / place for place in record.places.values()]
-            gone = [path for path in paths if path.is_file() and not any(map(path.is_relative_to, kept))]
-            found.append(Leftover(name, [*gone, run.record_path(name)]))
+            paths = {run.root / place: record.files[file] for file, place in record.places.items()}
+            gone = [path for path in paths if not any(map(path.is_relative_to, kept))]
+            disk.check_regular(run.root, *gone)
+            own = [path for path in gone if path.is_file() and disk.sha256(path) == paths[path]]
+            found.append(Leftover(name, [*own, run.record_path(name)]))
     made = {job.name: status.made for job, status in statuses if status.made}
     useful = tuple(run.work_prefix(job, made) for job, status in statuses if not status.made)
     for folder in run.unfinished():

@@ -24,7 +24,7 @@ PRESETS = ("paper", "quick", "demo")
 DEFAULTS = "defaults"
 REFERENCE = "real"
 """The arm that all others are compared with."""
-MAX_TRAININGS = 100_000
+MAX_TRAININGS, MAX_ENTRIES = 100_000, 200
 SHOWN = 50  # mistakes in one message, at most
 NOT_SETTINGS = ("cohort", "resolved")  # further keys of a run's study.yaml
 
@@ -69,10 +69,16 @@ class Settings(Section):
     synthesis: Synthesis = Synthesis()
     refine: Refine = Refine()
     adapt: Adapt = Adapt()
-    adapters: dict[str, Adapter | None] = Field({}, description="what is learned, by name; null removes a default one")
-    sets: dict[str, Set | None] = Field({}, description="synthetic sets, by name; null removes a default one")
+    adapters: dict[str, Adapter | None] = Field(
+        {}, max_length=MAX_ENTRIES, description="what is learned, by name; null removes a default one"
+    )
+    sets: dict[str, Set | None] = Field(
+        {}, max_length=MAX_ENTRIES, description="synthetic sets, by name; null removes a default one"
+    )
     arms: dict[str, Arm | None] = Field(
-        {REFERENCE: Arm()}, description="rows of the ablation, by name; null removes a default one"
+        {REFERENCE: Arm()},
+        max_length=MAX_ENTRIES,
+        description="rows of the ablation, by name; null removes a default one",
     )
     classifier: Classifier = Classifier()
     repeats: Repeats = Repeats()

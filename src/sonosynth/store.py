@@ -7,6 +7,7 @@ on, and the SHA-256 of every file.
 
 import glob
 import os
+import re
 import resource
 import shutil
 import socket
@@ -28,6 +29,7 @@ from sonosynth.records import Record
 
 WORK, RECORDS, OLD_RECORDS = ".work", ".jobs", ".stages"
 LOCK, HOLDER, AGREED = ".lock", ".lock.holder", ".agreed"
+WORK_NAME = re.compile(r".+-[0-9a-f]{12}")
 STUDY = "study.yaml"
 
 
@@ -118,8 +120,11 @@ class Run:
             UserError: if a file is not what the job wrote; or for a link, or anything else that is neither a file nor
                 a folder, in its place.
         """
-        disk.check_regular(self.root, self.record_path(job.name), *(self.root / place for place in job.makes.values()))
-        record = records.read(self.record_path(job.name))
+        path = self.record_path(job.name)
+        disk.check_regular(self.root, path, *(self.root / place for place in job.makes.values()))
+        if path.is_dir():
+            raise UserError(f"{path}: is a folder", "the record of a job, or nothing", "move it elsewhere")
+        record = records.read(path)
         if record is None:
             return Status(State.MISSING, "not run yet")
         if reason := self._why_stale(job, record, made):
@@ -248,9 +253,10 @@ class Run:
 
     def unfinished(self) -> list[Path]:
         """All work folders."""
-        folder = self.root / WORK
-        disk.check_regular(self.root, folder)
-        return sorted(folder.iterdir()) if folder.is_dir() else []
+        disk.check_regular(self.root, self.root / WORK)
+        return sorted(
+            path for path in (self.root / WORK).glob("*-*") if WORK_NAME.fullmatch(path.name) and path.is_dir()
+        )
 
     def clear(self, job: Job) -> None:
         """Remove the work folders of a job that is done."""

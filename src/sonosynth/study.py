@@ -11,7 +11,7 @@ from sonosynth.adapters.learning import with_token
 from sonosynth.bases import sd1
 from sonosynth.cohort import jobs as reading
 from sonosynth.cohort.reading import Files
-from sonosynth.errors import UserError
+from sonosynth.errors import UserError, first_line
 from sonosynth.fidelity import jobs as fidelity
 from sonosynth.fidelity import memorisation
 from sonosynth.jobs import Job
@@ -74,7 +74,8 @@ def _check(settings: Settings, cohort: Files, machine: Machine) -> None:
     unknown = sorted(k for k, words in given if k not in cohort.labels and shipped.get(k) != words)
     if unknown:
         raise UserError(
-            f"prompts.labels: the cohort has no label {', '.join(unknown)}", f"prompts for {', '.join(cohort.labels)}"
+            f"prompts.labels: the cohort has no label {first_line(', '.join(unknown))}",
+            f"prompts for {', '.join(cohort.labels)}",
         )
     for name, made in settings.declared_sets.items():
         start = extensions.find("sets", made.way).FROM

@@ -203,7 +203,7 @@ MISFITS = {
         r"has sample for prediction_type\nexpected: epsilon or v_prediction",
     ),
     "noise": (
-        lambda f: change(f, "scheduler/scheduler_config.json", {"trained_betas": [2.0] * 1000}), "invalid noise schedule"
+        lambda f: change(f, "scheduler/scheduler_config.json", {"trained_betas": [2.0] * 999}), "invalid noise schedule"
     ),
     "many steps": (
         lambda f: change(f, "scheduler/scheduler_config.json", {"num_train_timesteps": 10**12}),

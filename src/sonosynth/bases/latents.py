@@ -13,7 +13,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 
 from sonosynth import disk, progress
 from sonosynth.bases import memory
-from sonosynth.errors import UserError
+from sonosynth.errors import UserError, first_line
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,9 @@ def tokenize(tokenizer: CLIPTokenizer, prompts: list[str]) -> Tensor:
         found = len(tokenizer(prompt, truncation=False)["input_ids"])
         if found > length:
             raise UserError(
-                f"prompts: {prompt!r} has {found} tokens", f"at most {length}", "shorten the prompt of this label"
+                f"prompts: {first_line(repr(prompt))} has {found} tokens",
+                f"at most {length}",
+                "shorten the prompt of this label",
             )
     ids: Tensor = tokenizer(prompts, padding="max_length", max_length=length, return_tensors="pt").input_ids
     return ids

@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from sonosynth.errors import is_plain
 from sonosynth.section import Section
 
 
@@ -28,9 +29,11 @@ class Prompts(Section):
     labels: dict[str, str] = Field({}, description="prompts for single labels")
 
     @model_validator(mode="after")
-    def _names_the_label(self) -> "Prompts":
+    def _are_prompts(self) -> "Prompts":
         if "{label}" not in self.template:
             raise ValueError("template must contain {label}, or all classes would share one prompt")
+        if not all(text.strip() and is_plain(text) for text in (self.template, *self.labels.values())):
+            raise ValueError("a prompt is one line of text, and not empty")
         return self
 
     def of(self, label: str) -> str:

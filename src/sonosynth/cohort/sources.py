@@ -68,7 +68,7 @@ def list_sources(path: Path) -> Listing:
         forbidden = re.search(r'[/\\:*?"<>|]|^[.=+@-]', label)
         if not label.strip() or forbidden or not is_plain(label) or len(label.encode()) > 100:
             raise UserError(
-                f"cohort {path}: the label {label!r} is not valid as a folder name and in tables",
+                f"cohort {path}: the label {first_line(repr(label))} is not valid as a folder name and in tables",
                 "at most 100 bytes of UTF-8 without control characters, none of"
                 ' / \\ : * ? " < > | and none of . = + - @ at its start',
                 "rename the class",

@@ -1,10 +1,12 @@
 """A CSV with the columns file and label, and optionally mask and group; paths are relative to it."""
 
 import csv
+import os
+from collections import Counter
 from pathlib import Path
 
 from sonosynth.cohort.sources import Listing, Source, escape_formula, unfit
-from sonosynth.errors import UserError
+from sonosynth.errors import UserError, first_line
 
 
 def reads(path: Path) -> bool:
@@ -22,6 +24,9 @@ def listing(path: Path) -> Listing:
             rows = list(reader)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{path}: can't be read as CSV ({error})", "UTF-8 text with a header line") from None
+    twice = sorted(name for name, count in Counter(columns).items() if count > 1)
+    if twice:
+        raise UserError(f"{path}: has several columns {first_line(', '.join(twice))}", "each column once")
     missing = {"file", "label"} - set(columns)
     if missing:
         raise UserError(
@@ -36,13 +41,18 @@ def listing(path: Path) -> Listing:
         if not name or not label:
             mistakes.append(f"line {line}: file or label is empty")
             continue
+        if None in row:
+            mistakes.append(f"line {line}: has more cells than the header")
+            continue
+        place = os.path.normpath(root / name)
+        if place in seen:
+            mistakes.append(f"line {line}: {first_line(name)} is listed twice")
+            continue
+        seen.add(place)
         masks = [m.strip() for m in (row.get("mask") or "").split(";") if m.strip()]
         bad = [f"{n} {reason}" for n in (name, *masks) if (reason := unfit(root / n, root))]
         if bad:
             mistakes.append(f"line {line}: {'; '.join(bad)}")
-        elif name in seen:
-            mistakes.append(f"line {line}: {name} is listed twice")
-        seen.add(name)
         group = escape_formula((row.get("group") or "").strip(), "'")
         sources.append(Source(escape_formula(name), root / name, label, tuple(root / m for m in masks), group))
     if mistakes:
