@@ -586,6 +586,8 @@ def command(*arguments):
         (("plan", "nothing"), "nothing: does not exist"),
         (("inspect", "nothing"), "does not exist"),
         (("phantoms", "--out", "OUT", "--count", "benign"), "--count benign"),
+        (("phantoms", "--out", "OUT", "--count", f"benign={10**30}"), "--count benign=1"),
+        (("run", "COHORT", "--out", "/proc/run"), "--out /proc/run: can't be created"),
         (("fly",), "No such command"),
     ],
 )

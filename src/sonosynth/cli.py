@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from sonosynth.errors import UserError, inert
+from sonosynth.errors import UserError, first_line, inert
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 CohortPath = Annotated[Path, typer.Argument(metavar="COHORT", help="Folder of class folders, or a CSV.")]
@@ -145,7 +145,7 @@ def _up_to(command: str, run: Path) -> None:
 def phantoms(
     out: Annotated[Path, typer.Option(help="A new folder.")],
     count: Annotated[list[str], typer.Option(metavar="KIND=N", help="normal=133, benign=437 or malignant=210.")],
-    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same images.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="The same seed gives the same images.")] = 0,
 ) -> None:
     """Write a simulated cohort in BUSI layout, with masks."""
     from sonosynth.phantom import write_cohort
@@ -153,8 +153,8 @@ def phantoms(
     counts = {}
     for text in count:
         kind, _, number = text.partition("=")
-        if not number.isdecimal():
-            raise UserError(f"--count {text}", "KIND=N, for example benign=437")
+        if not (number.isdecimal() and len(number) <= 6):
+            raise UserError(f"--count {first_line(text)}", "KIND=N, at most 999999 of each, for example benign=437")
         counts[kind] = int(number)
     write_cohort(out, counts, seed)
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from sonosynth import disk, records
-from sonosynth.errors import UserError, inert
+from sonosynth.errors import UserError, first_line, inert
 from sonosynth.jobs import Job, Made, State, Status, differences, key
 from sonosynth.parallel import in_threads
 from sonosynth.records import Record
@@ -65,7 +65,12 @@ class Run:
         holder, lock = self.root / HOLDER, FileLock(self.root / LOCK)
         existed = self.root.exists()
         fresh = not existed or is_empty(self.root)
-        self.root.mkdir(parents=True, exist_ok=True)
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(
+                f"--out {self.root}: can't be created ({first_line(error)})", "a place for a new folder"
+            ) from None
         try:
             lock.acquire(timeout=0)
         except Timeout:
