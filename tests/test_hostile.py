@@ -145,6 +145,7 @@ def test_labels_that_differ_in_case_alone_are_refused(tmp_path):
         "a\x85b",
         "a\u202eb",
         "a\nb",
+        "metadata.csv",
     ],
 )
 def test_labels_that_could_be_more_than_text_are_refused(tmp_path, label):

@@ -245,7 +245,10 @@ def test_files_of_somebody_else_are_not_removed_with_a_result(tmp_path):
         done(tmp_path, writing("a", "two"))
     assert (tmp_path / "a" / "folder" / "a.txt").read_text() == "one"
     (tmp_path / "a" / "folder" / "notes.txt").unlink()
-    (tmp_path / "a" / "folder" / ".DS_Store").write_text("")
+    (tmp_path / "a" / "folder" / ".mine").write_text("")
+    with pytest.raises(UserError, match=r"\.mine: does not belong to this run"):
+        done(tmp_path, writing("a", "two"))
+    (tmp_path / "a" / "folder" / ".mine").rename(tmp_path / "a" / "folder" / ".DS_Store")
     done(tmp_path, writing("a", "two"))
 
 
@@ -282,6 +285,33 @@ def test_a_folder_in_the_place_of_a_record_is_kept(tmp_path):
     with pytest.raises(UserError, match=r"a\.json: is a folder"):
         done(tmp_path, writing("a"))
     assert (tmp_path / ".jobs" / "a.json" / "notes.txt").read_text() == "mine"
+
+
+def test_what_the_run_did_not_write_is_never_replaced(tmp_path):
+    (tmp_path / "a.txt").write_text("mine")
+    with pytest.raises(UserError, match=r"a\.txt: does not belong to this run"):
+        done(tmp_path, writing("a"))
+    assert (tmp_path / "a.txt").read_text() == "mine"
+    assert not (tmp_path / ".jobs" / "a.json").exists()
+    (tmp_path / "a.txt").write_text("one")  # what it would write anyway
+    done(tmp_path, writing("a"))
+    (tmp_path / ".jobs" / "a.json").write_text("{torn")
+    (tmp_path / "a.txt").write_text("edited")
+    with pytest.raises(UserError, match=r"a\.txt: does not belong to this run"):
+        done(tmp_path, writing("a"))
+
+
+@pytest.mark.parametrize("place", [".work", ".jobs", "study.yaml", ".lock", ".agreed"])
+def test_a_run_whose_own_files_are_links_is_refused(tmp_path, place):
+    run, elsewhere = tmp_path / "run", tmp_path / "elsewhere"
+    done(run, writing("a"))
+    (elsewhere / "a-0123456789ab").mkdir(parents=True)
+    if (run / place).exists():
+        (run / place).rename(tmp_path / "gone")
+    (run / place).symlink_to(elsewhere)
+    with pytest.raises(UserError, match="is a symbolic link"), Run(run).locked():
+        Run(run).clear(writing("a"))
+    assert (elsewhere / "a-0123456789ab").is_dir()
 
 
 def clear(root, *jobs):

@@ -6,6 +6,8 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -59,8 +61,9 @@ def run(
 
     options = (*([f"base={json.dumps(base)}"] if base is not None else []), *["skip_bad=true"] * skip_bad)
     loaded = settings.load(preset, config, (*options, *given))
-    workers.start()
-    from sonosynth.run import Study  # torch takes seconds, and a mistake in a setting needs none of it
+    with _nothing_to_save():
+        workers.start()
+        from sonosynth.run import Study  # torch takes seconds, and a mistake in a setting needs none of it
 
     ask = _confirmed if sys.stdin.isatty() and sys.stderr.isatty() else None
     Study(cohort, loaded).run(out, change=change, ask=ask)
@@ -85,7 +88,7 @@ def plan(
     from sonosynth.run import Study, reopen
     from sonosynth.store import Run
 
-    is_run = (place / "study.yaml").is_file()
+    is_run = any((place / name).exists() for name in ("study.yaml", ".jobs"))
     cohort, files = (reopen(place).path, [place / "study.yaml"]) if is_run else (place, [])
     statuses = Study(cohort, settings.load(preset, [*files, *config], given)).statuses(place if is_run else None)
     rows = [planned(job, status) for job, status in statuses]
@@ -135,10 +138,31 @@ def report(run: RunPath) -> None:
 def _up_to(command: str, run: Path) -> None:
     from sonosynth.runners import workers
 
-    workers.start()
-    from sonosynth.run import reopen
+    with _nothing_to_save():
+        workers.start()
+        from sonosynth.run import reopen
 
     reopen(run).run(run, command)
+
+
+INTERRUPTED = "interrupted; run the same command again to resume"
+
+
+def _end(*_: object) -> None:
+    os.write(sys.stderr.fileno(), f"{INTERRUPTED}\n".encode())
+    os._exit(130)
+
+
+@contextmanager
+def _nothing_to_save() -> Iterator[None]:
+    """End at once on a signal: while libraries are imported, an exception may be lost in one of them."""
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, _end) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
 
 
 @app.command()
@@ -210,5 +234,5 @@ def main() -> None:
         show()
         status = 2
     if status == 130:
-        print("interrupted; run the same command again to resume", file=sys.stderr)
+        print(INTERRUPTED, file=sys.stderr)
     sys.exit(status)

@@ -14,7 +14,7 @@ def cores() -> int:
     """How many cores this process may use; OMP_NUM_THREADS can lower that, say to leave room for other work."""
     available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     asked = os.environ.get("OMP_NUM_THREADS", "")
-    return min(available, max(1, int(asked))) if asked.isdecimal() else available
+    return min(available, max(1, int(asked))) if asked.isdecimal() and len(asked) < 9 else available
 
 
 def in_threads(make: Callable[[Item], Made], items: Iterable[Item]) -> Generator[Made, None, None]:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from sonosynth.errors import is_plain
+
 FIELDS = {"inputs": dict, "files": dict, "seconds": float, "peak_mb": int}
 
 
@@ -44,6 +46,15 @@ def read(path: Path) -> Record | None:
         return None
 
 
+def read_moving(path: Path) -> list[str]:
+    """The places in a list that an interrupted job left of the files that it was moving; empty if there is none."""
+    try:
+        places = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+    except (OSError, ValueError, RecursionError):
+        return []
+    return [place for place in places if isinstance(place, str)] if isinstance(places, list) else []
+
+
 def _stays_inside(place: str) -> bool:
     path = PurePosixPath(place)
-    return bool(path.parts) and not path.is_absolute() and ".." not in path.parts
+    return is_plain(place) and bool(path.parts) and not path.is_absolute() and ".." not in path.parts

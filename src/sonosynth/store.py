@@ -29,6 +29,8 @@ from sonosynth.records import Record
 
 WORK, RECORDS, OLD_RECORDS = ".work", ".jobs", ".stages"
 LOCK, HOLDER, AGREED = ".lock", ".lock.holder", ".agreed"
+MOVING = ".moving"  # a job's files that are being moved into place
+CLUTTER = {".DS_Store", "Thumbs.db", "desktop.ini"}  # of file managers
 WORK_NAME = re.compile(r".+-[0-9a-f]{12}")
 STUDY = "study.yaml"
 
@@ -62,6 +64,7 @@ class Run:
         Raises:
             UserError: if another process is using it; the message names that process.
         """
+        disk.check_regular(self.root, *(self.root / name for name in (STUDY, LOCK, HOLDER, AGREED, WORK, RECORDS)))
         holder, lock = self.root / HOLDER, FileLock(self.root / LOCK)
         existed = self.root.exists()
         fresh = not existed or is_empty(self.root)
@@ -127,8 +130,8 @@ class Run:
         """
         path = self.record_path(job.name)
         disk.check_regular(self.root, path, *(self.root / place for place in job.makes.values()))
-        if path.is_dir():
-            raise UserError(f"{path}: is a folder", "the record of a job, or nothing", "move it elsewhere")
+        if path.is_dir() or any(folder.is_file() for folder in path.parents):
+            raise UserError(f"{path}: is a folder, or lies in a file", "the record of a job", "move that elsewhere")
         record = records.read(path)
         if record is None:
             return Status(State.MISSING, "not run yet")
@@ -193,7 +196,7 @@ class Run:
         """
         folder = self.root / WORK / self.work_prefix(job, made)
         disk.check_regular(self.root, folder)
-        self._check_own(job, records.read(self.record_path(job.name)), ())
+        self._check_own(job, {})
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
@@ -204,14 +207,16 @@ class Run:
             FileNotFoundError: if it did not write what it said it would.
             UserError: as `work`.
         """
-        path, before = self.record_path(job.name), self.record_path(job.name).with_suffix(".replaced")
+        path = self.record_path(job.name)
+        moving = path.with_suffix(MOVING)
         paths = [file for role in job.makes for file in disk.files_below(work / role)]
         names = [file.relative_to(work).as_posix() for file in paths]
         files = dict(zip(names, in_threads(partial(disk.sha256, synced=True), paths), strict=True))
         record = Record(job.inputs(made), files, round(seconds, 2), _peak_mb())
-        self._check_own(job, records.read(path) or records.read(before), record.places.values())
-        if path.exists():  # from here on, the job is not done; but what it made before is still known
-            path.replace(before)
+        new = {place: files[name] for name, place in record.places.items()}
+        known = self._check_own(job, new)
+        disk.write_json(moving, sorted({*known, *new}))  # from here on, the job is not done; what is its own is known
+        path.unlink(missing_ok=True)
         for role, place in job.makes.items():
             final, old = self.root / place, self.root / WORK / "replaced" / _slug(place)
             disk.check_regular(self.root, final, old)
@@ -224,32 +229,35 @@ class Run:
             disk.sync(final.parent)
             shutil.rmtree(old, ignore_errors=True)
         disk.write_json(path, asdict(record))
-        before.unlink(missing_ok=True)
+        moving.unlink(missing_ok=True)
         self.clear(job)
         return self._made(job, record)
 
-    def _check_own(self, job: Job, before: Record | None, names: Iterable[str]) -> None:
+    def _check_own(self, job: Job, new: Mapping[str, str]) -> set[str]:
         """Refuse to overwrite what this run did not write: unknown files, or a folder where a file belongs.
 
-        Hidden files, which file managers leave behind, are no obstacle.
-
         Args:
-            before: the job's last record, None if there is none. names: of the files that it is about to write.
+            new: SHA-256 of each file that the job is about to write; empty before it runs.
+
+        Returns the places of all files that it wrote before, done or not.
         """
-        known = {*(before.places.values() if before else ()), *names}
-        for place in job.makes.values() if known else ():
+        path = self.record_path(job.name)
+        record = records.read(path)
+        known = {*(record.places.values() if record else ()), *records.read_moving(path.with_suffix(MOVING))}
+        for place in job.makes.values() if known or new else ():
             final = self.root / place
-            files = disk.files_below(final) if final.exists() else []
-            for file in files:
-                name = file.relative_to(self.root).as_posix()
-                if name not in known and not file.name.startswith("."):
-                    raise UserError(
-                        f"{file}: does not belong to this run, but lies where the job {job.name} writes",
-                        "only files of this run",
-                        "move it elsewhere",
-                    )
-            if place in known and final.is_dir():
+            if final.is_dir() and (place in known or place in new):
                 raise UserError(f"{final}: is a folder", "a file", "move it elsewhere")
+            for file in disk.files_below(final) if final.exists() else ():
+                name = file.relative_to(self.root).as_posix()
+                if name in known or file.name in CLUTTER or (name in new and disk.sha256(file) == new[name]):
+                    continue
+                raise UserError(
+                    f"{file}: does not belong to this run, but lies where the job {job.name} writes",
+                    "only files of this run",
+                    "move it elsewhere",
+                )
+        return known
 
     def work_prefix(self, job: Job, made: Mapping[str, Made]) -> str:
         """How the name of a job's work folder begins: the whole name, if all of its needs are `made`."""

@@ -1,3 +1,4 @@
+import struct
 import subprocess
 import sys
 
@@ -23,6 +24,21 @@ def test_grey_is_kept(tmp_path):
 def test_sixteen_bits_are_scaled_not_clipped(tmp_path):
     assert np.array_equal(saved(tmp_path, Image.fromarray(RAMP.astype(np.uint16) * 257)), RAMP)
     assert np.array_equal(saved(tmp_path, Image.fromarray(RAMP.astype(np.uint16) * 257), "x.tif"), RAMP)
+
+
+@pytest.mark.parametrize("tags", [{258: 12}, {262: 0}])
+def test_wide_tiffs_that_pillow_reads_otherwise_are_refused(tmp_path, tags, monkeypatch):
+    Image.fromarray(RAMP.astype(np.uint16) * 257).save(tmp_path / "x.tif")
+    tiff = bytearray((tmp_path / "x.tif").read_bytes())
+    (first,) = struct.unpack_from("<I", tiff, 4)
+    for n in range(struct.unpack_from("<H", tiff, first)[0]):
+        place = first + 2 + 12 * n
+        tag = struct.unpack_from("<H", tiff, place)[0]
+        if tag in tags:
+            struct.pack_into("<H", tiff, place + 8, tags[tag])
+    (tmp_path / "x.tif").write_bytes(tiff)
+    with pytest.raises(Unusable, match=r"is a TIFF of|can't be decoded"):
+        read_grey(tmp_path / "x.tif")
 
 
 def test_colour_of_grey_is_grey(tmp_path):

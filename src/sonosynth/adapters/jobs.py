@@ -1,5 +1,6 @@
 """The jobs of adaptation: latents once for all adapters, then the token and the LoRA of each."""
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,7 +63,7 @@ def learn_token(settings: TokenLearning, *, cohort: CohortImages, split: Split, 
     """Textual inversion: makes token (a folder) and about (JSON)."""
     shared, out = settings.learning, work / "token"
     examples, origins = _examples(shared, cohort, split, latents)
-    out.mkdir(exist_ok=True)
+    _empty(out)
     losses, movement = learning.learn_token(
         settings.token, settings.text, shared.base, examples, precision=shared.precision,
         seed=seeding.derive(shared.seed, "token"), work=work, out=out,
@@ -89,7 +90,7 @@ def learn(
 ) -> None:  # fmt: skip
     """Train an adapter, with the learned token if it has one: makes adapter, a folder that diffusers loads."""
     shared, out = settings.learning, work / "adapter"
-    out.mkdir(exist_ok=True)
+    _empty(out)
     losses: list[tuple[str, int, float]] = []
     origins: frozenset[str] = frozenset()
     learned = token.json("about") if token else None
@@ -115,6 +116,12 @@ def learn(
         "images": sorted(origins),
     }
     disk.write_json(out / "adapter.json", about)
+
+
+def _empty(folder: Path) -> None:
+    """Make a folder, or remove what an interrupted call or anybody else left in it."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
 
 
 def _examples(

@@ -206,8 +206,11 @@ def _resume(
     for file in existing:
         try:
             tensors = _read(file)
+            if [tensors[f"parameter.{i}"].shape for i in range(len(parameters))] != [p.shape for p in parameters]:
+                raise ValueError("it is of another training")
             break
-        except (SafetensorError, ValueError) as error:
+        except (SafetensorError, OSError, KeyError, ValueError) as error:
+            tensors = {}
             progress.say(f"{file}: is incomplete or was altered ({first_line(error)})")
             broken.append(file)
     if existing and not tensors:

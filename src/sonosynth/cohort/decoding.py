@@ -17,6 +17,7 @@ MAX_BYTES = 500_000_000
 LARGE = (
     10_000_000  # pixels; larger images are decoded one at a time, so that memory does not grow with the number of cores
 )
+BITS, PHOTOMETRIC = 258, 262  # tags of TIFF
 ROWS = 256  # that are converted at a time
 ONE_LARGE = threading.Lock()
 
@@ -45,6 +46,7 @@ def decode(file: Path) -> tuple[np.ndarray, str]:
         if size > MAX_BYTES:
             raise Unusable(f"has {size:,} bytes, more than {MAX_BYTES:,}")
         with warnings.catch_warnings(action="ignore"), Image.open(file, formats=FORMATS) as image:
+            _check_tiff(image)
             pixels = image.width * image.height
             if pixels > MAX_PIXELS:
                 raise Unusable(f"is {image.width} x {image.height} pixels, more than {MAX_PIXELS:,} in all")
@@ -63,6 +65,15 @@ def decode(file: Path) -> tuple[np.ndarray, str]:
         if "out of memory" in str(error):  # as some decoders report it
             raise MemoryError from None
         raise Unusable(f"can't be decoded ({first_line(error)})") from None
+
+
+def _check_tiff(image: Image.Image) -> None:
+    """Pillow reads 12 bits as if they were 16, and 16 bits with white as zero inverted."""
+    if image.format == "TIFF" and image.mode.startswith("I"):
+        tags = image.tag_v2  # type: ignore[attr-defined]
+        bits, photometric = max(tags.get(BITS, (1,))), tags.get(PHOTOMETRIC, 1)
+        if bits not in (16, 32) or photometric != 1:
+            raise Unusable(f"is a TIFF of {bits} bits with photometric interpretation {photometric}, not 16 and 1")
 
 
 def _to_grey(image: Image.Image) -> np.ndarray:

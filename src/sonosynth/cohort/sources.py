@@ -12,6 +12,9 @@ from sonosynth.cohort.decoding import EXTENSIONS
 from sonosynth.errors import UserError, first_line, is_plain
 from sonosynth.section import NO_EFFECT
 
+TAKEN = {f"{name}{end}" for name in ("metadata.csv", "pixels.npy") for end in ("", ".partial")}
+"""Files beside the class folders of a synthetic set."""
+
 
 @dataclass(frozen=True)
 class Source:
@@ -66,7 +69,7 @@ def list_sources(path: Path) -> Listing:
     labels = sorted({str(source.label) for source in listing.sources})
     for label in labels:
         forbidden = re.search(r'[/\\:*?"<>|]|^[.=+@-]', label)
-        if not label.strip() or forbidden or not is_plain(label) or len(label.encode()) > 100:
+        if not label.strip() or forbidden or label in TAKEN or not is_plain(label) or len(label.encode()) > 100:
             raise UserError(
                 f"cohort {path}: the label {first_line(repr(label))} is not valid as a folder name and in tables",
                 "at most 100 bytes of UTF-8 without control characters, none of"
@@ -92,6 +95,8 @@ def unfit(file: Path, root: Path) -> str:
     """Why a named file can't be part of the cohort at `root`, or ""."""
     try:
         file.name.encode()
+        if not is_plain(file.name):
+            return "has a name with control characters"
         if points_outside(file, root):
             return "is a link that points outside the cohort" if file.is_symlink() else "is outside the cohort's folder"
         return "" if file.is_file() else "is a broken link" if file.is_symlink() else "is not a file"

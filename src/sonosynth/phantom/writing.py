@@ -1,6 +1,7 @@
 """A simulated cohort on disk, in BUSI layout."""
 
 import shutil
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -26,8 +27,9 @@ def write_cohort(out: Path, counts: Mapping[str, int], seed: int, size: int = 12
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"--out {out}: exists and is not empty", "a new folder")
     final = out.resolve()
-    out = final.with_name(f".{final.name}.partial")
-    shutil.rmtree(out, ignore_errors=True)
+    final.parent.mkdir(parents=True, exist_ok=True)
+    out = Path(tempfile.mkdtemp(prefix=f".{final.name}.", dir=final.parent))
+    out.chmod(0o755)
     try:
         with progress.task("simulating phantoms", sum(counts.values())) as bar:
             for kind, count in counts.items():

@@ -3,6 +3,7 @@
 Colours are those of Okabe and Ito, which colour-blind readers can tell apart.
 """
 
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,7 +40,8 @@ STYLE: Any = {
 
 def save(figures: Mapping[str, Figure], folder: Path) -> None:
     """Write every figure as `<name>.png` and `<name>.pdf` into `folder`, and close it."""
-    folder.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
     for name, figure in figures.items():
         figure.savefig(folder / f"{name}.png", dpi=200)
         figure.savefig(folder / f"{name}.pdf", metadata={"CreationDate": None})

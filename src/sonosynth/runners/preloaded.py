@@ -3,5 +3,6 @@
 import signal
 from importlib import import_module
 
-signal.signal(signal.SIGTERM, signal.SIG_IGN)
+for _number in (signal.SIGTERM, signal.SIGINT):
+    signal.signal(_number, signal.SIG_IGN)
 import_module("sonosynth.study")

@@ -68,8 +68,7 @@ def make_set(
                 before, own = earlier[request.label], None if initial is None else initial[i : i + 1]
                 made = kept[i] if not len(new) else _with_retries(request, own, new[i], maker, before)
                 assert made is not None
-                if len(new):
-                    _write_image(folder / request.file_name, made)
+                _write_image(folder / request.file_name, made)
                 before.add(made.image)
                 images.append(made.image)
                 rows.append([request.file_name, request.label, request.prompt, made.seed, request.source])
@@ -77,6 +76,10 @@ def make_set(
             bar.advance(len(chosen))
             if interrupted():
                 break
+    expected = {folder / request.file_name for request in wanted}
+    for path in folder.rglob("*"):  # of a process that was stopped, or of somebody else
+        if path.is_file() and path not in expected:
+            path.unlink()
     names = ["file_name", "label", "prompt", "seed", "source", "attempts", "flaw", *maker.columns]
     table = pd.DataFrame(rows, columns=names)
     disk.write_text(folder / "metadata.csv", table.to_csv(index=False))

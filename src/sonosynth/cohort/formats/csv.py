@@ -6,7 +6,9 @@ from collections import Counter
 from pathlib import Path
 
 from sonosynth.cohort.sources import Listing, Source, escape_formula, unfit
-from sonosynth.errors import UserError, first_line
+from sonosynth.errors import UserError, first_line, is_plain
+
+ENOUGH = 1000  # mistakes, after which the rest is not looked at
 
 
 def reads(path: Path) -> bool:
@@ -21,7 +23,7 @@ def listing(path: Path) -> Listing:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file)
             columns = reader.fieldnames or []
-            rows = list(reader)
+            rows = [(reader.line_num, row) for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{path}: can't be read as CSV ({error})", "UTF-8 text with a header line") from None
     twice = sorted(name for name, count in Counter(columns).items() if count > 1)
@@ -36,7 +38,9 @@ def listing(path: Path) -> Listing:
     sources: list[Source] = []
     seen: set[str] = set()
     mistakes: list[str] = []
-    for line, row in enumerate(rows, 2):
+    for line, row in rows:
+        if len(mistakes) >= ENOUGH:
+            break
         name, label = (row["file"] or "").strip(), (row["label"] or "").strip()
         if not name or not label:
             mistakes.append(f"line {line}: file or label is empty")
@@ -54,6 +58,8 @@ def listing(path: Path) -> Listing:
         if bad:
             mistakes.append(f"line {line}: {'; '.join(bad)}")
         group = escape_formula((row.get("group") or "").strip(), "'")
+        if not is_plain(group):
+            mistakes.append(f"line {line}: the group {group!r} has control characters")
         sources.append(Source(escape_formula(name), root / name, label, tuple(root / m for m in masks), group))
     if mistakes:
         shown = mistakes[:10] + [f"and {len(mistakes) - 10} more"] * (len(mistakes) > 10)
