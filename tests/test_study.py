@@ -346,13 +346,16 @@ def test_the_thresholds_of_copies_do_not_know_the_validation_images(copy):
     assert json.loads((copy / ".parts" / "copies" / "real.json").read_text()) == before
 
 
+def as_table(cohort, path, header, row):
+    """Write a cohort as the CSV `path`: a line for each image, which `row` makes from its file and its number."""
+    images = [file for file in sorted(cohort.rglob("*.png")) if "_mask" not in file.stem]
+    for file in images:
+        shutil.copy(file, path.parent / file.name)
+    path.write_text("\n".join([header, *(row(file, number) for number, file in enumerate(images, 1))]))
+
+
 def test_a_csv_and_labels_with_a_dollar_make_a_study_too(tmp_path, settings, phantoms):
-    lines = ["file,label"]
-    for file in sorted(phantoms.rglob("*.png")):
-        if "_mask" not in file.stem:
-            shutil.copy(file, tmp_path / file.name)
-            lines.append(f"{file.name},$_{file.parent.name}$")
-    (tmp_path / "c.csv").write_text("\n".join(lines))
+    as_table(phantoms, tmp_path / "c.csv", "file,label", lambda file, _: f"{file.name},$_{file.parent.name}$")
     arms = ", ".join(f"{name}: null" for name in ARMS[2:])
     run(Study(tmp_path / "c.csv", settings(f"arms={{{arms}}}", "classifier.seeds=[0]")), tmp_path / "run")
     assert "$_benign$" in (tmp_path / "run" / "report.html").read_text()
@@ -520,12 +523,10 @@ def test_a_study_without_adapters_and_sets_compares_the_baselines(tmp_path, sett
 
 
 def test_one_patient_alone_flags_no_copies(tmp_path, settings, phantoms):
-    lines = ["file,label,group"]
-    for file in sorted(phantoms.rglob("*.png")):
-        if "_mask" not in file.stem:
-            shutil.copy(file, tmp_path / file.name)
-            lines.append(f"{file.name},{file.parent.name},patient {len(lines) % 5 == 0}")
-    (tmp_path / "c.csv").write_text("\n".join(lines))
+    def row(file, number):
+        return f"{file.name},{file.parent.name},patient {number % 5 == 0}"
+
+    as_table(phantoms, tmp_path / "c.csv", "file,label,group", row)
     few = (FEW, "adapters.sd+ti=null", "classifier.seeds=[0]")
     run(Study(tmp_path / "c.csv", settings(*few)), tmp_path / "run", "evaluate")
     assert not pd.read_csv(tmp_path / "run" / "evaluation" / "memorisation.csv")["copy"].any()

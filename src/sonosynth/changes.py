@@ -4,7 +4,7 @@ from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sonosynth import plain_yaml, store
+from sonosynth import plain_yaml, records, store
 from sonosynth.cohort.reading import Files, contents
 from sonosynth.errors import UserError, first_line
 from sonosynth.jobs import Job, State, Status, keyed
@@ -21,7 +21,7 @@ def check_cohort(run: Run, job: str, files: Files) -> None:
     Args:
         job: the one that read the cohort.
     """
-    record = run.recorded().get(job)
+    record = records.read(run.record_path(job))
     try:
         before = contents(record.inputs["settings"]["files"]) if record else None
     except (KeyError, TypeError, ValueError):  # of another version: stale in any case

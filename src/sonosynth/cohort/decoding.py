@@ -14,9 +14,7 @@ FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "GIF")
 """The formats that Pillow may open: others run programs (PostScript) or read further files."""
 MAX_PIXELS = 100_000_000
 MAX_BYTES = 500_000_000
-LARGE = (
-    10_000_000  # pixels; larger images are decoded one at a time, so that memory does not grow with the number of cores
-)
+LARGE = 10_000_000  # pixels; larger images are decoded one at a time, or memory would grow with the number of cores
 BITS, PHOTOMETRIC = 258, 262  # tags of TIFF
 ROWS = 256  # that are converted at a time
 ONE_LARGE = threading.Lock()

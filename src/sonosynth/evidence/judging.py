@@ -90,23 +90,24 @@ def judge(
 ) -> pd.DataFrame:  # fmt: skip
     """The contrasts of all arms with `reference` and with the arms of `against`, and what may be said of each arm.
 
-    An arm *improves* if it is better than all that it is compared with, *harms* if it is worse than `reference`; at
-    most one study in twenty without any true effect holds such a finding (see docs/method.md). There is *no relevant
-    difference* if the whole 90% interval against `reference` is within `margin`. With too few blocks or runs, nothing
-    is said.
+    An arm *improves* if it is significantly better than all that it is compared with, *harms* if it is significantly
+    worse than `reference`; the familywise error rate of these findings is meant to be at most 5%. There is *no relevant
+    difference* if, with at least `BLOCKS_TO_RULE_OUT` blocks, the 90% interval of the difference from `reference` lies
+    within `margin`, in units of the score. With too few blocks or runs, nothing is said.
 
     Args:
         predictions: the columns arm, draw, split, generator, seed, id, label and p_<class>. A draw is one assignment of
             images to folds, `split` the fold within it; `generator` is empty or constant for an arm without one. A draw
             in which an arm lacks a fold is left out, for all arms.
         groups: group of an image by its id; images without one stand alone.
-        against: further arms that an arm must beat. primary: the arm named beforehand: the others are judged only once
-            it is found.
-        transfer: standard deviation of what is peculiar to one data set, added to the variance.
+        against: further arms that an arm must beat. primary: the arm named beforehand: the others are tested only if
+            it improves or harms.
+        transfer: standard deviation of the effect between data sets; its square is added to the variance.
         score: what arms are judged by, one of `influences.SCORES`.
 
     Returns:
-        One row for each arm and contrast: `COLUMNS`. `p_holm` and the finding are the arm's.
+        One row for each arm and contrast: `COLUMNS`. `p_holm` and the finding are the arm's. low and high are 95%
+        intervals, adjusted over the arms by Bonferroni, so that one may include 0 where Holm's test is significant.
 
     Raises:
         ValueError: if an arm that is named is not there, or no draw is complete.
