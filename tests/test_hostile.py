@@ -297,14 +297,15 @@ def test_other_errors_are_not_hidden(monkeypatch, cohort_folder, tmp_path):
 def test_hostile_text_is_inert_in_the_report_which_opens_no_connection(tmp_path):
     evil = "<img src=http://evil.example/x onerror=alert(1)>"
     table = pd.DataFrame([{"arm": evil, "status": "not run", "n_train": 1, "n_validation": 9}])
-    verdicts = pd.DataFrame([{"arm": evil, "finding": "not run", "sentence": f"{evil}: not run."}])
+    about = {"against": "real", "class": "", "metric": "f1", "difference": None, "low": None, "high": None}
+    verdicts = pd.DataFrame([about | {"arm": evil, "finding": "not run", "sentence": f"{evil}: not run."}])
     columns = ["set", "class", "protocol", "metric", "value", "matched", "floor", "n_matched"]
-    facts = Facts(evil, evil, False, 8, evil, evil, 8, "last", None, 1, 1, 1, evil, False)
+    facts = Facts(evil, evil, False, 8, evil, evil, 8, "last", None, 1, 1, 1, evil, False, {}, 1)
     results = Results(
-        table=table, classes=pd.DataFrame(), differences=pd.DataFrame(), verdicts=verdicts,
+        table=table, classes=pd.DataFrame(), verdicts=verdicts,
         fidelity=pd.DataFrame(columns=columns),
         memorisation=pd.DataFrame([{"set": evil, "copy": True}]), predictions=pd.DataFrame(), arms={evil: (evil,)},
-        smallest=6, facts=facts, counts=Counts(False, 9, 9, 0, 0, {evil: 1}, {evil: 1}),
+        seconds={}, facts=facts, counts=Counts(False, 9, 9, 0, 0, 0, {evil: 1}, {evil: 1}),
     )  # fmt: skip
     values = yaml.safe_load(loading.as_yaml(loading.load("quick")))
     values |= {"cohort": evil, "resolved": {"versions": {"sonosynth": evil}}}

@@ -103,8 +103,8 @@ def test_there_are_no_thousands_of_sets(tmp_path):
 
 
 def test_a_study_that_nobody_could_run_is_not_planned():
-    with pytest.raises(UserError, match="ask for 24,000,000 trained classifiers; at most 100,000 are planned"):
-        load("quick", (), ("repeats={generators: 100, folds: 100, times: 100}",))
+    with pytest.raises(UserError, match="ask for 27,000,000 trained classifiers; at most 100,000 are planned"):
+        load("quick", (), ("repeats={generators: 100, folds: 100, draws: 100}",))
 
 
 @pytest.mark.parametrize("text", ["- 1", "a: [", "\x00"])
@@ -188,6 +188,7 @@ def test_null_removes_an_entry_and_the_default_entries_that_need_it():
         "real+sd+ti",
         "real+oversampling",
         "real+classical",
+        "real+classical+oversampling",
         "real+classical+sd+ti",
     ]
 

@@ -39,7 +39,7 @@ def explained(error: ValidationError, place: str = "") -> Iterator[str]:
 
 
 def moved(values: Mapping[str, Any]) -> tuple[list[str], dict[str, Any]]:
-    """Mistakes that name a key of version 0.1, with what to write instead; and the values without those keys."""
+    """Mistakes that name a key of an earlier version, with what to write instead; and the values without those keys."""
     found: list[str] = []
     kept = {key: dict(value) if isinstance(value, Mapping) else value for key, value in values.items()}
 
@@ -48,6 +48,7 @@ def moved(values: Mapping[str, Any]) -> tuple[list[str], dict[str, Any]]:
             found.append(f"{section}.{key}: {instead} (found {first_line(repr(kept[section].pop(key)))})")
 
     take("prompts", "token", 'a token belongs to an adapter: adapters.NAME.token, for example "<ultrasound>"')
+    take("repeats", "times", "is called repeats.draws")
     take("refine", "from", "refinement starts from the saved picture; remove this line")
     for label in [key for key in _mapping(kept.get("prompts")) if key not in ("template", "labels")]:
         take("prompts", label, f"the prompt for a label goes under prompts.labels: prompts.labels.{label}")

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from sonosynth import changes, disk, jobs, leftovers, plain_yaml, progress, store
+from sonosynth import changes, disk, jobs, leftovers, looks, plain_yaml, progress, store
 from sonosynth.cohort.reading import Files, list_files
 from sonosynth.errors import UserError, inert, is_plain
 from sonosynth.jobs import Job, Made, State, Status
 from sonosynth.machine import Machine, resolve
 from sonosynth.runners.local import run_jobs
 from sonosynth.settings import NOT_SETTINGS, Settings, as_yaml, load, shipped_words, validated
-from sonosynth.study import COHORT, COMMANDS, plan
+from sonosynth.study import COHORT, COMMANDS, TABLES, plan
 
 PACKAGES = ("sonosynth", "torch", "diffusers", "transformers", "peft", "accelerate", "numpy", "scikit-learn", "pillow")
 
@@ -55,7 +55,7 @@ class Study:
             files, machine = list_files(self.path), resolve(self.settings)
             changes.check_cohort(run, COHORT, files)
             text = self.as_yaml(machine)
-            ordered = plan(self.settings, files, machine, text)
+            ordered = plan(self.settings, files, machine, text, looks.count(root, self.settings))
             change = self._may_change(run, text, ordered, ask, change=change)
             disk.write_text(root / store.STUDY, text)
             self._announce(files)
@@ -63,6 +63,8 @@ class Study:
             replaceable = None if change else COMMANDS["report"]
             made = run_jobs(run, wanted, machine.cores, processes=processes, replaceable=replaceable)
             run.tidy()
+            if TABLES in made:
+                looks.note(root, self.settings)
             if command == "report":
                 self._clear(run, [(job, Status(State.DONE, made=made[job.name])) for job in ordered], remove=change)
         if command == "report":
@@ -119,8 +121,8 @@ class Study:
         machine, run = resolve(self.settings), store.Run(root or Path("/nonexistent"))
         files = list_files(self.path)
         changes.check_cohort(run, COHORT, files)
-        ordered = plan(self.settings, files, machine, self.as_yaml(machine))
-        return run.statuses(ordered)
+        seen = looks.count(run.root, self.settings)
+        return run.statuses(plan(self.settings, files, machine, self.as_yaml(machine), seen))
 
     def as_yaml(self, machine: Machine) -> str:
         """study.yaml: the cohort, the settings, what they resolve to here, and the versions."""

@@ -15,12 +15,13 @@ from sonosynth import declarations, plain_yaml
 from sonosynth.adapters.settings import Adapt, Adapter, Lora, Token
 from sonosynth.cohort.settings import Prompts, Split
 from sonosynth.errors import LINE, UserError, first_line, is_plain
+from sonosynth.evidence.settings import Compare
 from sonosynth.fidelity.settings import Fidelity, Memorisation
 from sonosynth.section import Section, Seed
 from sonosynth.synthesis.settings import Balance, Refine, Set, Synthesis
 from sonosynth.tasks.classification.settings import Arm, Classifier
 
-PRESETS = ("paper", "quick", "demo")
+PRESETS = ("paper", "quick", "sound", "demo")
 DEFAULTS = "defaults"
 REFERENCE = "real"
 """The arm that all others are compared with."""
@@ -38,12 +39,14 @@ class Repeats(Section):
     folds: Annotated[int, Field(ge=2, le=100)] | None = Field(
         None, description="validate every image once, in this many grouped folds, instead of split.holdout"
     )
-    times: Annotated[int, Field(ge=1, le=100)] = Field(1, description="how many times the folds are drawn")
+    draws: Annotated[int, Field(ge=1, le=100)] = Field(
+        1, description="how many times the images are divided into folds, each time anew"
+    )
 
     @model_validator(mode="after")
-    def _times_need_folds(self) -> "Repeats":
-        if self.times > 1 and self.folds is None:
-            raise ValueError("times draws the folds again: give folds, too")
+    def _draws_need_folds(self) -> "Repeats":
+        if self.draws > 1 and self.folds is None:
+            raise ValueError("draws divides the images into folds again: give folds, too")
         return self
 
 
@@ -82,25 +85,40 @@ class Settings(Section):
     )
     classifier: Classifier = Classifier()
     repeats: Repeats = Repeats()
+    compare: Compare = Compare()
     fidelity: Fidelity = Fidelity()
     memorisation: Memorisation = Memorisation()
 
     @field_validator("arms")
     @classmethod
     def _has_a_reference(cls, arms: dict[str, Arm | None]) -> dict[str, Arm | None]:
-        if arms.get(REFERENCE) != Arm():
-            raise ValueError(f"{REFERENCE} is the arm that the others are compared with, and takes no settings")
+        if not (real := arms.get(REFERENCE)) or real.model_copy(update={"seeds": None}) != Arm():
+            raise ValueError(
+                f"{REFERENCE} is the arm that the others are compared with, and takes no settings but seeds"
+            )
         return arms
 
     @model_validator(mode="after")
     def _can_be_planned(self) -> "Settings":
         r = self.repeats
-        trainings = r.generators * (r.folds or 1) * r.times * len(self.classifier.seeds) * len(self.declared_arms)
+        seeds = sum(len(self.seeds_of(arm)) for arm in self.declared_arms)
+        trainings = r.generators * (r.folds or 1) * r.draws * seeds
         if trainings > MAX_TRAININGS:
             raise ValueError(
-                f"repeats, classifier.seeds and arms ask for {trainings:,} trained classifiers; at most"
+                f"repeats, seeds and arms ask for {trainings:,} trained classifiers; at most"
                 f" {MAX_TRAININGS:,} are planned"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _compares_declared_arms(self) -> "Settings":
+        cheap, primary = self.compare.cheap, self.compare.primary
+        if cheap not in (None, Compare().cheap) and cheap not in self.arms:
+            raise ValueError(f"compare.cheap: there is no arm {cheap}")
+        if cheap and (arm := self.arms.get(cheap)) and arm.sets:
+            raise ValueError(f"compare.cheap: {cheap} adds synthetic images; name an arm that does not")
+        if primary is not None and (primary == REFERENCE or primary not in self.declared_arms):
+            raise ValueError(f"compare.primary: there is no arm {primary} to compare with {REFERENCE}")
         return self
 
     @property
@@ -127,6 +145,11 @@ class Settings(Section):
     def declared_arms(self) -> dict[str, Arm]:
         """The arms that are run, by name."""
         return {name: arm for name, arm in self.arms.items() if arm}
+
+    def seeds_of(self, arm: str) -> tuple[int, ...]:
+        """The seeds of an arm's classifiers."""
+        own = self.declared_arms[arm].seeds
+        return self.classifier.seeds if own is None else own
 
     def lora_of(self, adapter: str) -> Lora | None:
         """The LoRA of an adapter: the inherited values, overridden by its own."""

@@ -11,6 +11,7 @@ from sonosynth.adapters.learning import with_token
 from sonosynth.bases import sd1
 from sonosynth.cohort import jobs as reading
 from sonosynth.cohort.reading import Files
+from sonosynth.comparisons import comparisons, refusals
 from sonosynth.errors import UserError, first_line
 from sonosynth.fidelity import jobs as fidelity
 from sonosynth.fidelity import memorisation
@@ -33,11 +34,11 @@ PARTS = ".parts"  # of the run: what is kept for later jobs, not for people
 AT_ONCE = 4  # classifiers that are trained at the same time, at most
 
 
-def plan(settings: Settings, cohort: Files, machine: Machine, study: str = "") -> list[Job]:
+def plan(settings: Settings, cohort: Files, machine: Machine, study: str = "", looks: int = 1) -> list[Job]:
     """The jobs of a study, each after those it needs.
 
     Args:
-        study: study.yaml as text, which the report prints.
+        study: study.yaml as text, which the report prints. looks: as in `report.facts.Facts`.
 
     Raises:
         UserError: if the settings don't fit the cohort, or an installed extension doesn't fit the settings.
@@ -48,7 +49,7 @@ def plan(settings: Settings, cohort: Files, machine: Machine, study: str = "") -
     found = [*graph.of_the_cohort(), *(job for repeat in every for job in graph.of_repeat(repeat))]
     found += graph.of_the_first()
     found += graph.tables(every, [job.name for job in found if job.run is classification.train])
-    found.append(graph.report(found, study))
+    found.append(graph.report(found, study, list(graph.of_repeat(every[0])), looks))
     return jobs.ordered(found)
 
 
@@ -94,7 +95,7 @@ class _Graph:
 
     def __init__(self, settings: Settings, files: Files, machine: Machine) -> None:
         self.settings, self.files, self.machine = settings, files, machine
-        self.leaks = settings.adapt.on == "all"
+        self.leaks, self.arms = settings.adapt.on == "all", comparisons(settings)
         # A job that runs the diffusion model has all cores, or the GPU, to itself.
         self.model_job = partial(Job, threads=machine.cores, device=machine.device)
 
@@ -205,17 +206,18 @@ class _Graph:
     def classifiers(self, repeat: Repeat) -> Iterator[Job]:
         s, m, at = self.settings, self.machine, repeat.place
         for name, arm in s.declared_arms.items():
-            if not arm.sets and repeat.number != repeat.block:
-                continue  # without a set, no generator is involved
+            if not self.arms[name].generated and repeat.number != repeat.block:
+                continue  # no generator is involved
             needs: dict[str, str | tuple[str, ...]] = {"cohort": COHORT, "split": f"{at}split"}
             if arm.sets:
                 needs["sets"] = tuple(f"{at}synthetic/{other}" for other in arm.sets)
             if arm.sets and s.memorisation.drop:
                 needs["copies"] = tuple(f"{at}copies/{other}" for other in arm.sets)
-            for number in s.classifier.seeds:
+            for number in s.seeds_of(name):
                 training = classification.Training(
                     name=name, arm=arm, classifier=s.classifier, balance=s.balance, model=m.classifier,
-                    precision=m.precision, seed=repeat.seed, number=number, repeat=repeat.number,
+                    precision=m.precision, seed=repeat.seed, number=number, draw=repeat.draw, split=repeat.split,
+                    generator=str(repeat.number) if self.arms[name].generated else "",
                     split_seed=repeat.split_seed, leaks=self.leaks and bool(arm.sets),
                 )  # fmt: skip
                 part = f"{at}{PARTS}/predictions/{name}/{number}"
@@ -260,30 +262,30 @@ class _Graph:
         """predictions.csv, from the jobs `trained` of all classifiers, and what is computed from it."""
         s = self.settings
         yield self.join(PREDICTIONS, tuple(trained), "evaluation/predictions.csv")
-        adapted: set[str] = set()
-        for name, made in s.declared_sets.items():
-            adapted |= {name} if made.adapter or made.start in adapted else set()
-        arms = {name: arm.sets for name, arm in s.declared_arms.items()}
         tabulating = tables.Tabulating(
-            reference=REFERENCE, arms=arms, blocks=tuple(r.block for r in every), folded=bool(s.repeats.folds),
-            leaking=tuple(name for name, sets in arms.items() if self.leaks and adapted & set(sets)),
+            reference=REFERENCE, arms=self.arms, compare=s.compare, refused=refusals(s, self.arms),
+            controls=(), blocks=tuple((r.draw, r.split) for r in every),
         )  # fmt: skip
         yield Job(
             TABLES, tables.tabulate, tabulating,
-            {"predictions": PREDICTIONS, "parts": tuple(trained), "splits": tuple(f"{r.place}split" for r in every),
+            {"cohort": COHORT, "predictions": PREDICTIONS, "parts": tuple(trained),
+             "splits": tuple(f"{r.place}split" for r in every),
              "copies": tuple(f"{r.place}memorisation" for r in every)},
-            {name: f"evaluation/{name}.csv" for name in ("table", "classes", "differences", "verdicts")},
+            {"about": f"{PARTS}/evaluation.json"}
+            | {name: f"evaluation/{name}.csv" for name in ("table", "classes", "verdicts")},
         )  # fmt: skip
 
-    def report(self, others: Sequence[Job], study: str) -> Job:
+    def report(self, others: Sequence[Job], study: str, repeated: Sequence[Job], looks: int) -> Job:
         """The figures and the page."""
         s, m = self.settings, self.machine
         facts = Facts(
             cohort=self.files.path.name, base=s.base, embedded=s.base == sd1.EMBEDDED,
             resolution=s.resolution, precision=m.precision,
             classifier=s.classifier.model, classifier_resolution=s.classifier.resolution,
-            selection=s.classifier.selection, folds=s.repeats.folds, times=s.repeats.times,
+            selection=s.classifier.selection, folds=s.repeats.folds, draws=s.repeats.draws,
             generators=s.repeats.generators, seeds=len(s.classifier.seeds), network=m.network.name, leaks=self.leaks,
+            repeated={job.name: job.threads / m.cores for job in repeated if job.run is classification.train}
+            | {job.name: 1.0 for job in repeated if job.run is not classification.train}, looks=looks,
         )  # fmt: skip
         drawing = report.Drawing(
             facts, {name: arm.sets for name, arm in s.declared_arms.items()},

@@ -15,9 +15,10 @@ def drawn(n=120, seed=0, skill=1.0):
     return labels, np.round(probabilities, 2) / np.round(probabilities, 2).sum(axis=1, keepdims=True)
 
 
-def predictions(arm, labels, probabilities, seed=0, repeat=0, classes=CLASSES):
-    """The rows of predictions.csv of one training."""
-    rows = pd.DataFrame({"arm": arm, "repeat": repeat, "seed": seed, "id": [f"{i:03d}" for i in range(len(labels))]})
+def predictions(arm, labels, probabilities, seed=0, split=0, classes=CLASSES, folds=None):
+    """The rows of predictions.csv of one training; or of one in each of `folds` (n,), which say where an image is."""
+    about = {"arm": arm, "draw": 0, "split": split if folds is None else folds, "generator": "", "seed": seed}
+    rows = pd.DataFrame({"id": [f"{i:03d}" for i in range(len(labels))], **about})
     rows["label"] = [classes[k] for k in labels]
     rows[[f"p_{name}" for name in classes]] = probabilities
     return rows

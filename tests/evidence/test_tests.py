@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from sonosynth.evidence.tests import delong, group_weights, holm, mcnemar, nadeau_bengio, wilson
+from sonosynth.evidence.tests import delong, holm, mcnemar, wilson
 
 
 def test_wilson_interval_of_the_papers_accuracy():
@@ -57,21 +57,3 @@ def test_holm_by_hand():
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([0.5, 0.9]) == pytest.approx([1, 1])
     assert len(holm([])) == 0
-
-
-def test_nadeau_bengio_widens_the_t_interval():
-    differences = np.array([0.02, 0.05, -0.01, 0.04, 0.03])
-    low, high, p = nadeau_bengio(differences, 0.25)
-    plain = stats.ttest_1samp(differences, 0)
-    widening = np.sqrt((1 / 5 + 0.25) / (1 / 5))
-    interval = plain.confidence_interval(0.95)
-    assert high - low == pytest.approx((interval.high - interval.low) * widening)
-    assert p == pytest.approx(2 * stats.t.sf(plain.statistic / widening, 4))
-
-
-def test_groups_are_drawn_whole():
-    weights = group_weights(np.array(["a", "b", "b", "c"]), 500, np.random.default_rng(0))
-    assert weights.shape == (500, 4)
-    assert np.array_equal(weights[:, 1], weights[:, 2])
-    assert np.all(weights[:, [0, 1, 3]].sum(axis=1) == 3)
-    assert weights[:, 0].mean() == pytest.approx(1, abs=0.1)

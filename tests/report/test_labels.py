@@ -58,8 +58,8 @@ def run(study):
 
 
 def test_tables_name_classes_in_cells_alone(run):
-    predictions, table, classes, differences = (
-        text(run / "evaluation" / f"{name}.csv") for name in ("predictions", "table", "classes", "differences")
+    predictions, table, classes, verdicts = (
+        text(run / "evaluation" / f"{name}.csv") for name in ("predictions", "table", "classes", "verdicts")
     )
     assert list(table["arm"]) == list(ARMS)
     scores = ("accuracy", "balanced_accuracy", "f1", "auc", "ppv", "recall", "brier", "calibration_error")
@@ -72,9 +72,9 @@ def test_tables_name_classes_in_cells_alone(run):
     right = of_class.idxmax(axis=1) == predictions["label"]
     recall = classes[classes["metric"] == "recall"].set_index(["arm", "class"])["value"].astype(float)
     assert recall.to_dict() == pytest.approx(right.groupby([predictions["arm"], predictions["label"]]).mean().to_dict())
-    for metric, named in {"recall": LABELS, "auc": LABELS, "f1": [""], "accuracy": ["", ""]}.items():
+    for metric, named in {"recall": ["", *LABELS], "excess": LABELS, "f1": [""], "accuracy": [""]}.items():
         for arm in ARMS[1:]:
-            assert list(differences[(differences["arm"] == arm) & (differences["metric"] == metric)]["class"]) == named
+            assert list(verdicts[(verdicts["arm"] == arm) & (verdicts["metric"] == metric)]["class"]) == named
 
 
 def test_a_class_called_all_is_not_all_classes(run):
@@ -112,10 +112,11 @@ def test_the_page_says_every_name_and_offers_the_tables_as_they_are(run):
     page = (run / "report.html").read_text(encoding="utf-8")
     for arm in ARMS[1:]:
         for label in LABELS:
-            assert f'<tr><td>{arm}</td><td class="text">recall</td><td class="text">{label}</td>' in page
-        assert f"<li>{arm}: no evidence of a difference from real (macro F1 " in page
+            cells = "".join(f'<td class="text">{text}</td>' for text in ("real", "recall", label))
+            assert f"<tr><td>{arm}</td>{cells}" in page
+        assert f"<li>{arm}: not enough runs for a verdict (macro F1 " in page
     assert not re.search(r"\bnan (to|--) nan\b", page)
-    for name in ("table", "classes", "differences", "verdicts", "fidelity"):
+    for name in ("table", "classes", "verdicts", "fidelity"):
         data = re.search(rf'download="{name}\.csv" href="data:text/csv;base64,([^"]+)"', page)[1]
         given = (run / "evaluation" / f"{name}.csv").read_bytes()
         assert base64.b64decode(data) == given, name
@@ -124,5 +125,5 @@ def test_the_page_says_every_name_and_offers_the_tables_as_they_are(run):
 def test_the_terminal_says_every_name(run):
     lines = (run / ".parts" / "summary.txt").read_text(encoding="utf-8").splitlines()
     assert [line.split("│")[1].strip() for line in lines if line.startswith("│")] == list(ARMS)
-    assert [line.split(":")[0] for line in lines if "no evidence of a difference from real" in line] == list(ARMS[1:])
+    assert [line.split(":")[0] for line in lines if "not enough runs for a verdict" in line] == list(ARMS[1:])
     assert not any("nan to nan" in line or "+nan" in line for line in lines)

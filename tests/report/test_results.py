@@ -4,11 +4,11 @@ import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
 
-from sonosynth.evidence.contrasts import COLUMNS
 from sonosynth.report.facts import Counts, Facts
 from sonosynth.report.page import latex
 from sonosynth.report.results import SCORES, Results
 from sonosynth.report.sections.ablation import forest
+from sonosynth.report.tables import COLUMNS
 from sonosynth.report.terminal import summary
 
 NAN = float("nan")
@@ -22,15 +22,15 @@ def results():
     for name in SCORES:
         table[[name, f"{name}_low", f"{name}_high"]] = [[0.5, 0.4, 0.6], [0.7, NAN, NAN]]
     table.loc[0, ["f1_low", "f1_high"]] = NAN
-    named = {"arm": "real+sd", "against": "real", "class": "", "metric": "f1", "test": "bootstrap"}
-    differences = pd.DataFrame([named | {"difference": 0.2, "p": 0.1}], columns=COLUMNS)
-    verdicts = pd.DataFrame([{"arm": "real+sd", "finding": "improves", "sentence": "real+sd: improves."}])
+    said = {"finding": "improves", "sentence": "real+sd: improves."}
+    named = {"arm": "real+sd", "against": "real", "class": "", "metric": "f1", "test": "guarded t", **said}
+    verdicts = pd.DataFrame([named | {"difference": 0.2, "p": 0.1}], columns=COLUMNS)
     return Results(
-        table=table, classes=pd.DataFrame(), differences=differences, verdicts=verdicts,
+        table=table, classes=pd.DataFrame(), verdicts=verdicts,
         fidelity=pd.DataFrame(columns=["set", "class", "protocol", "metric", "value", "matched", "floor", "n_matched"]),
-        memorisation=pd.DataFrame(), predictions=pd.DataFrame(), arms={"real+sd": ("sd",)}, smallest=6,
-        facts=Facts(":heart: [b]x[/b]", "x", False, 8, "x", "x", 8, "last", None, 1, 1, 1, "x", False),
-        counts=Counts(False, 9, 9, 0, 0, {}, {}),
+        memorisation=pd.DataFrame(), predictions=pd.DataFrame(), arms={"real+sd": ("sd",)}, seconds={"a": 60},
+        facts=Facts(":heart: [b]x[/b]", "x", False, 8, "x", "x", 8, "last", None, 1, 1, 1, "x", False, {"a": 0.5}, 2),
+        counts=Counts(False, 9, 9, 0, 0, 0, {}, {}),
     )  # fmt: skip
 
 
@@ -50,7 +50,7 @@ def test_latex_leaves_their_cells_empty(results):
 
 
 def test_the_forest_plot_shows_the_difference_alone(results):
-    axis = forest(results.differences).axes[0]
+    axis = forest(results.decisive).axes[0]
     assert [label.get_text() for label in axis.get_yticklabels()] == ["real+sd"]
     assert axis.lines[0].get_xdata() == pytest.approx([0.2])
     assert not any(map(len, axis.collections[0].get_segments()))
@@ -61,3 +61,16 @@ def test_the_terminal_prints_text_as_it_is(results):
     text = summary(results)
     assert "cohort: :heart: [b]x[/b]: as given" in text
     assert "nan" not in text
+
+
+def test_the_smallest_visible_difference_is_half_the_narrowest_interval_that_decides(results):
+    assert results.smallest is None
+    results.verdicts[["low", "high"]] = [[0.1, 0.3]]
+    assert results.smallest == pytest.approx(0.1)
+    assert "no difference in macro F1 below 0.100 could have been significant" in results.sentences()[-1]
+    assert "none in macro F1 below 0.100" in results.warnings()[-1]
+    results.verdicts["finding"] = "not enough runs"
+    assert results.smallest is None
+    # A block takes 30 seconds: a job of 60 seconds, half the machine.
+    assert "repeats.folds=5): about 2.5 minutes" in results.sentences()[-1]
+    assert results.headline().startswith("No verdict")

@@ -1,35 +1,83 @@
+import pandas as pd
 import pytest
 
-from sonosynth.evidence.verdicts import Finding, Refusal, Verdict
+from sonosynth.evidence.settings import Compare
 from sonosynth.report import words
+from sonosynth.report.facts import Comparison, Fault, Refusal
+
+ARM = "real+sd"
+COMPARED = Comparison(("sd",), False, "real", "cheap", True)
+
+
+def contrasts(finding, *bounds):
+    """An arm's contrasts with real, and with the cheap comparator."""
+    rows = [
+        {"arm": ARM, "against": other, "difference": (low + high) / 2, "low": low, "high": high, "p_holm": 0.034}
+        for other, (low, high) in zip(("real", "cheap"), bounds, strict=False)
+    ]
+    return pd.DataFrame(rows).assign(finding=finding)
+
+
+def said(rows, comparison=COMPARED, refusal=None, **compare):
+    return words.verdict(ARM, rows, comparison, Compare(**compare), "real", refusal)
 
 
 @pytest.mark.parametrize(
-    ("finding", "refusal", "said"),
+    ("finding", "bounds", "phrase"),
     [
-        (Finding.IMPROVES, None, "real+sd: improves on real (macro F1 +0.100"),
-        (Finding.HARMS, None, "real+sd: harms compared with real ("),
-        (Finding.NO_EVIDENCE, None, "real+sd: no evidence of a difference from real ("),
-        (Finding.REFUSED, Refusal(copied=0.5), "real+sd: refused because 50% of its images copy a training image"),
-        (Finding.REFUSED, Refusal(leaks=True), "real+sd: refused because its generator has seen the validation images"),
+        ("improves", ((0.1, 0.3), (0.02, 0.2)), "improves on real and cheap on this data set"),
+        ("harms", ((-0.3, -0.1), (-0.3, -0.1)), "harms compared with real on this data set"),
+        ("no evidence", ((-0.1, 0.3), (-0.3, 0.2)), "no evidence of a difference from real on this data set"),
+        ("no evidence", ((0.1, 0.3), (-0.1, 0.2)), "better than real on this data set, but no advantage over cheap"),
+        ("no relevant difference", ((-0.01, 0.01), (0, 0.01)), "no relevant difference from real on this data set (b"),
     ],
 )
-def test_a_verdict_is_a_sentence_with_its_numbers(finding, refusal, said):
-    sentence = words.verdict(Verdict("real+sd", finding, 0.1, -0.02, 0.22, 0.034, refusal), "real")
-    assert sentence.startswith(said)
-    assert sentence.endswith("95% interval -0.020 to +0.220, p = 0.034 after Holm's correction).")
+def test_a_verdict_is_a_sentence_with_its_numbers(finding, bounds, phrase):
+    sentence = said(contrasts(finding, *bounds))
+    assert sentence.startswith(f"{ARM}: {phrase}")
+    (low, high), (cheap_low, cheap_high) = bounds
+    assert f"against real, 95% interval {low:+.3f} to {high:+.3f}" in sentence
+    assert f"against cheap, 95% interval {cheap_low:+.3f} to {cheap_high:+.3f}" in sentence
+    assert sentence.endswith("; p = 0.034 after Holm's correction).")
+
+
+def test_without_enough_runs_only_the_differences_are_told():
+    sentence = said(contrasts("not enough runs", (-0.4, 0.6)))
+    assert sentence == f"{ARM}: not enough runs for a verdict (macro F1 +0.100 against real)."
+
+
+def test_what_an_arm_is_not_compared_with_is_told():
+    alone = Comparison(("sd",), False, None, None, True)
+    assert said(contrasts("no evidence", (-0.1, 0.1)), alone).endswith(
+        " It is not compared with the same arm without its sets or a cheap comparator (compare.cheap): none is declared."
+    )
+    assert "not compared" not in said(contrasts("no evidence", (-0.1, 0.1)), Comparison((), True, None, None, False))
+
+
+def test_beyond_this_data_set_takes_a_setting():
+    assert "on this data set" not in said(contrasts("no evidence", (-0.1, 0.1)), transfer=0.01)
 
 
 @pytest.mark.parametrize(
-    ("difference", "numbers"), [(0.1, "macro F1 +0.100, p = 0.034"), (float("nan"), "macro F1 –, p = 0.034")]
+    ("refusal", "reason"),
+    [
+        (Refusal(Fault.COPIES, 0.5), "too many of its images are copies of training images (50%)."),
+        (Refusal(Fault.LEAK), "its generator has seen the scored images."),
+        (Refusal(Fault.CHOSEN), "its epoch was chosen on the scored images."),
+    ],
 )
-def test_without_an_interval_only_the_difference_is_told(difference, numbers):
-    sentence = words.verdict(Verdict("real+sd", Finding.NO_EVIDENCE, difference, p_holm=0.034), "real")
-    assert sentence == f"real+sd: no evidence of a difference from real ({numbers} after Holm's correction)."
+def test_a_refusal_has_a_reason_and_no_numbers(refusal, reason):
+    rows = pd.DataFrame([{"arm": ARM, "against": "real", "finding": "refused"}])
+    assert said(rows, refusal=refusal) == f"{ARM}: refused, since {reason}"
 
 
 def test_an_arm_that_was_not_run_has_no_numbers():
-    assert words.verdict(Verdict("real+sd", Finding.NOT_RUN), "real") == "real+sd: not run."
+    assert said(pd.DataFrame([{"arm": ARM, "against": "real", "finding": "not run"}])) == f"{ARM}: not run."
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(40, "40 seconds"), (300, "5 minutes"), (7000, "1.9 hours")])
+def test_times_have_two_digits(seconds, text):
+    assert words.duration(seconds) == text
 
 
 def test_only_inceptions_distance_is_called_an_fid():

@@ -1,106 +1,106 @@
-"""Is an arm better than real images alone? Differences with intervals and tests."""
+"""Scores and their differences, with a variance that counts every source of chance, and the t test that goes with it.
 
-from collections.abc import Mapping
+Images (by group), classifier seeds, generators, folds and draws all vary. A bootstrap over images, or a t test over
+folds as they are, counts some of these only, and finds an effect too often where there is none. Here the variance of a
+difference is that of its linearised score over groups of images, enlarged by the ratio of the scatter between blocks to
+what images alone would cause; the ratio is pooled over the arms, so that a few blocks suffice.
+"""
+
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
+from scipy import stats
 
-from sonosynth.evidence.scores import ACCURACY, F1, Metric, Scored, class_names, holding, quantiles
-from sonosynth.evidence.tests import delong, holm, mcnemar, nadeau_bengio
+from sonosynth.evidence.blocks import Design, Scored
+from sonosynth.evidence.tests import LEVEL
 
-PRIMARY = F1
-COLUMNS = ("arm", "against", "class", "metric", "difference", "low", "high", "test", "p", "p_holm")
+TEST = "guarded t"
 
 
 @dataclass(frozen=True)
-class Folds:
-    """What the corrected t test needs to know about repeated splits.
+class Estimate:
+    """A score, or a difference of two, and the parts of its variance.
 
-    test_share: validation over training images of a split. blocks: the split of each repeat, by its number.
+    images: of groups of images, its mean over draws; within, between: what images alone would cause between blocks or
+    runs, and the scatter between these. freedom: degrees of freedom of `between`.
     """
 
-    test_share: float
-    blocks: Mapping[int, int]
+    value: float
+    images: float
+    within: float
+    between: float
+    freedom: int
+
+    def tested(self, pool: "Pool", transfer: float = 0.0) -> "Tested":
+        """The test against 0, given the scatter of its kind.
+
+        Args:
+            transfer: standard deviation of an effect between data sets; its square is added to the variance.
+        """
+        freedom = pool.freedom(self)
+        if not (self.within > 0 and freedom > 0):
+            return Tested(self.value, float("nan"), 1.0)
+        ratio = max(self.between / self.within, pool.ratio)
+        error = np.sqrt(max(self.images, self.images + (ratio - 1) * self.within) + transfer**2)
+        return Tested(self.value, float(error), freedom)
 
 
-def differences(
-    predictions: pd.DataFrame, scored: Mapping[str, Scored | None], reference: str, folds: Folds | None = None
-) -> pd.DataFrame:
-    """Every arm against the arm `reference`: the columns `COLUMNS`; class is empty for scores over all classes.
+@dataclass(frozen=True)
+class Pool:
+    """The ratio of scatter between blocks to that which images cause, over `size` arms together."""
 
-    Macro F1 (the primary one), accuracy and every class's recall by the paired bootstrap. On one split, where both arms
-    have equally many runs, also accuracy by the exact McNemar test and each class's AUC by DeLong's, both on the mean
-    probabilities over runs; over several splits, F1 and accuracy by the corrected t test of Nadeau and Bengio instead.
-    p_holm is adjusted over the arms, by class, metric and test. low and high are NaN where a test has no interval, and
-    where the bootstrap's would not hold the difference, see `scores.holding`.
+    ratio: float
+    size: int
 
-    Args:
-        predictions: the columns arm, repeat, seed, id, label and p_<class>.
-        scored: arm to its scores, None if it did not run.
-        folds: where the repeats are splits, else None.
-    """
-    base = scored[reference]
-    assert base is not None, "the reference ran, or there is nothing to compare"
-    classes = class_names(predictions)
-    rows: list[dict[str, object]] = []
-    for arm, found in scored.items():
-        if arm == reference or found is None:
-            continue
-        point = {metric: found.point[metric] - base.point[metric] for metric in found.point}
+    @classmethod
+    def of(cls, estimates: Iterable[Estimate]) -> "Pool":
+        """Pool several arms' estimates of one score."""
+        known = list(estimates)
+        within = sum(x.within for x in known)
+        return cls(sum(x.between for x in known) / within if within > 0 else 0.0, len(known))
 
-        def add(metric: Metric, test: str, p: float, low: float = np.nan, high: float = np.nan, *,
-                arm: str = arm, point: Mapping[Metric, float] = point) -> None:  # fmt: skip
-            low, high = holding(point[metric], low, high)
-            named = {"arm": arm, "against": reference, "class": metric.of, "metric": metric.name}
-            rows.append({**named, "difference": point[metric], "low": low, "high": high, "test": test, "p": p})
-
-        for metric in (PRIMARY, ACCURACY, *(Metric("recall", name) for name in classes)):
-            gaps = found.draws[metric] - base.draws[metric]
-            add(metric, "bootstrap", _two_sided(gaps), *quantiles(gaps))
-        if folds:
-            for metric in (PRIMARY, ACCURACY):
-                ours, theirs = (
-                    _by_block(predictions, scores, metric, name, folds.blocks)
-                    for scores, name in ((found, arm), (base, reference))
-                )
-                low, high, p = nadeau_bengio(ours - theirs, folds.test_share)
-                add(metric, "nadeau-bengio", p, low, high)
-            continue
-        if len(found.runs[PRIMARY]) != len(base.runs[PRIMARY]):
-            continue  # the mean of more runs is better for that reason alone
-        labels, ours = _ensemble(predictions, arm, classes)
-        _, theirs = _ensemble(predictions, reference, classes)
-        p = mcnemar(ours.argmax(axis=1) == labels, theirs.argmax(axis=1) == labels)
-        add(ACCURACY, "mcnemar", p)
-        for k, name in enumerate(classes):
-            if min((labels == k).sum(), (labels != k).sum()) >= 2:
-                p = delong(labels == k, ours[:, k], theirs[:, k])[3]
-                add(Metric("auc", name), "delong", p)
-    table = pd.DataFrame(rows, columns=COLUMNS)
-    if len(table):
-        table["p_holm"] = table.groupby(["class", "metric", "test"])["p"].transform(lambda p: holm(p.to_numpy()))
-    return table
+    def freedom(self, own: "Estimate") -> float:
+        """The degrees of freedom of an arm's scatter: the arms share images, so each adds a part of its own alone."""
+        return own.freedom * self.size / (1 + (self.size - 1) / 4)
 
 
-def _two_sided(gaps: np.ndarray) -> float:
-    """p of the bootstrap: twice the smaller share of draws on either side of 0; never 0, since draws are finite."""
-    gaps = gaps[np.isfinite(gaps)]
-    tail = min((gaps <= 0).sum(), (gaps >= 0).sum())
-    return float(min(1.0, 2 * (tail + 1) / (len(gaps) + 1)))
+@dataclass(frozen=True)
+class Tested:
+    """An estimate with its standard error, NaN where nothing repeats, and degrees of freedom."""
+
+    value: float
+    error: float
+    freedom: float
+
+    @property
+    def p(self) -> float:
+        """Two-sided p of a value of 0; 1 without a standard error."""
+        return float(2 * stats.t.sf(abs(self.value) / self.error, self.freedom)) if self.error > 0 else 1.0
+
+    def reach(self, tail: float = (1 - LEVEL) / 2) -> float:
+        """Half the width of the interval that leaves out `tail` on either side."""
+        return float(stats.t.ppf(1 - tail, self.freedom)) * self.error
 
 
-def _ensemble(predictions: pd.DataFrame, arm: str, classes: list[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Labels (N,) int and mean probabilities over seeds (N, K), ordered by id."""
-    columns = [f"p_{name}" for name in classes]
-    of_arm = predictions[predictions["arm"] == arm].groupby("id")
-    probabilities = of_arm[columns].mean()
-    return of_arm["label"].first().map(classes.index).to_numpy(), probabilities.to_numpy()
-
-
-def _by_block(
-    predictions: pd.DataFrame, scored: Scored, metric: Metric, arm: str, blocks: Mapping[int, int]
-) -> np.ndarray:
-    """(J,): the mean of a score over the seeds and generators of each split, in the splits' order."""
-    keys = predictions[predictions["arm"] == arm][["repeat", "seed"]].drop_duplicates().sort_values(["repeat", "seed"])
-    return pd.Series(scored.runs[metric]).groupby(keys["repeat"].map(blocks).to_numpy()).mean().to_numpy()
+def estimate(design: Design, arm: Scored, other: Scored | None = None) -> Estimate:
+    """The score of an arm, or its difference from another's."""
+    groups = len(np.unique(design.groups))
+    spread = groups / max(groups - 1, 1)
+    value = arm.value - (other.value if other else 0)
+    influence = arm.draws - (other.draws if other else 0)
+    sums, draws = design.by_group(influence), len(influence)
+    images = spread * float((sums.mean(axis=0) ** 2).sum())
+    within = between = 0.0
+    if design.one_split:
+        for scores, moves in [arm.units, *([other.units] if other else [])]:
+            s, of_unit = len(scores), design.by_group(moves)
+            if s > 1:
+                between += float(scores.var(ddof=1)) / s
+                within += float(((of_unit - of_unit.mean(axis=0)) ** 2).sum()) / (s * (s - 1))
+        return Estimate(value, images, within, between, len(arm.units[0]) - 1)
+    for row, folds in zip(influence, design.folds, strict=True):
+        names = np.unique(folds[folds >= 0])
+        of_fold = np.array([row[folds == name].sum() for name in names])
+        between += len(names) / max(len(names) - 1, 1) * float((of_fold**2).sum()) / draws**2
+    return Estimate(value, images, float((sums**2).sum()) / draws**2, between, design.blocks - draws)

@@ -1,20 +1,20 @@
-"""Scores of the arms, from their predictions alone, with intervals over the validation images and the seeds.
+"""Scores as one number, and how much each image moves it: what a variance over groups of images is made of."""
 
-The labels are the same in all arms, so one set of bootstrap draws serves them all, and differences are paired.
-"""
-
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from sonosynth import seeding
-from sonosynth.evidence.tests import LEVEL, group_weights
+Valued = tuple[float, np.ndarray]
+Score = Callable[[pd.DataFrame], Valued]
+"""From predictions of one arm, draw and run, with the columns label, split and p_<class>, to a score, and the influence
+of each of their N images on it (N,): how much the score moves as the image counts more, to first order. Influences add
+up to 0. They are NaN for a score that they don't describe, or that can't be computed."""
 
-RESAMPLES = 2000
 SPECIFICITY = 0.9
+NEAR = 0.05  # on either side of 1 - SPECIFICITY: where the slope of the ROC curve is measured
 BINS = 10
 ALL = ""  # classes together: no class is called that
 
@@ -26,177 +26,201 @@ class Metric(NamedTuple):
     of: str = ALL
 
 
-ACCURACY, F1 = Metric("accuracy"), Metric("f1")
-BIASED = frozenset({"calibration_error"})
-"""Metrics that get no bootstrap interval. The calibration error sums absolute gaps: resampling noise enlarges each of
-them, so resampled values lie above the estimate that their interval should contain."""
-
-
-def score(
-    labels: np.ndarray, probabilities: np.ndarray, classes: Sequence[str], weights: np.ndarray | None = None
-) -> dict[Metric, np.ndarray]:
-    """All scores of one classifier, each (R,): one value for each row of `weights`.
-
-    Over all classes: accuracy; balanced_accuracy, the mean recall; f1, auc (one class against the rest), ppv and
-    recall, each the unweighted mean over classes; brier (0 to 2, summed over classes); calibration_error, the ECE of
-    the predicted class in 10 bins (Guo et al., ICML 2017). Of each class: f1, auc, ppv, recall, and
-    recall_at_90_specificity, the largest recall at which at most a tenth of the others is predicted as the class. A
-    class that is never predicted has PPV 0, as in the paper's scripts; a class without images gives NaN.
-
-    Args:
-        labels: (N,) int, 0 to K - 1. probabilities: (N, K); the largest is the predicted class. classes: K names.
-        weights: (R, N), how often each image counts; once each without.
-    """
-    n, k = probabilities.shape
-    weights = np.ones((1, n)) if weights is None else np.asarray(weights, np.float64)
-    predicted_class = probabilities.argmax(axis=1)
-    truth, decisions = np.eye(k)[labels], np.eye(k)[predicted_class]
-    hits, actual, predicted = weights @ (truth * decisions), weights @ truth, weights @ decisions
-    total = weights.sum(axis=1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        recall = hits / actual
-        of_class = {
-            "f1": np.where(actual > 0, 2 * hits / (actual + predicted), np.nan),
-            "auc": np.stack([_auc(truth[:, c] > 0, probabilities[:, c], weights) for c in range(k)], axis=1),
-            "ppv": np.where(predicted > 0, hits / predicted, 0.0),
-            "recall": recall,
-            "recall_at_90_specificity": np.stack(
-                [_recall_at(truth[:, c] > 0, probabilities[:, c], weights) for c in range(k)], axis=1
-            ),
-        }
-        confidence = probabilities.max(axis=1)
-        bins = np.eye(BINS)[np.minimum((confidence * BINS).astype(int), BINS - 1)]
-        gaps = np.abs(weights @ (bins * ((predicted_class == labels) - confidence)[:, None]))
-    together = {
-        "accuracy": hits.sum(axis=1) / total,
-        "balanced_accuracy": recall.mean(axis=1),
-        **{name: of_class[name].mean(axis=1) for name in ("f1", "auc", "ppv", "recall")},
-        "brier": weights @ ((probabilities - truth) ** 2).sum(axis=1) / total,
-        "calibration_error": gaps.sum(axis=1) / total,
-    }
-    found = {Metric(name): values for name, values in together.items()}
-    return found | {Metric(name, of): values[:, c] for c, of in enumerate(classes) for name, values in of_class.items()}
-
-
-def _auc(positive: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """(R,): share of pairs in the right order; ties count half."""
-    up, down = scores[positive], scores[~positive]
-    ordered = (up[:, None] > down[None]) + 0.5 * (up[:, None] == down[None])
-    w, v = weights[:, positive], weights[:, ~positive]
-    return ((w @ ordered) * v).sum(axis=1) / (w.sum(axis=1) * v.sum(axis=1))
-
-
-def _recall_at(positive: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """(R,): the largest recall at a specificity of at least `SPECIFICITY`."""
-    order = np.argsort(-scores, kind="stable")
-    last_of_ties = np.append(np.diff(scores[order]) != 0, True)
-    up = np.cumsum(weights[:, order] * positive[order], axis=1)
-    down = np.cumsum(weights[:, order] * ~positive[order], axis=1)
-    allowed = last_of_ties & (down <= (1 - SPECIFICITY) * down[:, -1:] + 1e-9)
-    return np.where(allowed, up, 0).max(axis=1) / up[:, -1]
-
-
-@dataclass(frozen=True)
-class Scored:
-    """One arm's scores. point: the mean over runs (repeats and seeds). runs: (S,), one value per run. draws: (R,), the
-    bootstrap values of that mean.
-    """
-
-    point: dict[Metric, float]
-    runs: dict[Metric, np.ndarray]
-    draws: dict[Metric, np.ndarray]
-
-    def interval(self, metric: Metric) -> tuple[float, float]:
-        """95% interval (low, high) of a score; NaN where the bootstrap is biased, see `BIASED` and `holding`."""
-        if metric.name in BIASED:
-            return np.nan, np.nan
-        return holding(self.point[metric], *quantiles(self.draws[metric]))
-
-
-def quantiles(draws: np.ndarray) -> tuple[float, float]:
-    """The middle 95% of bootstrap values (R,), NaN ignored."""
-    tails = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
-    low, high = np.nanquantile(draws, tails) if np.isfinite(draws).any() else (np.nan, np.nan)
-    return float(low), float(high)
-
-
-def holding(value: float, low: float, high: float) -> tuple[float, float]:
-    """The interval (low, high), or NaN for both unless low <= value <= high.
-
-    A percentile bootstrap whose middle 95% leaves out the estimate that it resamples is biased by more than its spread,
-    so it does not say where the score would fall. A value of NaN has no interval.
-    """
-    return (low, high) if low <= value <= high else (np.nan, np.nan)
-
-
 def class_names(predictions: pd.DataFrame) -> list[str]:
     """The classes, in the order of their columns."""
     return [name.removeprefix("p_") for name in predictions.columns if name.startswith("p_")]
 
 
-def score_arm(predictions: pd.DataFrame, groups: dict[str, str], resamples: int = RESAMPLES) -> Scored:
-    """Scores of one arm. Images are drawn by group, seeds with replacement; other arms get the same draws.
+def of_every_class(classes: list[str]) -> dict[Metric, Score]:
+    """All scores of classifiers: of each class, and over all classes together.
 
-    Args:
-        predictions: the columns repeat, seed, id, label and p_<class> of one arm.
-        groups: name of the group of an image by its id; images without one stand alone.
+    Over all: accuracy; balanced_accuracy, the mean recall; f1, auc, ppv and recall, each the unweighted mean over
+    classes; brier (0 to 2, summed over classes); calibration_error, the ECE of the predicted class in 10 bins (Guo et
+    al., ICML 2017), whose bias no influence describes. Of a class: f1, auc, ppv, recall, specificity,
+    recall_at_90_specificity, and excess, the mean probability of the class minus its share of the images.
     """
-    classes = class_names(predictions)
-    values: list[dict[Metric, np.ndarray]] = []
-    points: list[dict[Metric, np.ndarray]] = []
-    for _, part in predictions.groupby(["repeat", "seed"], sort=True):
-        ordered = part.sort_values("id")
-        labels = ordered["label"].map(classes.index).to_numpy()
-        probabilities = ordered[[f"p_{name}" for name in classes]].to_numpy(np.float64)
-        names = np.array([groups.get(id) or f"image {id}" for id in ordered["id"]])
-        # The draws are named by the images, so that they are the same in every arm, and for every seed.
-        weights = group_weights(names, resamples, seeding.numpy_generator(0, "bootstrap", *ordered["id"]))
-        points.append(score(labels, probabilities, classes))
-        values.append(score(labels, probabilities, classes, weights))
-    drawn = seeding.numpy_generator(0, "bootstrap", "seeds").integers(len(points), size=(len(points), resamples))
-    runs = {m: np.array([p[m][0] for p in points]) for m in points[0]}
-    draws = {m: np.take_along_axis(np.stack([v[m] for v in values]), drawn, axis=0).mean(axis=0) for m in runs}
-    return Scored({m: float(x.mean()) for m, x in runs.items()}, runs, draws)
+    together = {"accuracy": accuracy, "balanced_accuracy": balanced_accuracy, "f1": macro_f1, "auc": mean_auc}
+    together |= {"ppv": mean_ppv, "recall": balanced_accuracy, "brier": brier, "calibration_error": calibration_error}
+    by_class = {
+        "f1": f1, "auc": auc, "ppv": ppv, "recall": recall, "specificity": specificity,
+        "recall_at_90_specificity": recall_at_90_specificity, "excess": excess,
+    }  # fmt: skip
+    found: dict[Metric, Score] = {Metric(name): score for name, score in together.items()}
+    return found | {
+        Metric(name, label): partial(score, of=k) for k, label in enumerate(classes) for name, score in by_class.items()
+    }
 
 
-def table(scored: dict[str, Scored | None], n_train: dict[str, int], n_validation: int) -> pd.DataFrame:
-    """One row per arm: each score over all classes, its standard deviation over runs (_sd), its interval (_low, _high).
+def accuracy(rows: pd.DataFrame) -> Valued:
+    """Share of images whose class has the largest probability: see `Score`."""
+    truth, decisions, _ = _read(rows)
+    return _ratio((truth * decisions).sum(axis=1), np.ones(len(rows)))
 
-    Biased intervals are left out: see `Scored.interval`.
 
-    Args:
-        scored: arm to its scores, None for an arm that did not run: its row says so and is empty.
-        n_train: training images of the arms that ran. n_validation: images that were scored.
+def f1(rows: pd.DataFrame, of: int) -> Valued:
+    """F1 of one class: see `Score`. A class that neither has images nor is predicted has 0."""
+    return _f1(*_read(rows)[:2], of)
+
+
+def _f1(truth: np.ndarray, decisions: np.ndarray, of: int) -> Valued:
+    return _ratio(2 * truth[:, of] * decisions[:, of], truth[:, of] + decisions[:, of], empty=0)
+
+
+def macro_f1(rows: pd.DataFrame) -> Valued:
+    """F1, unweighted mean over classes, of predictions pooled over folds: see `Score`."""
+    return _mean(rows, _f1)
+
+
+def ppv(rows: pd.DataFrame, of: int) -> Valued:
+    """Positive predictive value of one class: see `Score`. 0 if it is never predicted, as in the paper's scripts."""
+    return _ppv(*_read(rows)[:2], of)
+
+
+def _ppv(truth: np.ndarray, decisions: np.ndarray, of: int) -> Valued:
+    return _ratio(truth[:, of] * decisions[:, of], decisions[:, of], empty=0)
+
+
+def mean_ppv(rows: pd.DataFrame) -> Valued:
+    """Positive predictive value, unweighted mean over classes: see `Score`."""
+    return _mean(rows, _ppv)
+
+
+def recall(rows: pd.DataFrame, of: int) -> Valued:
+    """Recall (sensitivity) of one class: see `Score`."""
+    return _recall(*_read(rows)[:2], of)
+
+
+def _recall(truth: np.ndarray, decisions: np.ndarray, of: int) -> Valued:
+    return _ratio(truth[:, of] * decisions[:, of], truth[:, of])
+
+
+def balanced_accuracy(rows: pd.DataFrame) -> Valued:
+    """Recall, unweighted mean over classes: see `Score`."""
+    return _mean(rows, _recall)
+
+
+def specificity(rows: pd.DataFrame, of: int) -> Valued:
+    """Share of the images of other classes that are not called this one: see `Score`."""
+    truth, decisions, _ = _read(rows)
+    return _ratio((1 - truth[:, of]) * (1 - decisions[:, of]), 1 - truth[:, of])
+
+
+def brier(rows: pd.DataFrame) -> Valued:
+    """Brier score, summed over classes, 0 to 2; smaller is better: see `Score`."""
+    truth, _, probabilities = _read(rows)
+    return _ratio(((probabilities - truth) ** 2).sum(axis=1), np.ones(len(rows)))
+
+
+def excess(rows: pd.DataFrame, of: int) -> Valued:
+    """Mean probability of one class minus its share of the images: 0 if calibrated in the large; see `Score`."""
+    truth, _, probabilities = _read(rows)
+    return _ratio(probabilities[:, of] - truth[:, of], np.ones(len(rows)))
+
+
+def calibration_error(rows: pd.DataFrame) -> Valued:
+    """Expected calibration error of the predicted class in 10 bins; no influences: it sums absolute gaps."""
+    truth, decisions, probabilities = _read(rows)
+    confidence = probabilities.max(axis=1)
+    bins = np.minimum((confidence * BINS).astype(int), BINS - 1)
+    gaps = np.bincount(bins, (truth * decisions).sum(axis=1) - confidence)
+    return float(np.abs(gaps).sum() / len(rows)), np.full(len(rows), np.nan)
+
+
+def auc(rows: pd.DataFrame, of: int) -> Valued:
+    """AUC of one class against the rest, mean over folds: see `mean_auc`."""
+    return _aucs(rows, [of])
+
+
+def mean_auc(rows: pd.DataFrame) -> Valued:
+    """AUC of each class against the rest, mean over classes and folds: see `Score`.
+
+    Within folds, since the probabilities of two classifiers have no common scale. The influences are those behind
+    DeLong's variance (Biometrics 1988). A class that a fold lacks, or that is its only one, is left out of that fold.
     """
-    rows: list[dict[str, object]] = []
-    for arm, found in scored.items():
-        if found is None:
-            rows.append({"arm": arm, "status": "not run"})
-            continue
-        row = {
-            "arm": arm, "status": "run", "n_train": n_train[arm], "n_validation": n_validation,
-            "runs": len(found.runs[ACCURACY]),
-        }  # fmt: skip
-        for metric, value in found.point.items():
-            if metric.of != ALL:
-                continue
-            name, runs, (low, high) = metric.name, found.runs[metric], found.interval(metric)
-            spread = float(runs.std(ddof=1)) if len(runs) > 1 else np.nan
-            row |= {name: value, f"{name}_sd": spread, f"{name}_low": low, f"{name}_high": high}
-        rows.append(row)
-    return pd.DataFrame(rows)
+    return _aucs(rows, range(len(class_names(rows))))
 
 
-def class_table(scored: dict[str, Scored | None]) -> pd.DataFrame:
-    """The scores of single classes, one per row: arm, class, metric, value, low, high; none of an arm that did not run.
+def recall_at_90_specificity(rows: pd.DataFrame, of: int) -> Valued:
+    """The largest recall of a class at which a tenth of the others at most is called it, mean over folds: see `Score`.
 
-    Biased intervals are left out: see `Scored.interval`.
+    The threshold is an estimate, too: its influence is the slope of the ROC curve there times that of the specificity
+    (Hsieh and Turnbull, Ann. Statist. 1996, theorem 2.2).
     """
-    rows = [
-        (arm, metric.of, metric.name, value, *found.interval(metric))
-        for arm, found in scored.items()
-        if found
-        for metric, value in found.point.items()
-        if metric.of != ALL
+    influence, values = np.zeros(len(rows)), []
+    for up, down, scores in _sides(rows, of):
+        below = np.sort(scores[down])[::-1]
+
+        def reached(share: float, up: np.ndarray = up, below: np.ndarray = below, scores: np.ndarray = scores) -> float:
+            return float((scores[up] > below[min(int(share * len(below) + 1e-9), len(below) - 1)]).mean())
+
+        threshold = below[min(int((1 - SPECIFICITY) * len(below) + 1e-9), len(below) - 1)]
+        values.append(reached(1 - SPECIFICITY))
+        slope = (reached(1 - SPECIFICITY + NEAR) - reached(1 - SPECIFICITY - NEAR)) / (2 * NEAR)
+        passed, false = scores[up] > threshold, scores[down] > threshold
+        influence[up] += (passed - passed.mean()) / len(up)
+        influence[down] -= slope * (false - false.mean()) / len(down)
+    return (float(np.mean(values)), influence / len(values)) if values else _nothing(rows)
+
+
+def mean_dice(rows: pd.DataFrame) -> Valued:
+    """Mean over images of the column `dice`: see `Score`."""
+    return _ratio(rows["dice"].to_numpy(np.float64), np.ones(len(rows)))
+
+
+PRIMARY = Metric("f1")
+DECISIVE: dict[str, Score] = {"f1": macro_f1, "auc": mean_auc, "dice": mean_dice}
+"""The scores that arms can be judged by, by the names that tables give them."""
+
+
+def _read(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Truth and decisions (N, K), 0 or 1, and probabilities (N, K)."""
+    classes = class_names(rows)
+    probabilities = rows[[f"p_{name}" for name in classes]].to_numpy(np.float64)
+    unit = np.eye(len(classes))
+    return (
+        unit[pd.Index(classes).get_indexer(pd.Index(rows["label"]))],
+        unit[probabilities.argmax(axis=1)],
+        probabilities,
+    )
+
+
+def _nothing(rows: pd.DataFrame) -> Valued:
+    return float("nan"), np.full(len(rows), np.nan)
+
+
+def _ratio(above: np.ndarray, below: np.ndarray, empty: float = float("nan")) -> Valued:
+    """The ratio of two sums over images; `empty` if there is nothing to divide by."""
+    total = below.sum()
+    if not total:
+        return empty, np.zeros(len(below)) if empty == 0 else np.full(len(below), np.nan)
+    value = above.sum() / total
+    return float(value), (above - value * below) / total
+
+
+def _mean(rows: pd.DataFrame, score: Callable[[np.ndarray, np.ndarray, int], Valued]) -> Valued:
+    """The unweighted mean over classes."""
+    truth, decisions, _ = _read(rows)
+    found = [score(truth, decisions, k) for k in range(truth.shape[1])]
+    return float(np.mean([value for value, _ in found])), np.mean([influence for _, influence in found], axis=0)
+
+
+def _sides(rows: pd.DataFrame, of: int) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """For each fold that has both: the positions of a class's images and of the others, and the probabilities (N,)."""
+    truth, _, probabilities = _read(rows)
+    positive, folds = truth[:, of] > 0, rows["split"].to_numpy()
+    parts = [
+        (np.flatnonzero((folds == f) & positive), np.flatnonzero((folds == f) & ~positive)) for f in np.unique(folds)
     ]
-    return pd.DataFrame(rows, columns=["arm", "class", "metric", "value", "low", "high"])
+    return [(up, down, probabilities[:, of]) for up, down in parts if len(up) and len(down)]
+
+
+def _aucs(rows: pd.DataFrame, of: list[int] | range) -> Valued:
+    """The mean AUC over some classes and all folds."""
+    influence, values = np.zeros(len(rows)), []
+    for up, down, scores in (side for k in of for side in _sides(rows, k)):
+        ordered = (scores[up][:, None] > scores[down]) + 0.5 * (scores[up][:, None] == scores[down])
+        value = ordered.mean()
+        values.append(value)
+        influence[up] += (ordered.mean(axis=1) - value) / len(up)
+        influence[down] += (ordered.mean(axis=0) - value) / len(down)
+    return (float(np.mean(values)), influence / len(values)) if values else _nothing(rows)

@@ -71,32 +71,6 @@ def delong(labels: np.ndarray, scores_a: np.ndarray, scores_b: np.ndarray) -> tu
     return float(auc_a), float(auc_b), float(z), float(2 * stats.norm.sf(abs(z)))
 
 
-def nadeau_bengio(differences: np.ndarray, test_share: float) -> tuple[float, float, float]:
-    """The interval of a mean difference over repeated splits, allowing for the overlap of the training sets.
-
-    Nadeau and Bengio, Machine Learning 2003, section 3: the variance of the mean is that of the differences times
-    1/J + n_test/n_train.
-
-    Args:
-        differences: (J,) of two arms' scores, one per split; at least 2. test_share: n_test / n_train.
-
-    Returns:
-        low, high (95%), two-sided p.
-
-    Raises:
-        ValueError: for fewer than 2 differences.
-    """
-    differences = np.asarray(differences, np.float64)
-    j = len(differences)
-    if j < 2:
-        raise ValueError(f"{j} difference(s); a variance needs 2")
-    error = np.sqrt((1 / j + test_share) * differences.var(ddof=1))
-    mean = differences.mean()
-    half = stats.t.ppf((1 + LEVEL) / 2, j - 1) * error
-    p = 2 * stats.t.sf(abs(mean) / error, j - 1) if error > 0 else float(mean == 0)
-    return float(mean - half), float(mean + half), float(p)
-
-
 def holm(p_values: Sequence[float] | np.ndarray) -> np.ndarray:
     """Holm's adjusted p values (K,) float64 of a family of tests, in the given order (Holm, SJS 1979)."""
     p_values = np.asarray(p_values, np.float64)
@@ -105,17 +79,3 @@ def holm(p_values: Sequence[float] | np.ndarray) -> np.ndarray:
     adjusted = np.empty_like(p_values)
     adjusted[order] = np.minimum(np.maximum.accumulate(p_values[order] * factors), 1)
     return adjusted
-
-
-def group_weights(groups: np.ndarray, resamples: int, rng: np.random.Generator) -> np.ndarray:
-    """How often each image is drawn when whole groups are drawn with replacement: (resamples, N) int.
-
-    The bootstrap of clustered data (Field and Welsh, JRSS B 2007): images of one group, twins or a patient's, are not
-    independent of each other.
-
-    Args:
-        groups: (N,) group of each image.
-    """
-    _, codes = np.unique(groups, return_inverse=True)
-    count = int(codes.max()) + 1
-    return rng.multinomial(count, np.full(count, 1 / count), size=resamples)[:, codes]

@@ -7,7 +7,7 @@ from pydantic import Field, field_validator
 from sonosynth import extensions
 from sonosynth.section import Section
 
-TABLES = {"predictions", "table", "differences", "verdicts", "fidelity", "memorisation", "classes"}
+TABLES = {"predictions", "table", "verdicts", "fidelity", "memorisation", "classes"}
 """The tables in evaluation/ besides those of measures."""
 
 

@@ -1,6 +1,49 @@
 """What a study was made of, as values; they become words where they are shown."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated
+
+from sonosynth.section import NO_EFFECT
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What an arm adds, and what it is compared with besides real images.
+
+    sets: the synthetic sets that it adds. control: whether it is a baseline or a control, judged against real images
+    alone. without: the same arm without its sets, None if none is declared. cheap: the cheap comparator, likewise.
+    generated: whether an adapter made any of its sets.
+    """
+
+    sets: tuple[str, ...]
+    control: bool
+    without: str | None
+    cheap: str | None
+    generated: bool
+
+    def against(self, reference: str) -> list[str]:
+        """The arms that it has to beat besides `reference`."""
+        others = () if self.control else (self.without, self.cheap)
+        return [name for name in dict.fromkeys(others) if name not in (None, reference)]
+
+
+class Fault(StrEnum):
+    """Why no verdict may rest on an arm's scores."""
+
+    LEAK = "its generator has seen the scored images"
+    CHOSEN = "its epoch was chosen on the scored images"
+    COPIES = "too many of its images are copies of training images"
+    VERBATIM = "some of its images are training images"
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A fault, and the share of an arm's images that have it, if it is one of images."""
+
+    fault: Fault
+    share: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -8,7 +51,9 @@ class Facts:
     """What the settings say of a study.
 
     cohort, base: their names; embedded: whether the base is the small one that ships. network: for fidelity. seeds:
-    their number. leaks: whether the generator was allowed to see the validation images.
+    their number. leaks: whether the generator was allowed to see the validation images. repeated: the jobs of the first
+    split and generator, which each further one repeats, and the share of the machine that each of them takes. looks:
+    how often these validation images were scored in this folder, each time with other settings.
     """
 
     cohort: str
@@ -20,19 +65,22 @@ class Facts:
     classifier_resolution: int
     selection: str
     folds: int | None
-    times: int
+    draws: int
     generators: int
     seeds: int
     network: str
     leaks: bool
+    repeated: Annotated[Mapping[str, float], NO_EFFECT]
+    looks: int
 
 
 @dataclass(frozen=True)
 class Counts:
     """What a study found in its cohort and its sets.
 
-    twins: pairs of near-duplicates; crossing: those across the split. made_again: of each set, how many images showed
-    nothing new at first; unusable: how many still showed nothing new in the end.
+    twins: pairs of near-duplicates; crossing: those across the split. left_out: validation images that are not scored
+    since they have a near-duplicate in training. made_again: of each set, how many images showed nothing new at first;
+    unusable: how many still showed nothing new in the end.
     """
 
     simulated: bool
@@ -40,5 +88,6 @@ class Counts:
     validation: int
     twins: int
     crossing: int
+    left_out: int
     made_again: dict[str, int]
     unusable: dict[str, int]

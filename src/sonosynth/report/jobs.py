@@ -10,7 +10,6 @@ import yaml
 from sonosynth import disk
 from sonosynth.artefacts import Adapter, Artefact, CohortImages, Split, SyntheticSet
 from sonosynth.cohort.split import crossing
-from sonosynth.evidence.verdicts import smallest_visible
 from sonosynth.jobs import Made
 from sonosynth.report.facts import Counts, Facts
 from sonosynth.report.figures import save
@@ -19,12 +18,13 @@ from sonosynth.report.results import Results, Shown
 from sonosynth.report.sections import SECTIONS
 from sonosynth.report.terminal import summary
 
-VERSION = 2
+VERSION = 3
 TEXT = (
-    "arm", "against", "status", "set", "class", "id", "label", "image", "file_name", "nearest", "nearest_by_features",
-    "features", "protocol", "metric", "test", "finding", "sentence",
+    "arm", "against", "status", "generator", "set", "class", "id", "label", "image", "file_name", "nearest",
+    "nearest_by_features", "features", "protocol", "metric", "test", "finding", "sentence",
 )  # fmt: skip
 """The columns that are text in any of the tables, whatever their cells look like."""
+ABOUT = "about"  # the role of a table's JSON
 FIDELITY = ["set", "class", "features", "protocol", "metric", "value", "matched", "floor", "n_matched"]
 
 
@@ -49,21 +49,24 @@ def draw(
     Args:
         tables: those of the evaluation; each is identified by the name of its file.
     """
-    found = {made.place(role).stem: made.table(role, *TEXT) for made in tables for role in made.made.places}
+    roles = [(made, role) for made in tables for role in made.made.places]
+    found = {made.place(role).stem: made.table(role, *TEXT) for made, role in roles if role != ABOUT}
+    about = next(made for made, role in roles if role == ABOUT).json(ABOUT)
     counts = Counts(
         simulated=cohort.about["simulated"], train=len(split.train),
         validation=len(split.validation), twins=len(cohort.twins), crossing=len(crossing(split.rows, cohort.twins)),
+        left_out=about["left_out"],
         made_again={made.name: int((made.rows["attempts"] > 1).sum()) for made in sets},
         unusable={made.name: int(made.flawed.sum()) for made in sets},
     )  # fmt: skip
-    always = ("table", "classes", "differences", "verdicts", "memorisation", "predictions")
+    always = ("table", "classes", "verdicts", "memorisation", "predictions")
     results = Results(
         **{name: found[name] for name in always},
         fidelity=found.get("fidelity", pd.DataFrame(columns=FIDELITY)),
         facts=settings.facts,
         counts=counts,
         arms=settings.arms,
-        smallest=smallest_visible(int(found["table"]["n_validation"].max()), len(found["verdicts"])),
+        seconds={job.job: job.seconds for job in finished},
     )
     shown = Shown(results, cohort, split, adapters, sets, settings.refined, found.get("ultrasound"))
     save({name: figure for section in SECTIONS for name, figure in section.figures(shown).items()}, work / "figures")

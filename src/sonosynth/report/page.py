@@ -48,8 +48,8 @@ def page(results: Results, provenance: Provenance, figures: Path) -> str:
     environment.filters["inline"] = lambda data: base64.b64encode(data).decode()
     alt = {name: text for section in SECTIONS for name, text in section.alt.items()}
     tables = {
-        "table": results.table, "classes": results.classes, "differences": results.differences,
-        "verdicts": results.verdicts, "fidelity": results.fidelity,
+        "table": results.table, "classes": results.classes, "verdicts": results.verdicts,
+        "fidelity": results.fidelity,
     }  # fmt: skip
     environment.globals |= {
         "number": words.number,
@@ -63,7 +63,7 @@ def page(results: Results, provenance: Provenance, figures: Path) -> str:
         columns=COLUMNS,
         scores=SCORES,
         results=results,
-        differences=results.differences.to_dict("records"),
+        contrasts=results.verdicts.dropna(subset=["difference"]).to_dict("records"),
         fidelity=results.fidelity[results.fidelity["class"] == ALL].to_dict("records"),
         provenance=provenance,
         latex=latex(results),

@@ -1,11 +1,14 @@
 """What a run found, for the page and the terminal alike."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pandas as pd
 
 from sonosynth.artefacts import Adapter, CohortImages, Split, SyntheticSet
+from sonosynth.evidence.judging import Finding
+from sonosynth.evidence.scores import PRIMARY
 from sonosynth.fidelity.jobs import ALL, TRAINING
 from sonosynth.report import words
 from sonosynth.report.facts import Counts, Facts
@@ -21,7 +24,7 @@ COLUMNS = {
     "distance": "Fréchet",
     "finding": "against real",
 }
-TOO_SMALL = 0.05  # share of the validation images
+LARGE = 0.05  # in macro F1
 SCORES = ("accuracy", "f1", "auc", "ppv", "recall")
 
 
@@ -29,13 +32,11 @@ SCORES = ("accuracy", "f1", "auc", "ppv", "recall")
 class Results:
     """The tables of a run (see `report.tables` and `fidelity.jobs`), and what they were measured on.
 
-    arms: the synthetic sets that each adds. smallest: the fewest images by which an arm's accuracy can differ
-    significantly.
+    arms: the synthetic sets that each adds. seconds: how long each job took, by name.
     """
 
     table: pd.DataFrame
     classes: pd.DataFrame
-    differences: pd.DataFrame
     verdicts: pd.DataFrame
     fidelity: pd.DataFrame
     memorisation: pd.DataFrame
@@ -43,7 +44,7 @@ class Results:
     facts: Facts
     counts: Counts
     arms: Mapping[str, tuple[str, ...]]
-    smallest: int
+    seconds: Mapping[str, float]
 
     @property
     def measured_on(self) -> dict[str, str]:
@@ -62,7 +63,7 @@ class Results:
 
         A score with an interval has it under its name and "_interval".
         """
-        findings = dict(zip(self.verdicts["arm"], self.verdicts["finding"], strict=True))
+        findings = self.findings
         known = {name: f"{v:.3g}" for name, v in zip(self.frechet["set"], self.frechet["value"], strict=True)}
         rows = []
         for row in self.table.to_dict("records"):
@@ -103,29 +104,55 @@ class Results:
 
     def warnings(self) -> list[str]:
         """What a reader must know before the scores."""
-        return words.warnings(self.facts, self.counts, self.smallest, TOO_SMALL)
+        return words.warnings(self.facts, self.counts, self.smallest, LARGE)
+
+    @property
+    def decisive(self) -> pd.DataFrame:
+        """The contrasts by the score that decides: one row for each arm and each that it has to beat."""
+        rows = self.verdicts
+        return rows[(rows["metric"] == PRIMARY.name) & (rows["class"] == PRIMARY.of)]
+
+    @property
+    def findings(self) -> dict[str, str]:
+        """What may be said of each arm."""
+        return dict(zip(self.decisive["arm"], self.decisive["finding"], strict=True))
+
+    @property
+    def smallest(self) -> float | None:
+        """The smallest difference in macro F1 that could have been significant: half the narrowest interval."""
+        rows = self.decisive[
+            ~self.decisive["finding"].isin([Finding.NOT_ENOUGH_RUNS, Finding.REFUSED, Finding.NOT_RUN])
+        ]
+        widths = (rows["high"] - rows["low"]).dropna() / 2
+        return float(widths.min()) if len(widths) else None
 
     def sentences(self) -> list[str]:
-        """One sentence per arm, then what the validation set could not have shown at all."""
-        n = self.n_validation
-        return [
-            *self.verdicts["sentence"],
-            f"With {n} validation images and {len(self.verdicts)} comparisons, no difference in accuracy below"
-            f" {self.smallest} images ({self.smallest / n:.1%}) could have been significant.",
-        ]
+        """One sentence per arm, then what the study could not have shown at all, or what it needs."""
+        said = list(self.decisive["sentence"][self.decisive["sentence"] != ""])
+        if self.smallest is not None:
+            said.append(
+                f"With these images and runs, no difference in macro F1 below {self.smallest:.3f} could have been"
+                " significant."
+            )
+        if Finding.NOT_ENOUGH_RUNS in self.findings.values():
+            said.append(words.needed(self.facts, self.seconds))
+        return said
 
     def headline(self) -> str:
         """The one sentence to remember."""
-        adding = [arm for arm, sets in self.arms.items() if sets]
-        synthetic = self.verdicts[self.verdicts["arm"].isin(adding)]
-        count = {finding: int((synthetic["finding"] == finding).sum()) for finding in set(synthetic["finding"])}
-        if count.get("improves"):
-            arms = ", ".join(synthetic[synthetic["finding"] == "improves"]["arm"])
-            return f"Synthetic images improve macro F1 over real images alone in {arms}, after correction for all arms."
-        if not adding:
+        synthetic = {arm: finding for arm, finding in self.findings.items() if self.arms[arm]}
+        if not synthetic:
             return "No arm adds synthetic images."
+        count = Counter(synthetic.values())
+        if count[Finding.IMPROVES]:
+            arms = ", ".join(arm for arm, finding in synthetic.items() if finding == Finding.IMPROVES)
+            return f"Synthetic images improve macro F1 on this data set in {arms}, after correction for all arms."
+        if set(count) == {Finding.NOT_ENOUGH_RUNS}:
+            return "No verdict: the study has not enough runs to tell synthetic images' effect from chance."
         tally = ", ".join(f"{n} {finding}" for finding, n in sorted(count.items()))
-        return f"No arm with synthetic images improves on real images alone ({len(synthetic)} tried: {tally})."
+        return (
+            f"No arm with synthetic images was shown to improve on real images alone ({len(synthetic)} tried: {tally})."
+        )
 
 
 @dataclass(frozen=True)

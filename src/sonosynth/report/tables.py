@@ -8,70 +8,132 @@ import numpy as np
 import pandas as pd
 
 from sonosynth import disk
-from sonosynth.artefacts import Artefact, Split
-from sonosynth.evidence import contrasts, scores
-from sonosynth.evidence.contrasts import Folds
+from sonosynth.artefacts import Artefact, CohortImages, Split
+from sonosynth.cohort.split import crossing
+from sonosynth.errors import UserError
+from sonosynth.evidence import judging, tables
+from sonosynth.evidence.blocks import arranged
+from sonosynth.evidence.judging import Finding
+from sonosynth.evidence.scores import ALL, PRIMARY
+from sonosynth.evidence.settings import Compare
 from sonosynth.evidence.tests import wilson
-from sonosynth.evidence.verdicts import Refusal, verdicts
 from sonosynth.fidelity.copies import FALSE_POSITIVE_RATE
 from sonosynth.report import words
+from sonosynth.report.facts import Comparison, Fault, Refusal
 
-VERSION = 2
+VERSION = 3
+COLUMNS = [
+    "arm", "against", "class", "metric", "difference", "low", "high", "test", "p", "p_holm", "finding", "sentence",
+]  # fmt: skip
+"""The columns of verdicts.csv."""
 
 
 @dataclass(frozen=True)
 class Tabulating:
-    """reference: the arm that all others are compared with. arms: the sets that each adds. leaking: arms whose
-    generator has seen the validation images. blocks: the split of each repeat. folded: whether splits are folds.
+    """reference: the arm that all others are compared with. arms: all arms. refused: those whose scores can't be
+    believed, whatever their images. controls: sets that are exempt from the rule against copies. blocks: the draw and
+    the fold of each repeat.
     """
 
     reference: str
-    arms: Mapping[str, tuple[str, ...]]
-    leaking: tuple[str, ...]
-    blocks: tuple[int, ...]
-    folded: bool
+    arms: Mapping[str, Comparison]
+    compare: Compare
+    refused: Mapping[str, Refusal]
+    controls: tuple[str, ...]
+    blocks: tuple[tuple[int, int], ...]
 
 
 def tabulate(
-    settings: Tabulating, *, predictions: Artefact, parts: tuple[Artefact, ...], splits: tuple[Split, ...],
-    copies: tuple[Artefact, ...], work: Path,
+    settings: Tabulating, *, cohort: CohortImages, predictions: Artefact, parts: tuple[Artefact, ...],
+    splits: tuple[Split, ...], copies: tuple[Artefact, ...], work: Path,
 ) -> None:  # fmt: skip
-    """Scores, differences and verdicts: makes table, classes, differences, verdicts."""
-    found = predictions.table("table", "arm", "id", "label")
+    """Scores, differences and verdicts: makes table, classes, verdicts, and about (JSON).
+
+    Validation images with a near-duplicate among the training images are left out, for all arms.
+
+    Raises:
+        UserError: if that leaves no validation image of a class.
+    """
+    every = predictions.table("table", "arm", "generator", "id", "label")
+    found = _independent(every, splits, settings.blocks, cohort.twins)
     groups = {str(i): str(g) for s in splits for i, g in zip(s.used["id"], s.used["group"], strict=True) if g}
-    present = set(found["arm"])
-    scored = {
-        arm: scores.score_arm(found[found["arm"] == arm], groups) if arm in present else None for arm in settings.arms
-    }
+    design = arranged(found, groups)
     trained = [part.json("about") for part in parts]
     counts = {arm: [about["n_train"] for about in trained if about["arm"] == arm] for arm in settings.arms}
-    n_train = {arm: round(float(np.mean(values))) for arm, values in counts.items()}
-    first = splits[0]
-    folds = Folds(len(first.validation) / len(first.train), dict(enumerate(settings.blocks)))
-    differences = contrasts.differences(found, scored, settings.reference, folds if settings.folded else None)
-    judged = verdicts(differences, scored, settings.reference, _refusals(settings, copies))
-    sentences = [(v.arm, str(v.finding), words.verdict(v, settings.reference)) for v in judged]
-    tables = {
-        "table": scores.table(scored, n_train, found["id"].nunique()),
-        "classes": scores.class_table(scored),
-        "differences": differences,
-        "verdicts": pd.DataFrame(sentences, columns=["arm", "finding", "sentence"]),
-    }
-    for name, rows in tables.items():
+    n_train = {arm: round(float(np.mean(values))) if values else 0 for arm, values in counts.items()}
+    table, classes = tables.scores(design, n_train)
+    refused = {**settings.refused, **_copying(settings, copies)}
+    verdicts = _verdicts(settings, found, groups, refused)
+    about = {"left_out": every["id"].nunique() - found["id"].nunique(), "draws_left_out": list(design.left_out)}
+    for name, rows in {"table": table, "classes": classes, "verdicts": verdicts}.items():
         disk.write_text(work / name, rows.to_csv(index=False))
+    disk.write_json(work / "about", about)
 
 
-def _refusals(settings: Tabulating, copies: Sequence[Artefact]) -> dict[str, Refusal]:
-    """The arms whose scores must not be believed."""
+def _independent(
+    predictions: pd.DataFrame, splits: Sequence[Split], blocks: Sequence[tuple[int, int]], twins: pd.DataFrame
+) -> pd.DataFrame:
+    """The predictions of validation images that have no near-duplicate among the training images of their split."""
+    kept = pd.Series(True, predictions.index)
+    for split, (draw, number) in zip(splits, blocks, strict=True):
+        alike = {id for pair in crossing(split.rows, twins) for id in pair}
+        own = (predictions["draw"] == draw) & (predictions["split"] == number)
+        kept &= ~(own & predictions["id"].isin(alike))
+    if gone := set(predictions["label"]) - set(predictions["label"][kept]):
+        raise UserError(
+            f"near-duplicates: every validation image of {', '.join(sorted(gone))} has one among the training images",
+            "validation images that the classifiers have not seen",
+            "keep near-duplicates on one side: split.groups=twins",
+        )
+    return predictions[kept]
+
+
+def _copying(settings: Tabulating, copies: Sequence[Artefact]) -> dict[str, Refusal]:
+    """The arms that add copies of training images, and are no controls."""
     found = pd.concat([table.table("table", "set") for table in copies])
-    flags = {str(name): rows["copy"].astype(bool) for name, rows in found.groupby("set")}
+    flags = {str(name): rows for name, rows in found.groupby("set") if name not in settings.controls}
     refused = {}
-    for arm, sets in settings.arms.items():
-        if arm in settings.leaking:
-            refused[arm] = Refusal(leaks=True)
-            continue
-        for name in sets:
-            own = flags.get(name)
-            if own is not None and wilson(int(own.sum()), len(own))[0] > 2 * FALSE_POSITIVE_RATE:
-                refused[arm] = Refusal(copied=float(own.mean()))
+    for arm, comparison in settings.arms.items():
+        for own in (flags[name] for name in comparison.sets if name in flags):
+            copied = own["copy"].astype(bool)
+            verbatim = own["verbatim"].astype(bool) if "verbatim" in own else copied & False
+            if verbatim.any():
+                refused[arm] = Refusal(Fault.VERBATIM, float(verbatim.mean()))
+            elif wilson(int(copied.sum()), len(own))[0] > 2 * FALSE_POSITIVE_RATE:
+                refused[arm] = Refusal(Fault.COPIES, float(copied.mean()))
     return refused
+
+
+def _verdicts(
+    settings: Tabulating, found: pd.DataFrame, groups: Mapping[str, str], refused: Mapping[str, Refusal]
+) -> pd.DataFrame:
+    """verdicts.csv: the contrasts of each arm by the score that decides, with its sentence; then those by others."""
+    compare, reference = settings.compare, settings.reference
+    run = set(found["arm"])
+    arms = [arm for arm in settings.arms if arm != reference]
+    judged = [arm for arm in arms if arm in run and arm not in refused]
+    trusted = found[found["arm"].isin([reference, *judged])]
+    against = {arm: [x for x in settings.arms[arm].against(reference) if x in judged] for arm in judged}
+    primary = compare.primary if compare.primary in judged else None
+    verdicts = judging.judge(
+        trusted, reference=reference, groups=groups, against=against, primary=primary, margin=compare.margin,
+        transfer=compare.transfer,
+    )  # fmt: skip
+    shown = {"against": reference, "metric": PRIMARY.name}
+    without = [
+        shown | {"arm": arm, "finding": str(Finding.REFUSED if arm in run else Finding.NOT_RUN)}
+        for arm in arms if arm not in judged
+    ]  # fmt: skip
+    every = pd.DataFrame([*verdicts.to_dict("records"), *without], columns=COLUMNS)
+    order = every["arm"].map({arm: place for place, arm in enumerate(arms)}).argsort(kind="stable")
+    verdicts = every.iloc[order].reset_index(drop=True).assign(**{"class": ALL})
+    said = {
+        own.index[0]: words.verdict(str(arm), own, settings.arms[str(arm)], compare, reference, refused.get(str(arm)))
+        for arm, own in verdicts.groupby("arm")
+    }
+    verdicts["sentence"] = [said.get(place, "") for place in verdicts.index]
+    pairs = {arm: [reference, *against[arm]] for arm in judged}
+    others = tables.differences(arranged(trusted, groups), pairs, compare.transfer)
+    findings = verdicts.groupby("arm")["finding"].first()
+    others = others.assign(finding=others["arm"].map(findings))
+    return pd.DataFrame([*verdicts.to_dict("records"), *others.to_dict("records")], columns=COLUMNS)

@@ -1,11 +1,14 @@
 """Numbers, facts and findings in words."""
 
+from collections.abc import Hashable, Mapping
+from typing import Any
+
 import pandas as pd
 
-from sonosynth.evidence.verdicts import Finding, Verdict
-from sonosynth.fidelity.copies import FALSE_POSITIVE_RATE
+from sonosynth.evidence.judging import ENOUGH_BLOCKS, ENOUGH_OF_OTHERS, ENOUGH_RUNS, Finding
+from sonosynth.evidence.settings import Compare
 from sonosynth.fidelity.networks import EMBEDDED, INCEPTION
-from sonosynth.report.facts import Counts, Facts
+from sonosynth.report.facts import Comparison, Counts, Facts, Refusal
 
 SELECTION = {
     "last": "last step scored",
@@ -20,27 +23,79 @@ def number(value: float, form: str = "%.3f") -> str:
     return "–" if pd.isna(value) else form % value
 
 
-def verdict(found: Verdict, reference: str) -> str:
-    """One sentence on an arm."""
-    if found.finding is Finding.NOT_RUN:
-        return f"{found.arm}: not run."
-    interval = "" if pd.isna(found.low) else f" 95% interval {found.low:+.3f} to {found.high:+.3f},"
-    difference, p = number(found.difference, "%+.3f"), number(found.p_holm, "%.2g")
-    numbers = f"macro F1 {difference},{interval} p = {p} after Holm's correction"
+def verdict(
+    arm: str, rows: pd.DataFrame, comparison: Comparison, compare: Compare, reference: str, refusal: Refusal | None
+) -> str:
+    """One sentence on an arm, or two.
+
+    Args:
+        rows: its contrasts by the score that decides, as in verdicts.csv; the first is that with `reference`.
+    """
+    finding = Finding(rows["finding"].iloc[0])
+    if finding is Finding.NOT_RUN:
+        return f"{arm}: not run."
+    if refusal:
+        share = f" ({refusal.share:.0%})" if refusal.share else ""
+        return f"{arm}: refused, since {refusal.fault}{share}."
+    where = "on this data set"
+    if compare.transfer:
+        where = f"here, and where effects differ from those here by {compare.transfer:g} (standard deviation)"
+    contrasts = rows.to_dict("records")
+    names = " and ".join(str(row["against"]) for row in contrasts)
+    not_beaten = " or ".join(str(row["against"]) for row in contrasts[1:] if not row["low"] > 0)
     phrase = {
-        Finding.REFUSED: f"refused because {_reason(found)}",
-        Finding.NO_EVIDENCE: f"no evidence of a difference from {reference}",
-        Finding.IMPROVES: f"improves on {reference}",
-        Finding.HARMS: f"harms compared with {reference}",
-    }[found.finding]
-    return f"{found.arm}: {phrase} ({numbers})."
+        Finding.IMPROVES: f"improves on {names} {where}",
+        Finding.HARMS: f"harms compared with {reference} {where}",
+        Finding.NO_EVIDENCE: f"no evidence of a difference from {reference} {where}",
+        Finding.NO_RELEVANT_DIFFERENCE: f"no relevant difference from {reference} {where} (below {compare.margin:g})",
+        Finding.NOT_ENOUGH_RUNS: "not enough runs for a verdict",
+    }[finding]
+    if finding is Finding.NO_EVIDENCE and contrasts[0]["low"] > 0 and not_beaten:
+        phrase = f"better than {reference} {where}, but no advantage over {not_beaten} was shown: no evidence"
+    enough = finding is not Finding.NOT_ENOUGH_RUNS
+    numbers = "; ".join(_difference(row, with_interval=enough) for row in contrasts)
+    if enough:
+        numbers += f"; p = {rows['p_holm'].iloc[0]:.2g} after Holm's correction"
+    return f"{arm}: {phrase} (macro F1 {numbers})." + _not_compared(comparison)
 
 
-def _reason(found: Verdict) -> str:
-    if found.refusal and found.refusal.leaks:
-        return "its generator has seen the validation images (adapt.on=all)"
-    copied = found.refusal.copied if found.refusal else 0
-    return f"{copied:.0%} of its images copy a training image ({FALSE_POSITIVE_RATE:.0%} of other real images would)"
+def _difference(row: Mapping[Hashable, Any], *, with_interval: bool) -> str:
+    shown = f"{row['difference']:+.3f} against {row['against']}"
+    return shown + f", 95% interval {row['low']:+.3f} to {row['high']:+.3f}" * with_interval
+
+
+def _not_compared(comparison: Comparison) -> str:
+    """The contrasts that are left out."""
+    if comparison.control:
+        return ""
+    absent = ["the same arm without its sets"] * (comparison.without is None)
+    absent += ["a cheap comparator (compare.cheap)"] * (comparison.cheap is None)
+    return f" It is not compared with {' or '.join(absent)}: none is declared." if absent else ""
+
+
+def needed(facts: Facts, seconds: Mapping[str, float]) -> str:
+    """What a study has to repeat for a verdict, and how long that would take here.
+
+    Args:
+        seconds: how long each job of this run took, by name.
+    """
+    block = sum(share * seconds.get(name, 0) for name, share in facts.repeated.items())
+    folds = ENOUGH_BLOCKS + 1
+    return (
+        f"A verdict needs at least {folds} grouped folds (--set repeats.folds={folds}): about"
+        f" {duration(folds * block)} in all on this machine. Two draws of them see smaller differences (--set"
+        f" repeats.folds={folds} --set repeats.draws=2): about {duration(2 * folds * block)}. On one split it takes"
+        f" {ENOUGH_RUNS} generators (repeats.generators), {ENOUGH_RUNS} seeds for an arm that has none, and"
+        f" {ENOUGH_OF_OTHERS} seeds of the arms that it is compared with."
+    )
+
+
+def duration(seconds: float) -> str:
+    """A time in words, to two digits."""
+    for name, length in (("hours", 3600), ("minutes", 60)):
+        if seconds >= 1.5 * length:
+            return f"{seconds / length:.2g} {name}"
+    return f"{seconds:.0f} seconds"
 
 
 def network(name: str) -> str:
@@ -54,24 +109,24 @@ def network(name: str) -> str:
 def twins(counts: Counts) -> str:
     """Near-duplicates, and what they mean for the scores."""
     described = f"{counts.twins} pairs, {counts.crossing} across the split"
-    if counts.crossing:
-        described += "; the validation images are not independent of the training images"
-    return described
+    return described + f"; {counts.left_out} validation images are left out of all scores" * bool(counts.left_out)
 
 
 def measured_on(facts: Facts, counts: Counts) -> dict[str, str]:
     """What the scores were measured on; printed beside them everywhere."""
     base = "the embedded small model, pretrained on simulated images" if facts.embedded else facts.base
-    splits = f"{facts.times} x {facts.folds} grouped folds" if facts.folds else "one split"
+    splits = f"{facts.draws} x {facts.folds} grouped folds" if facts.folds else "one split"
     side = facts.classifier_resolution
     described = {
         "cohort": f"{facts.cohort}: {'simulated' if counts.simulated else 'as given'}, {counts.train} training and"
         f" {counts.validation} validation images",
         "near-duplicates": twins(counts),
-        "repeats": f"{splits}, {facts.generators} generator(s) each, {facts.seeds} classifier seed(s)",
+        "repeats": f"{splits}, {_number(facts.generators, 'generator')} each, {_number(facts.seeds, 'seed')} by default",
         "base": f"{base}, {facts.resolution} x {facts.resolution} pixels, {facts.precision}",
         "classifier": f"{facts.classifier}, {side} x {side} pixels, {SELECTION[facts.selection]}",
         "fidelity": network(facts.network),
+        "looks": f"{facts.looks}: so many different settings have these validation images been scored with in this folder;"
+        " each further one makes a chance finding likelier",
     }
     if any(counts.made_again.values()):
         described["images made again"] = "; ".join(
@@ -83,12 +138,16 @@ def measured_on(facts: Facts, counts: Counts) -> dict[str, str]:
     return described
 
 
-def warnings(facts: Facts, counts: Counts, smallest: int, share: float) -> list[str]:
+def _number(count: int, name: str) -> str:
+    return f"{count} {name}{'s' * (count != 1)}"
+
+
+def warnings(facts: Facts, counts: Counts, smallest: float | None, large: float) -> list[str]:
     """What a reader must know before the scores.
 
     Args:
-        smallest: images by which an arm's accuracy has to differ to be significant. share: of the validation images
-            above which that is worth a warning.
+        smallest: the smallest difference in macro F1 that could have been significant, None if none could. large: above
+            this it is worth a warning.
     """
     found = []
     if facts.leaks:
@@ -96,14 +155,15 @@ def warnings(facts: Facts, counts: Counts, smallest: int, share: float) -> list[
     if counts.crossing:
         found.append(f"Near-duplicates: {twins(counts)}.")
     if facts.selection == "validation":
-        found.append("The epoch was chosen on the validation images: all scores are optimistic.")
+        found.append(
+            "The epoch was chosen on the validation images: all scores are optimistic, and no verdict is given."
+        )
     if counts.simulated:
         found.append("The cohort is simulated: its scores say nothing about patients.")
     if facts.embedded:
         found.append("The base is the embedded small model: these are not Stable Diffusion's images.")
-    if smallest / counts.validation > share:
+    if smallest is not None and smallest > large:
         found.append(
-            f"The validation set is small: a difference in accuracy below {smallest} of {counts.validation}"
-            " images can't be significant here."
+            f"Small differences can't be seen here: none in macro F1 below {smallest:.3f} could be significant."
         )
     return found

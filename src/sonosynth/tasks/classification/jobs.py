@@ -18,7 +18,7 @@ from sonosynth.tasks.classification.classifier import Recipe, Selection, predict
 from sonosynth.tasks.classification.settings import Arm, Classifier
 from sonosynth.tasks.training_set import TrainingSet
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,8 @@ class Training:
     """One training run.
 
     name: the arm's. model: to start from, None for random weights. precision: that of adaptation and synthesis. seed:
-    the generator's. number: one of `classifier.seeds`. repeat: its number. split_seed: the split's.
-    leaks: whether the generator was allowed to see the validation images.
+    the generator's. number: one of the arm's seeds. draw, split: of the images. generator: as in predictions.csv.
+    split_seed: the split's. leaks: whether the generator was allowed to see the validation images.
     """
 
     name: str
@@ -38,7 +38,9 @@ class Training:
     precision: str
     seed: int
     number: int
-    repeat: int
+    draw: int
+    split: int
+    generator: str
     split_seed: int
     leaks: bool
 
@@ -77,16 +79,11 @@ def train(
         arm=settings.arm, seed=seeding.derive(settings.seed, "classifier", settings.number), select=select,
     )  # fmt: skip
     predicted = {
-        "arm": settings.name, "repeat": settings.repeat, "seed": settings.number,
-        "id": split.validation["id"], "label": split.validation["label"],
+        "arm": settings.name, "draw": settings.draw, "split": settings.split, "generator": settings.generator,
+        "seed": settings.number, "id": split.validation["id"], "label": split.validation["label"],
     } | {f"p_{label}": probabilities[:, k] for k, label in enumerate(classes)}  # fmt: skip
     disk.write_text(work / "table", pd.DataFrame(predicted).to_csv(index=False))
-    about = {
-        "arm": settings.name,
-        "repeat": settings.repeat,
-        "n_train": len(training.images),
-        "steps": s.epochs * epoch,
-    }
+    about = {"arm": settings.name, "n_train": len(training.images), "steps": s.epochs * epoch}
     disk.write_json(work / "about", about)
 
 

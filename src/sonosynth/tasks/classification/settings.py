@@ -22,10 +22,16 @@ class Arm(Section):
     )
     mixup: float = Field(0.0, ge=0, le=10, description="alpha of MixUp (Zhang et al., ICLR 2018); 0 is none")
 
+    seeds: Annotated[tuple[Seed, ...] | None, Field(min_length=1, max_length=1000), NO_EFFECT] = Field(
+        None, description="one training per seed; absent: `classifier.seeds`. The one setting that `real` takes, too"
+    )
+
     @model_validator(mode="after")
     def _each_once(self) -> "Arm":
         if len(set(self.sets)) < len(self.sets):
             raise ValueError("each set once")
+        if len(set(self.seeds or ())) < len(self.seeds or ()):
+            raise ValueError("seeds must differ, or the same training would count twice")
         return self
 
 

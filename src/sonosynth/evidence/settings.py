@@ -1,0 +1,25 @@
+"""Settings of what arms are compared with, and of what counts as a difference."""
+
+from pydantic import Field
+
+from sonosynth.section import Section
+
+
+class Compare(Section):
+    """What an arm with synthetic images has to beat besides real images, and by how much."""
+
+    cheap: str | None = Field(
+        "real+classical+oversampling",
+        description="the arm without synthetic images that arms with them have to beat, too; null: none",
+    )
+    primary: str | None = Field(
+        None, description="the one arm that the study is about, named beforehand: tested first, and alone"
+    )
+    margin: float = Field(0.02, gt=0, le=1, description="differences in macro F1 below this are not relevant")
+    transfer: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="standard deviation of an effect in macro F1 between data sets, which one data set can't show; 0.01"
+        " makes findings hold beyond this one",
+    )
