@@ -305,7 +305,7 @@ def test_hostile_text_is_inert_in_the_report_which_opens_no_connection(tmp_path)
         table=table, classes=pd.DataFrame(), verdicts=verdicts,
         fidelity=pd.DataFrame(columns=columns),
         memorisation=pd.DataFrame([{"set": evil, "copy": True}]), predictions=pd.DataFrame(), arms={evil: (evil,)},
-        seconds={}, facts=facts, counts=Counts(False, 9, 9, 0, 0, 0, {evil: 1}, {evil: 1}),
+        seconds={}, facts=facts, counts=Counts(False, 9, 9, 0, 0, 0, 0, {evil: 1}, {evil: 1}),
     )  # fmt: skip
     values = yaml.safe_load(loading.as_yaml(loading.load("quick")))
     values |= {"cohort": evil, "resolved": {"versions": {"sonosynth": evil}}}

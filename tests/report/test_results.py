@@ -30,7 +30,7 @@ def results():
         fidelity=pd.DataFrame(columns=["set", "class", "protocol", "metric", "value", "matched", "floor", "n_matched"]),
         memorisation=pd.DataFrame(), predictions=pd.DataFrame(), arms={"real+sd": ("sd",)}, seconds={"a": 60},
         facts=Facts(":heart: [b]x[/b]", "x", False, 8, "x", "x", 8, "last", None, 1, 1, 1, "x", False, {"a": 0.5}, 2),
-        counts=Counts(False, 9, 9, 0, 0, 0, {}, {}),
+        counts=Counts(False, 9, 9, 0, 0, 0, 1, {}, {}),
     )  # fmt: skip
 
 
@@ -60,6 +60,7 @@ def test_the_forest_plot_shows_the_difference_alone(results):
 def test_the_terminal_prints_text_as_it_is(results):
     text = summary(results)
     assert "cohort: :heart: [b]x[/b]: as given" in text
+    assert "draws left out: 1 draw of folds that not every arm has finished" in text
     assert "nan" not in text
 
 

@@ -128,6 +128,10 @@ def measured_on(facts: Facts, counts: Counts) -> dict[str, str]:
         "looks": f"{facts.looks}: so many different settings have these validation images been scored with in this folder;"
         " each further one makes a chance finding likelier",
     }
+    if counts.draws_left_out:
+        described["draws left out"] = (
+            f"{_number(counts.draws_left_out, 'draw')} of folds that not every arm has finished"
+        )
     if any(counts.made_again.values()):
         described["images made again"] = "; ".join(
             f"{name}: {n} showed nothing new at first, {counts.unusable[name]} remain unusable and are excluded from"
