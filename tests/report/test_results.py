@@ -1,5 +1,7 @@
 """A score without an interval stands alone, in the page, the terminal, LaTeX and the forest plot."""
 
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
@@ -75,3 +77,13 @@ def test_the_smallest_visible_difference_is_half_the_narrowest_interval_that_dec
     # A block takes 30 seconds: a job of 60 seconds, half the machine.
     assert "repeats.folds=5): about 2.5 minutes" in results.sentences()[-1]
     assert results.headline().startswith("No verdict")
+
+
+def test_the_largest_prior_shift_is_told(results):
+    assert results.prior_shift() == ""
+    row = results.verdicts.iloc[0].to_dict()
+    further = [row | {"metric": "excess", "class": name, "difference": x} for name, x in (("a", 0.02), ("b", -0.2))]
+    shifted = replace(results, verdicts=pd.DataFrame([row, *further]))
+    assert shifted.prior_shift().startswith(
+        "Prior shift: the mean probability of b is 0.20 lower in real+sd than in real"
+    )

@@ -43,7 +43,7 @@ def of_every_class(classes: list[str]) -> dict[Metric, Score]:
     together |= {"ppv": mean_ppv, "recall": balanced_accuracy, "brier": brier, "calibration_error": calibration_error}
     by_class = {
         "f1": f1, "auc": auc, "ppv": ppv, "recall": recall, "specificity": specificity,
-        "recall_at_90_specificity": recall_at_90_specificity, "excess": excess,
+        "recall_at_90_specificity": recall_at_90_specificity, EXCESS: excess,
     }  # fmt: skip
     found: dict[Metric, Score] = {Metric(name): score for name, score in together.items()}
     return found | {
@@ -167,7 +167,7 @@ def mean_dice(rows: pd.DataFrame) -> Valued:
     return _ratio(rows["dice"].to_numpy(np.float64), np.ones(len(rows)))
 
 
-PRIMARY = Metric("f1")
+PRIMARY, EXCESS = Metric("f1"), "excess"
 DECISIVE: dict[str, Score] = {"f1": macro_f1, "auc": mean_auc, "dice": mean_dice}
 """The scores that arms can be judged by, by the names that tables give them."""
 

@@ -8,7 +8,7 @@ import pandas as pd
 
 from sonosynth.artefacts import Adapter, CohortImages, Split, SyntheticSet
 from sonosynth.evidence.judging import Finding
-from sonosynth.evidence.scores import PRIMARY
+from sonosynth.evidence.scores import EXCESS, PRIMARY
 from sonosynth.fidelity.jobs import ALL, TRAINING
 from sonosynth.report import words
 from sonosynth.report.facts import Counts, Facts
@@ -88,6 +88,14 @@ class Results:
         count = f"{int(known['n_matched'].min())}" if len(known) else "0"
         text = f"Fréchet distance at equal counts ({count} images), each set against real images: " + "; ".join(parts)
         return text + " (a set with other class proportions is further away for that reason alone)"
+
+    def prior_shift(self) -> str:
+        """Where an arm moved the mean probability of a class most, in words; "" if no arm is compared."""
+        rows = self.verdicts[self.verdicts["metric"] == EXCESS].dropna(subset=["difference"])
+        if rows.empty:
+            return ""
+        row = rows.to_dict("records")[int(rows["difference"].abs().argmax())]
+        return words.prior_shift(row["arm"], row["against"], row["class"], row["difference"])
 
     @property
     def n_validation(self) -> int:

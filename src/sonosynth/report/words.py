@@ -73,6 +73,15 @@ def _not_compared(comparison: Comparison) -> str:
     return f" It is not compared with {' or '.join(absent)}: none is declared." if absent else ""
 
 
+def prior_shift(arm: str, other: str, label: str, difference: float) -> str:
+    """What it means that an arm gives a class a higher or lower mean probability than another arm does."""
+    return (
+        f"Prior shift: the mean probability of {label} is {abs(difference):.2f}"
+        f" {'higher' if difference > 0 else 'lower'} in {arm} than in {other}, the largest change of all arms. Balanced"
+        " classes teach a classifier that rare classes are common; choose thresholds for each arm by itself."
+    )
+
+
 def needed(facts: Facts, seconds: Mapping[str, float]) -> str:
     """What a study has to repeat for a verdict, and how long that would take here.
 
@@ -116,17 +125,18 @@ def measured_on(facts: Facts, counts: Counts) -> dict[str, str]:
     """What the scores were measured on; printed beside them everywhere."""
     base = "the embedded small model, pretrained on simulated images" if facts.embedded else facts.base
     splits = f"{facts.draws} x {facts.folds} grouped folds" if facts.folds else "one split"
+    generators, seeds = _number(facts.generators, "generator"), _number(facts.seeds, "seed")
     side = facts.classifier_resolution
     described = {
         "cohort": f"{facts.cohort}: {'simulated' if counts.simulated else 'as given'}, {counts.train} training and"
         f" {counts.validation} validation images",
         "near-duplicates": twins(counts),
-        "repeats": f"{splits}, {_number(facts.generators, 'generator')} each, {_number(facts.seeds, 'seed')} by default",
+        "repeats": f"{splits}, {generators} each, {seeds} unless an arm has its own",
         "base": f"{base}, {facts.resolution} x {facts.resolution} pixels, {facts.precision}",
         "classifier": f"{facts.classifier}, {side} x {side} pixels, {SELECTION[facts.selection]}",
         "fidelity": network(facts.network),
-        "looks": f"{facts.looks}: so many different settings have these validation images been scored with in this folder;"
-        " each further one makes a chance finding likelier",
+        "looks": f"{facts.looks} (with so many different settings were these validation images scored in this folder;"
+        " each further one makes a chance finding likelier)",
     }
     if counts.draws_left_out:
         described["draws left out"] = (
