@@ -84,6 +84,4 @@ def test_the_largest_prior_shift_is_told(results):
     row = results.verdicts.iloc[0].to_dict()
     further = [row | {"metric": "excess", "class": name, "difference": x} for name, x in (("a", 0.02), ("b", -0.2))]
     shifted = replace(results, verdicts=pd.DataFrame([row, *further]))
-    assert shifted.prior_shift().startswith(
-        "Prior shift: the mean probability of b is 0.20 lower in real+sd than in real"
-    )
+    assert "the mean probability of b is 0.20 lower in real+sd than in real, the" in shifted.prior_shift()
