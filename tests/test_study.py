@@ -119,6 +119,7 @@ def test_a_changed_setting_runs_again_what_depends_on_it(copy, settings, phantom
     assert not any(name.startswith("adapters/") or name.startswith("synthetic/sd/") for name in changed)
     assert any(name.startswith("synthetic/sd+img2img/") for name in changed)
     refined = ("real+sd+img2img", "real+sd+ti+img2img")
+    assert "<dd>2 (with so many different settings" in (copy / "report.html").read_text()
     assert {name for name in ran if name.startswith(("classifiers", "synthetic", "adapters"))} == {
         *classifiers(*refined), "synthetic/sd+img2img", "synthetic/sd+ti+img2img",
     }  # fmt: skip
@@ -314,6 +315,19 @@ def test_a_generator_that_copies_is_refused(copy):
     verdicts = decisive(copy)
     assert verdicts.loc["real+sd", "finding"] == "refused"
     assert "some of its images are training images (100%)" in verdicts.loc["real+sd", "sentence"]
+
+
+def test_a_validation_image_with_a_near_duplicate_in_training_is_not_scored(copy, settings, phantoms):
+    rows = pd.read_csv(copy / "cohort.csv")
+    pair = rows[rows["label"] == "benign"].drop_duplicates("split")["id"]
+    file = copy / "twins.csv"
+    pd.DataFrame([pair.to_list()], columns=["id", "twin"]).reindex(columns=pd.read_csv(file).columns).to_csv(file)
+    sign(copy, "cohort")
+    run(Study(phantoms, settings("split.groups=none", "classifier.seeds=[0]")), copy)
+    assert set(pd.read_csv(copy / "evaluation" / "table.csv")["n_validation"]) == {5}
+    assert len(pd.read_csv(copy / "evaluation" / "predictions.csv")["id"].unique()) == 6
+    page = (copy / "report.html").read_text()
+    assert "1 pairs, 1 across the split; 1 validation images are left out of all scores" in page
 
 
 def test_held_out_real_images_are_at_the_floor(copy, tmp_path):
