@@ -7,7 +7,7 @@ from dataclasses import dataclass
 class Facts:
     """What the settings say of a study.
 
-    cohort, base: their names; embedded: whether the base is the small one that ships. network: for fidelity. seeds:
+    cohort, base: their names; embedded: whether the base is the small one that ships. networks: for fidelity. seeds:
     their number. leaks: whether the generator was allowed to see the validation images.
     """
 
@@ -23,7 +23,7 @@ class Facts:
     times: int
     generators: int
     seeds: int
-    network: str
+    networks: tuple[str, ...]
     leaks: bool
 
 

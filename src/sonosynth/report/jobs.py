@@ -11,6 +11,7 @@ from sonosynth import disk
 from sonosynth.artefacts import Adapter, Artefact, CohortImages, Split, SyntheticSet
 from sonosynth.cohort.split import crossing
 from sonosynth.evidence.verdicts import smallest_visible
+from sonosynth.fidelity.jobs import COLUMNS
 from sonosynth.jobs import Made
 from sonosynth.report.facts import Counts, Facts
 from sonosynth.report.figures import save
@@ -22,10 +23,9 @@ from sonosynth.report.terminal import summary
 VERSION = 2
 TEXT = (
     "arm", "against", "status", "set", "class", "id", "label", "image", "file_name", "nearest", "nearest_by_features",
-    "features", "protocol", "metric", "test", "finding", "sentence",
+    "features", "protocol", "metric", "classes", "test", "finding", "sentence",
 )  # fmt: skip
 """The columns that are text in any of the tables, whatever their cells look like."""
-FIDELITY = ["set", "class", "features", "protocol", "metric", "value", "matched", "floor", "n_matched"]
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def draw(
     always = ("table", "classes", "differences", "verdicts", "memorisation", "predictions")
     results = Results(
         **{name: found[name] for name in always},
-        fidelity=found.get("fidelity", pd.DataFrame(columns=FIDELITY)),
+        fidelity=found.get("fidelity", pd.DataFrame(columns=COLUMNS)),
         facts=settings.facts,
         counts=counts,
         arms=settings.arms,

@@ -1,0 +1,65 @@
+"""Each class of a set against each class of the training images: are its classes further apart than real ones?"""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from sonosynth import seeding
+from sonosynth.fidelity.comparison import Described, Images, Sides, at_equal_counts
+from sonosynth.fidelity.distances import moment_distances
+
+
+def compare(sides: Sides, space: str) -> list[dict[str, Any]]:
+    """Rows for each class of the set ("class") against each class of the training images ("against").
+
+    `matched` is the Fréchet or kernel distance at equal counts, `floor` that of held-out real images of the set's class.
+    """
+    rows = []
+    for of_set in np.unique(sides.made.labels).tolist():
+        for of_real in np.unique(sides.train.labels).tolist():
+            own, real = sides.of(of_set), sides.of(of_real)
+            pair = Sides(*map(_as_one_class, (real.train, own.made, own.held_out)))
+            rng = seeding.numpy_generator(0, "fidelity", of_set, of_real, space)
+            for metric, found in at_equal_counts(_distances, pair, rng).items():
+                rows.append({"class": of_set, "against": of_real, "metric": metric} | found | {"classes": (of_set,)})
+    return rows
+
+
+def _as_one_class(images: Images) -> Images:
+    return replace(images, labels=np.full(len(images), ""))
+
+
+def _distances(real: Described, other: Described) -> dict[str, float]:
+    return moment_distances(real["features"], other["features"])
+
+
+@dataclass(frozen=True)
+class Caricature:
+    """A class of a set that is further from another, real class than real images are: Fréchet distances at equal
+    counts."""
+
+    set: str
+    label: str
+    against: str
+    features: str
+    distance: float
+    real_distance: float
+
+
+def caricatures(rows: pd.DataFrame) -> list[Caricature]:
+    """The caricatures among the rows of `compare`, with the columns set and features.
+
+    The excess over the real distance must be beyond chance (excess_low > 0), and larger than the same class's excess
+    over its own real images. Both distances are squared, so what the images are off in directions that have nothing to
+    do with the other class adds as much to either: a larger excess means that they moved away from that class.
+    """
+    rows = rows[rows["metric"] == "frechet"].assign(excess=rows["matched"] - rows["floor"])
+    own = rows[rows["class"] == rows["against"]].set_index(["set", "features", "class"])["excess"]
+    others = rows[(rows["class"] != rows["against"]) & (rows["excess_low"] > 0)]
+    return [
+        Caricature(row["set"], row["class"], row["against"], row["features"], row["matched"], row["floor"])
+        for row in others.to_dict("records")
+        if row["excess"] > own[row["set"], row["features"], row["class"]]
+    ]
