@@ -74,10 +74,13 @@ def test_a_run_holds_what_the_design_says(finished):
     assert list(fidelity["set"].unique()) == list(SETS)
     assert set(fidelity["class"].fillna("")) == {"", "benign", "malignant", "normal"}
     assert set(fidelity["features"]) == {"embedded", "ultrasound"}
-    assert set(fidelity["protocol"]) == {"training images", "scripts' mix"}
+    assert set(fidelity["protocol"]) == {
+        "training images", "across classes", "real or synthetic", "trained on real", "scripts' mix",
+    }  # fmt: skip
     everything = fidelity[fidelity["class"].isna() & (fidelity["protocol"] == "training images")]
-    assert everything["value"].notna().all() and everything["floor"].notna().all()
-    assert set(everything["n_matched"]) == {6}
+    of_many = everything["metric"].isin(["precision", "recall", "density", "coverage"])
+    assert everything["value"].notna().all() and everything["floor"].notna().equals(~of_many)
+    assert set(everything["n_matched"]) == {4} and set(everything["classes"]) == {'["malignant", "normal"]'}
     copies = pd.read_csv(finished / "evaluation" / "memorisation.csv")
     assert copies["set"].value_counts().to_dict() == {"real validation": 6, **dict.fromkeys(SETS, 7)}
     verdicts = pd.read_csv(finished / "evaluation" / "verdicts.csv")

@@ -15,8 +15,8 @@ from sonosynth.tasks.classification import classifier
 class Machine:
     """What the settings that are left to the machine resolve to here.
 
-    precision: `auto` resolved. networks: for fidelity. classifier: to start from, None for random weights. cores: of the
-    CPU. device: "cuda" or "cpu".
+    precision: `auto` resolved. networks: for fidelity. classifier: to start from, None for random weights. cores: of
+    the CPU. device: "cuda" or "cpu".
     """
 
     base: sd1.Base

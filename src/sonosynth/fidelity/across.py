@@ -14,16 +14,23 @@ from sonosynth.fidelity.distances import moment_distances
 def compare(sides: Sides, space: str) -> list[dict[str, Any]]:
     """Rows for each class of the set ("class") against each class of the training images ("against").
 
-    `matched` is the Fréchet or kernel distance at equal counts, `floor` that of held-out real images of the set's class.
+    `matched` is the Fréchet or kernel distance at equal counts, `floor` that of held-out real images of that class.
+    There is no row where a side has fewer than two images.
     """
     rows = []
     for of_set in np.unique(sides.made.labels).tolist():
         for of_real in np.unique(sides.train.labels).tolist():
             own, real = sides.of(of_set), sides.of(of_real)
             pair = Sides(*map(_as_one_class, (real.train, own.made, own.held_out)))
+            if min(len(pair.train), len(pair.made), len(pair.held_out)) < 2:
+                continue
             rng = seeding.numpy_generator(0, "fidelity", of_set, of_real, space)
             for metric, found in at_equal_counts(_distances, pair, rng).items():
-                rows.append({"class": of_set, "against": of_real, "metric": metric} | found | {"classes": (of_set,)})
+                rows.append(
+                    {"class": of_set, "against": of_real, "metric": metric}
+                    | found
+                    | {"n_real": len(pair.train), "n_synthetic": len(pair.made), "classes": (of_set,)}
+                )
     return rows
 
 

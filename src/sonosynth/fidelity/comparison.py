@@ -11,7 +11,8 @@ from scipy import stats
 from sonosynth.evidence.tests import LEVEL
 
 HALVES = 50
-DRAWS = 50
+DRAWS = 25
+FEWEST = 4  # images that have halves
 LARGEST, SMALLEST = 1000, 25
 """Images in a random part: at most, so that cost does not grow with the square of their number; and, if possible, at
 least."""
@@ -72,7 +73,7 @@ def draws(sides: Sides, counts: Counts, times: int, rng: np.random.Generator) ->
 
 
 def halves(sides: Sides, counts: Counts, times: int, rng: np.random.Generator) -> Iterator[Sides]:
-    """Random halves of all three sides, each as large as it can be (and `LARGEST`) in the mix of classes of `counts`."""
+    """Random halves of all three sides, each as large as it can be (and `LARGEST`) in the mix of `counts`."""
     several = {label: count for label, count in counts.items() if count > 1}
     total = sum(several.values())
 
@@ -81,7 +82,7 @@ def halves(sides: Sides, counts: Counts, times: int, rng: np.random.Generator) -
         times_as_many = min([LARGEST / total * 2, *(found[label] / count for label, count in several.items())])
         return {label: int(count * times_as_many / 2) for label, count in several.items()}
 
-    for _ in range(times if several else 0):
+    for _ in range(times if total >= FEWEST else 0):
         yield Sides(*(draw(side, half(side), rng) for side in (sides.train, sides.made, sides.held_out)))
 
 
@@ -103,7 +104,7 @@ def compare(measure: Measure, sides: Sides, rng: np.random.Generator) -> list[di
     share = min(1 / 2, max(LARGEST / max(len(real), len(made), 1), SMALLEST / max(min(len(real), len(made)), 1)))
     parts = [
         measure(_part(real, share, rng).values, _part(made, share, rng).values)
-        for _ in range(HALVES if len(made) >= 4 else 0)
+        for _ in range(HALVES if len(made) >= FEWEST else 0)
     ]
     matched = at_equal_counts(measure, sides, rng)
     rows = []

@@ -32,7 +32,7 @@ def is_function(setting: str) -> bool:
 
 def digest(name: str) -> str:
     """The SHA-256 of the source file of the function's module; what that file imports or reads is not part of it."""
-    file = _module(name).__file__
+    file = getattr(_module(name), "__file__", None)
     if file is None:
         raise _refusal(name, "its module has no source file")
     return disk.sha256(Path(file))

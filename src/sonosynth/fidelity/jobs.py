@@ -49,12 +49,13 @@ def measuring(measures: Sequence[str], networks: Sequence[Network]) -> dict[str,
     Further networks get a number: "features-2".
     """
     used = networks if FEATURES in measures else networks[:1]
-    found = {FEATURES if i == 1 else f"{FEATURES}-{i}": (FEATURES, network) for i, network in enumerate(used, 1)}
-    found |= {name: (name, None) for name in measures if name != FEATURES}
-    return {
-        name: Measuring(measure, extensions.find("measures", measure).VERSION, network)
-        for name, (measure, network) in found.items()
+    version = extensions.find("measures", FEATURES).VERSION
+    found = {
+        FEATURES if i == 1 else f"{FEATURES}-{i}": Measuring(FEATURES, version, network)
+        for i, network in enumerate(used, 1)
     }
+    others = [name for name in measures if name != FEATURES]
+    return found | {name: Measuring(name, extensions.find("measures", name).VERSION, None) for name in others}
 
 
 def describe(
@@ -78,7 +79,9 @@ def compare(
     Args:
         measures: those that the descriptions in `real` and `synthetic` come from, in that order.
     """
-    firewall.check(cohort.origins(cohort.rows(split.train["id"])).all(), split.scored, "the comparison with real images")
+    firewall.check(
+        cohort.origins(cohort.rows(split.train["id"])).all(), split.scored, "the comparison with real images"
+    )
     rows: list[dict[str, Any]] = []
     with progress.task(f"measuring {images.name}", (len(split.classes) + 1) * len(measures)) as bar:
         for one, of_real, of_set in zip(measures, real, synthetic, strict=True):
@@ -133,7 +136,7 @@ def _mix(sides: Sides) -> dict[str, Any]:
     mix = np.concatenate([real, sides.made.values["features"]])
     return {
         "metric": "frechet", "value": frechet_distance(real, mix), "n_real": len(real), "n_synthetic": len(mix),
-        "classes": tuple(np.unique(sides.made.labels).tolist()),
+        "n_matched": 0, "classes": tuple(np.unique(sides.made.labels).tolist()),
     }  # fmt: skip
 
 

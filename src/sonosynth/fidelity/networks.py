@@ -24,7 +24,8 @@ AUTO, EMBEDDED, INCEPTION = "auto", "embedded", "inception"
 EMBEDDED_FOLDER = Path(str(resources.files("sonosynth.weights").joinpath("features")))
 EMBEDDED_SIDE, MAX_SIDE = 128, 4096
 EXPECTED = (
-    "auto, embedded, inception, a transformers vision model with a preprocessor_config.json, or module:name of a function"
+    "auto, embedded, inception, module:name of a function, or a transformers vision model with a"
+    " preprocessor_config.json"
 )
 FIX = "give a downloaded folder, or fidelity.features=embedded"
 
@@ -59,8 +60,9 @@ def resolve(setting: str) -> Network:
             )
         return Network(name, None, f"torch-fidelity {version('torch-fidelity')}")
     if installed.is_function(name):
+        network = Network(name, None, installed.digest(name))
         installed.check(name)
-        return Network(name, None, installed.digest(name))
+        return network
     found = hub.resolve(name, "fidelity.features", EXPECTED, FIX)
     _check(found.folder)
     return Network(name, found.folder, found.digest)

@@ -23,8 +23,9 @@ def compare(sides: Sides, rng: np.random.Generator) -> dict[str, Any]:
     """The row of the AUC at which the set is told from the training images, as `comparison.compare` has it.
 
     Both have the same number of images of each class, so that the class says nothing about the source; chance is 0.5.
-    `matched` is the mean over random parts of as many images as the held-out real images have, `floor` the same of those
-    in the place of the set. NaN where there are fewer groups than folds.
+    `matched` is the mean over random parts of as many images of each class as are held out, `floor` that of held-out
+    real images in place of the set. This classifier serves the measurement alone: nothing is trained, started or chosen
+    by it. NaN where there are fewer groups than folds.
     """
     most = in_common(sides.train, sides.made)
     real, made = draw(sides.train, most, rng), draw(sides.made, most, rng)
@@ -73,4 +74,6 @@ def interval(area: float, m: int, n: int) -> tuple[float, float]:
         variance = x * (1 - x) * (1 + most * ((1 - x) / (2 - x) + x / (1 + x))) / (m * n)
         return (x - area) ** 2 - z**2 * variance
 
-    return tuple(brentq(beyond, end, area) if end != area else end for end in (0.0, 1.0))
+    inside = float(np.clip(area, 1e-9, 1 - 1e-9))  # at 0 and 1 themselves, the equation has a second root
+    low, high = (end if end == area else float(brentq(beyond, end, inside)) for end in (0.0, 1.0))
+    return low, high

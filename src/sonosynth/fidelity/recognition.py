@@ -1,9 +1,10 @@
 """Trained on real images, tested on synthetic ones: does a linear classifier recognise their classes?"""
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import pandas as pd
+from sklearn.pipeline import Pipeline
 
 from sonosynth.evidence.tests import wilson
 from sonosynth.fidelity.comparison import Images, Sides
@@ -21,30 +22,28 @@ def compare(sides: Sides) -> list[dict[str, Any]]:
     the mean is combined from them (MOVER, Zou and Donner, Statist. Med. 27:1693, 2008).
     """
     model = fitted(sides.train, sides.train.labels)
-    made, real = (_recognised(model.predict, side) for side in (sides.made, sides.held_out))
-    classes = tuple(label for label in made if label in real)
-    n = {label: int((sides.made.labels == label).sum()) for label in classes}
-    spans = {label: wilson(round(made[label] * n[label]), n[label]) for label in classes}
-    rows = [_row(label, made[label], real[label], spans[label], n[label], (label,)) for label in classes]
+    made, real = (_recognised(model, side) for side in (sides.made, sides.held_out))
+    classes = [label for label in made if label in real]
     if not classes:
-        return rows
-    value, floor = (float(np.mean([share[label] for label in classes])) for share in (made, real))
-    below, above = (
-        float(np.sqrt(sum((made[label] - spans[label][end]) ** 2 for label in classes))) / len(classes) for end in (0, 1)
-    )
-    return [_row(OVERALL, value, floor, (value - below, value + above), sum(n.values()), classes), *rows]
+        return []
+    shares, floors = (np.array([found[label] for label in classes]) for found in (made, real))
+    counts = np.array([(sides.made.labels == label).sum() for label in classes])
+    spans = np.array([wilson(round(share * n), n) for share, n in zip(shares, counts, strict=True)])
+    reach = np.sqrt(((spans - shares[:, None]) ** 2).sum(axis=0)) / len(classes)
+    spans = np.vstack([shares.mean() + [-1, 1] * reach, spans])
+    value, n = np.append(shares.mean(), shares), np.append(counts.sum(), counts)
+    table = pd.DataFrame(
+        {
+            "class": [OVERALL, *classes], "metric": "recognised", "value": value, "low": spans[:, 0],
+            "high": spans[:, 1], "matched": value, "floor": np.append(floors.mean(), floors),
+            "n_real": len(sides.train), "n_synthetic": n, "n_matched": n,
+            "classes": [tuple(classes), *((label,) for label in classes)],
+        }
+    )  # fmt: skip
+    return [{str(name): cell for name, cell in row.items()} for row in table.to_dict("records")]
 
 
-def _recognised(predict: Any, images: Images) -> Mapping[str, float]:
+def _recognised(model: Pipeline, images: Images) -> dict[str, float]:
     """The share of right answers for each class that there is."""
-    right = predict(matrix(images.values)) == images.labels if len(images) else np.empty(0, bool)
+    right = model.predict(matrix(images.values)) == images.labels if len(images) else np.empty(0, bool)
     return {label: float(right[images.labels == label].mean()) for label in np.unique(images.labels).tolist()}
-
-
-def _row(
-    label: str, value: float, floor: float, span: tuple[float, float], n: int, classes: tuple[str, ...]
-) -> dict[str, Any]:  # fmt: skip
-    return {
-        "class": label, "metric": "recognised", "value": value, "low": span[0], "high": span[1], "matched": value,
-        "floor": floor, "n_synthetic": n, "n_matched": n, "classes": classes,
-    }  # fmt: skip

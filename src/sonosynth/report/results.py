@@ -53,7 +53,7 @@ class Results:
 
     @property
     def frechet(self) -> pd.DataFrame:
-        """The rows with each set's Fréchet distance to the training images, all classes together, on the first features.
+        """The rows with each set's Fréchet distance to training images, all classes together, on the first features.
 
         Their `matched` and `floor` have the same number of images of each class on all sides.
         """
@@ -87,7 +87,7 @@ class Results:
     def floor(self) -> str:
         """The real-against-real distance beside the sets' own, in words."""
         classes = sorted(set(self.fidelity["class"]) - {ALL})
-        return words.distances(self.frechet.to_dict("records"), classes, self.facts.networks[0])
+        return words.distances(self.frechet, classes, self.facts.networks[0])
 
     def caricatures(self) -> list[str]:
         """The classes of sets that are further from other classes than real images are, a sentence for each set."""

@@ -1,8 +1,7 @@
 """Numbers, facts and findings in words."""
 
 import json
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import pandas as pd
 
@@ -60,20 +59,22 @@ def fidelity(facts: Facts) -> str:
     """What distances are measured on."""
     text = "; ".join(map(network, facts.networks))
     if facts.embedded and EMBEDDED in facts.networks:
-        text += "; the embedded features were learned from the same simulated images as the base, and may favour its images"
+        text += (
+            "; the embedded features were learned from the same simulated images as the base, and may favour its images"
+        )
     return text
 
 
-def distances(rows: Sequence[Mapping[str, Any]], classes: Sequence[str], features: str) -> str:
+def distances(found: pd.DataFrame, classes: Sequence[str], features: str) -> str:
     """The Fréchet distance of each set at equal counts, its floor, and the classes that were left out.
 
     Args:
-        rows: of fidelity.csv, one for each set. classes: all there are.
+        found: rows of fidelity.csv, one for each set. classes: all there are.
     """
-    if not rows:
+    if found.empty:
         return "No set has enough images for a Fréchet distance"
     parts = []
-    for row in rows:
+    for row in found.to_dict("records"):
         missing = sorted(set(classes) - set(json.loads(row["classes"])))
         without = f" without {', '.join(missing)}" if missing else ""
         parts.append(f"{row['set']} {row['matched']:.3g} against {row['floor']:.3g} ({row['n_matched']:.0f}{without})")

@@ -31,7 +31,7 @@ def figures(shown: Shown) -> dict[str, Figure]:
     found = {}
     if len(shown.results.fidelity):
         found["fidelity"] = fidelity(shown.results.fidelity)
-    across_classes = shown.results.fidelity[shown.results.fidelity["protocol"] == ACROSS].dropna(subset=["matched"])
+    across_classes = shown.results.fidelity[shown.results.fidelity["protocol"] == ACROSS]
     if len(across_classes):
         found["across"] = across(across_classes[across_classes["metric"] == "frechet"])
     if shown.ultrasound is not None:
