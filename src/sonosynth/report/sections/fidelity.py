@@ -1,7 +1,5 @@
 """How real the sets look."""
 
-from itertools import product
-
 import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
@@ -43,13 +41,9 @@ def fidelity(table: pd.DataFrame) -> Figure:
     """Every metric of every set at equal counts, beside that of real images: rows of fidelity.csv."""
     rows = table[(table["class"] == ALL) & table["floor"].notna()]
     metrics = list(dict.fromkeys(zip(rows["features"], rows["metric"], strict=True)))
-    across = min(4, max(len(metrics), 1))
-    down = max(-(-len(metrics) // across), 1)
     with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(down, across, figsize=(PAGE, 1.4 * down), squeeze=False, sharey=True)
-        for axis in axes.flat[len(metrics) :]:
-            axis.set_visible(False)
-        for axis, (space, metric) in zip(axes.flat, metrics, strict=False):
+        figure, axes = _panels(len(metrics), 1.4)
+        for axis, (space, metric) in zip(axes, metrics, strict=False):
             own = rows[(rows["metric"] == metric) & (rows["features"] == space)]
             places = np.arange(len(own))
             axis.plot(own["matched"], places, "o", markersize=4, color=COLOURS[1], linestyle="none", label="set")
@@ -57,31 +51,41 @@ def fidelity(table: pd.DataFrame) -> Figure:
             axis.set_title(f"{NAMES.get(metric, metric)}\n({space})")
             axis.set_yticks(places, own["set"])
             axis.set_ylim(len(own) - 0.5, -0.5)
-        figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return figure
 
 
 def across(rows: pd.DataFrame) -> Figure:
-    """Distances across classes, one matrix for each set and feature space: rows of fidelity.csv."""
-    sets, spaces, labels = (list(dict.fromkeys(rows[name])) for name in ("set", "features", "against"))
-    shape = (len(spaces), max(len(sets), 1))
+    """Distances across classes, one matrix for each feature space and set: rows of fidelity.csv."""
+    panels = list(dict.fromkeys(zip(rows["features"], rows["set"], strict=True)))
+    made, real = (list(dict.fromkeys(rows[name])) for name in ("class", "against"))
     with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(*shape, figsize=(PAGE, 1.9 * len(spaces)), squeeze=False, sharey=True)
-        for (i, space), (j, name) in product(enumerate(spaces), enumerate(sets)):
+        figure, axes = _panels(len(panels), 1.9)
+        for axis, (space, name) in zip(axes, panels, strict=False):
             own = rows[(rows["set"] == name) & (rows["features"] == space)].set_index(["class", "against"])
-            distance, real = (
-                np.array([[own[which].get((a, b), np.nan) for b in labels] for a in labels])
+            distance, floor = (
+                np.array([[own[which].get((a, b), np.nan) for b in real] for a in made])
                 for which in ("matched", "floor")
             )
-            axes[i, j].imshow(np.log2(distance / real), cmap="Blues", vmin=0, vmax=2)
-            axes[i, j].set_title(f"{name}\n({space})")
-            axes[i, j].set_xticks(range(len(labels)), labels, rotation=90)
-            axes[i, j].set_yticks(range(len(labels)), labels)
-            for a, b in zip(*np.nonzero(np.isfinite(distance)), strict=True) if len(labels) <= LEGIBLE else ():
-                text = f"{distance[a, b]:.3g}\n({real[a, b]:.3g})"
-                colour = "white" if distance[a, b] > 2.5 * real[a, b] else "black"
-                axes[i, j].text(b, a, text, ha="center", va="center", fontsize=5, color=colour)
+            axis.imshow(np.log2(distance / floor), cmap="Blues", vmin=0, vmax=2, aspect="auto")
+            axis.set_title(f"{name}\n({space})")
+            axis.set_xticks(range(len(real)), real, rotation=90)
+            axis.set_yticks(range(len(made)), made)
+            for a, b in np.argwhere(np.isfinite(distance)) if len(real) <= LEGIBLE else ():
+                colour = "white" if distance[a, b] > 2.5 * floor[a, b] else "black"
+                text = f"{distance[a, b]:.3g}\n({floor[a, b]:.3g})"
+                axis.text(b, a, text, ha="center", va="center", fontsize=5, color=colour)
     return figure
+
+
+def _panels(count: int, height: float) -> tuple[Figure, np.ndarray]:
+    """A figure with `count` axes or, where the last row is not full, more, which are invisible; inches."""
+    columns = min(4, max(count, 1))
+    down = max(-(-count // columns), 1)
+    figure, axes = plt.subplots(down, columns, figsize=(PAGE, height * down), squeeze=False, sharey=True)
+    for axis in axes.flat[count:]:
+        axis.set_visible(False)
+    return figure, axes.flat[:]
 
 
 def speckle(table: pd.DataFrame) -> Figure:
