@@ -20,7 +20,7 @@ from sonosynth.report.results import Results, Shown
 from sonosynth.report.sections import SECTIONS
 from sonosynth.report.terminal import summary
 
-VERSION = 2
+VERSION = 3
 TEXT = (
     "arm", "against", "status", "set", "class", "id", "label", "image", "file_name", "nearest", "nearest_by_features",
     "features", "protocol", "metric", "classes", "test", "finding", "sentence",
