@@ -142,7 +142,7 @@ def main() -> None:
     synthetic = list(sets.values())[1:]
     classes = judged(known, truths, np.concatenate([real[validation], *synthetic]), run)
     of_each_set = np.split(classes, np.cumsum([validation.sum(), *(len(images) for images in synthetic[:-1])]))
-    extract = extractor(run.machine.network)
+    extract = extractor(run.machine.networks[0])
     target = extract(real[reference])
     asked = codes[others]
     rows = []
@@ -151,7 +151,7 @@ def main() -> None:
         rows.append(
             {
                 "images": name,
-                f"Fréchet ({run.machine.network.name})": f"{frechet_distance(target, extract(images)):.1f}",
+                f"Fréchet ({run.machine.networks[0].name})": f"{frechet_distance(target, extract(images)):.1f}",
                 "in the class asked for": f"{(predicted == truth).mean():.2f}",
             }
             | {label: f"{(predicted == truth)[truth == k].mean():.2f}" for k, label in enumerate(labels)}

@@ -120,9 +120,14 @@ def statistics(work: Path, count: int, size: int) -> float:
 def distances(work: Path, count: int, size: int) -> float:
     """Fréchet and kernel distance, precision, recall, density, coverage, Vendi, with intervals and floors."""
     rng = np.random.default_rng(0)
-    real, other, held_out = ({"features": rng.normal(size=(n, 128))} for n in (count, count, max(20, count // 4)))
+    sides = comparison.Sides(
+        *(
+            comparison.Images({"features": rng.normal(size=(n, 128))}, *np.full((2, n), ""))
+            for n in (count, count, max(20, count // 4))
+        )
+    )
     started = time.perf_counter()
-    comparison.compare(features.compare, real, other, held_out, rng)
+    comparison.compare(features.compare, sides, rng)
     return time.perf_counter() - started
 
 

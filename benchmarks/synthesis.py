@@ -163,7 +163,7 @@ class Looks:
     """How images look, beside the real training images of a run."""
 
     def __init__(self, run: FinishedRun) -> None:
-        self.extract = extractor(run.machine.network)
+        self.extract = extractor(run.machine.networks[0])
         self.validation = run.pixels[run.of_side(VALIDATION)]
         self.real, self.held_out = (self.described(x) for x in (run.pixels[run.of_side(TRAIN)], self.validation))
 
@@ -179,7 +179,10 @@ class Looks:
             (ultrasound.compare, "mean", "ultrasound distance"),
         ):
             rng = seeding.numpy_generator(0, "benchmark", name)
-            compared = comparison.compare(measure, self.real, other, self.held_out, rng)
+            sides = (
+                comparison.Images(x, *np.full((2, len(x["features"])), "")) for x in (self.real, other, self.held_out)
+            )
+            compared = comparison.compare(measure, comparison.Sides(*sides), rng)
             found = next(x for x in compared if x["metric"] == name)
             row[label] = f"{found['value']:.3f} ({found['low']:.3f} to {found['high']:.3f})"
         return row

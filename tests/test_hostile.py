@@ -24,6 +24,7 @@ from sonosynth.cohort.settings import Split
 from sonosynth.cohort.split import to_table
 from sonosynth.errors import UserError
 from sonosynth.fidelity import networks
+from sonosynth.fidelity.jobs import COLUMNS
 from sonosynth.report.facts import Counts, Facts
 from sonosynth.report.page import Provenance, page
 from sonosynth.report.results import Results
@@ -299,11 +300,10 @@ def test_hostile_text_is_inert_in_the_report_which_opens_no_connection(tmp_path)
     table = pd.DataFrame([{"arm": evil, "status": "not run", "n_train": 1, "n_validation": 9}])
     about = {"against": "real", "class": "", "metric": "f1", "difference": None, "low": None, "high": None}
     verdicts = pd.DataFrame([about | {"arm": evil, "finding": "not run", "sentence": f"{evil}: not run."}])
-    columns = ["set", "class", "protocol", "metric", "value", "matched", "floor", "n_matched"]
-    facts = Facts(evil, evil, False, 8, evil, evil, 8, "last", None, 1, 1, 1, evil, False, {}, 1)
+    facts = Facts(evil, evil, False, 8, evil, evil, 8, "last", None, 1, 1, 1, (evil,), False, {}, 1)
     results = Results(
         table=table, classes=pd.DataFrame(), verdicts=verdicts,
-        fidelity=pd.DataFrame(columns=columns),
+        fidelity=pd.DataFrame(columns=COLUMNS),
         memorisation=pd.DataFrame([{"set": evil, "copy": True}]), predictions=pd.DataFrame(), arms={evil: (evil,)},
         seconds={}, facts=facts, counts=Counts(False, 9, 9, 0, 0, 0, 0, {evil: 1}, {evil: 1}),
     )  # fmt: skip

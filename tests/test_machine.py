@@ -39,7 +39,7 @@ def test_models_are_found_and_what_is_left_to_the_machine_is_decided(models, set
     found = resolve(settings(*named, "precision=auto"))
     assert found.base.folder == folder / "base"
     assert found.classifier.folder == folder / "classifier"
-    assert found.network.folder == folder / "features"
+    assert found.networks[0].folder == folder / "features"
     assert found.precision in ("fp32", "bf16", "fp16")
     assert found.cores >= 1 and found.device in ("cpu", "cuda")
     assert resolve(settings(f"classifier.model={RANDOM}")).classifier is None

@@ -227,6 +227,8 @@ def test_null_removes_an_entry_and_the_default_entries_that_need_it():
         ("sets=5", "sets: Input should be a valid dictionary"),
         ("sets=[a]", "sets: Input should be a valid dictionary"),
         (f"sets.{chr(0x8840) * 40}={{}}", "invalid name"),
+        ("fidelity.features=[]", "fidelity.features: Tuple should have at least 1 item"),
+        ("fidelity.features=[embedded, embedded]", "fidelity.features: each feature network once"),
         ("fidelity.measures=[table]", "fidelity.measures: a measure can't be called table"),
         ("fidelity.measures=[beauty]", "fidelity.measures: there is no beauty; known here: features, ultrasound"),
     ],
@@ -237,3 +239,11 @@ def test_a_mistake_in_what_is_declared_is_named_with_the_others(change, mistake)
     lines = str(error.value).splitlines()
     assert any(mistake in line for line in lines), error.value
     assert "  lora.rnk: there is no such setting" in lines
+
+
+def test_feature_networks_are_one_text_or_several(tmp_path):
+    assert load("quick", (), ("fidelity.features=embedded",)).fidelity.features == ("embedded",)
+    several = load("quick", (), ("fidelity.features=[embedded, 'lab:features']",))
+    assert several.fidelity.features == ("embedded", "lab:features")
+    (tmp_path / "s.yaml").write_text(as_yaml(several))
+    assert load("quick", [tmp_path / "s.yaml"]).fidelity == several.fidelity

@@ -80,10 +80,13 @@ def test_a_run_holds_what_the_design_says(finished):
     assert list(fidelity["set"].unique()) == list(SETS)
     assert set(fidelity["class"].fillna("")) == {"", "benign", "malignant", "normal"}
     assert set(fidelity["features"]) == {"embedded", "ultrasound"}
-    assert set(fidelity["protocol"]) == {"training images", "scripts' mix"}
+    assert set(fidelity["protocol"]) == {
+        "training images", "across classes", "real or synthetic", "trained on real", "scripts' mix",
+    }  # fmt: skip
     everything = fidelity[fidelity["class"].isna() & (fidelity["protocol"] == "training images")]
-    assert everything["value"].notna().all() and everything["floor"].notna().all()
-    assert set(everything["n_matched"]) == {6}
+    of_few = everything[everything["metric"].isin(["frechet", "kernel", "vendi", "spectrum", "attenuation"])]
+    assert everything["value"].notna().all() and of_few["floor"].notna().all()
+    assert set(everything["n_matched"]) == {3} and set(everything["classes"]) == {'["malignant", "normal"]'}
     copies = pd.read_csv(finished / "evaluation" / "memorisation.csv")
     assert copies["set"].value_counts().to_dict() == {"real validation": 6, **dict.fromkeys(SETS, 7)}
     verdicts = decisive(finished)
@@ -140,6 +143,21 @@ def test_a_new_set_an_arm_or_a_seed_costs_itself_and_what_depends_on_it(copy, se
     assert {name for name in ran if name.startswith("classifiers/")} == {
         f"classifiers/{arm}/2" for arm in (*ARMS, "real+again")
     }
+
+
+def test_a_further_feature_network_costs_its_descriptions_and_the_comparisons(
+    copy, settings, phantoms, tmp_path, monkeypatch
+):
+    (tmp_path / "levels_elsewhere.py").write_text("def levels(images):\n    return images.mean(axis=2)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    ran = run(Study(phantoms, settings("fidelity.features=[embedded, 'levels_elsewhere:levels']")), copy, "evaluate")
+    described = {f"measures/features-2/{name}" for name in ("real", *SETS)}
+    assert ran == described | {f"fidelity/{name}" for name in SETS} | {"fidelity"}
+    fidelity = pd.read_csv(copy / "evaluation" / "fidelity.csv")
+    assert list(fidelity["features"].unique()) == ["embedded", "levels_elsewhere:levels", "ultrasound"]
+    metrics = {name: set(rows["metric"]) for name, rows in fidelity.groupby("features")}
+    assert metrics["embedded"] == metrics["levels_elsewhere:levels"]
+    del sys.modules["levels_elsewhere"]
 
 
 def test_the_size_of_batches_in_sampling_changes_nothing(copy, settings, phantoms):

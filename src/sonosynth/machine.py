@@ -15,13 +15,13 @@ from sonosynth.tasks.classification import classifier
 class Machine:
     """What the settings that are left to the machine resolve to here.
 
-    precision: `auto` resolved. network: for fidelity. classifier: to start from, None for random weights. cores: of the
-    CPU. device: "cuda" or "cpu".
+    precision: `auto` resolved. networks: for fidelity. classifier: to start from, None for random weights. cores: of
+    the CPU. device: "cuda" or "cpu".
     """
 
     base: sd1.Base
     precision: str
-    network: networks.Network
+    networks: tuple[networks.Network, ...]
     classifier: hub.Model | None
     cores: int
     device: str
@@ -41,7 +41,7 @@ def resolve(settings: Settings) -> Machine:
     return Machine(
         base,
         sd1.choose_precision(settings.precision),
-        networks.resolve(settings.fidelity.features),
+        tuple(dict.fromkeys(networks.resolve(name) for name in settings.fidelity.features)),  # auto may be one of them
         model,
         parallel.cores(),
         "cuda" if torch.cuda.is_available() else "cpu",

@@ -129,7 +129,7 @@ class Study:
         resolved = {
             "base": {"folder": str(machine.base.folder), "digest": machine.base.digest},
             "precision": machine.precision,
-            "features": machine.network.name,
+            "features": [network.name for network in machine.networks],
             "versions": {name: version(name) for name in PACKAGES},
         }
         head, tail = ({"cohort": str(self.path.resolve())}, {"resolved": resolved})

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterator, Sequence
 from functools import partial
+from itertools import product
 
 from sonosynth import extensions, jobs
 from sonosynth.adapters import jobs as adaptation
@@ -15,6 +16,7 @@ from sonosynth.comparisons import comparisons, refusals
 from sonosynth.errors import UserError, first_line
 from sonosynth.fidelity import jobs as fidelity
 from sonosynth.fidelity import memorisation
+from sonosynth.fidelity.jobs import FEATURES
 from sonosynth.jobs import Job
 from sonosynth.machine import Machine
 from sonosynth.repeats import Repeat, repeats
@@ -28,7 +30,6 @@ from sonosynth.synthesis.settings import NOISE, REAL
 from sonosynth.tasks.classification import jobs as classification
 
 COHORT, LATENTS, PREDICTIONS, TABLES = "cohort", "latents", "predictions", "tables"  # jobs
-FEATURES = "features"  # the measure that the search for copies also uses
 OPTIONAL = ("fidelity", "images/ultrasound")  # tables that the report shows if they exist
 PARTS = ".parts"  # of the run: what is kept for later jobs, not for people
 AT_ONCE = 4  # classifiers that are trained at the same time, at most
@@ -98,15 +99,12 @@ class _Graph:
         self.leaks, self.arms = settings.adapt.on == "all", comparisons(settings)
         # A job that runs the diffusion model has all cores, or the GPU, to itself.
         self.model_job = partial(Job, threads=machine.cores, device=machine.device)
+        self.measuring = fidelity.measuring(settings.fidelity.measures, machine.networks)
 
-    def measuring(self, measure: str) -> fidelity.Measuring:
-        network = self.machine.network if measure == FEATURES else None
-        return fidelity.Measuring(measure, extensions.find("measures", measure).VERSION, network)
-
-    def describe(self, measure: str, place: str, images: str, needs: dict[str, str]) -> Job:
+    def describe(self, name: str, place: str, images: str, needs: dict[str, str]) -> Job:
         return self.model_job(
-            f"{place}measures/{measure}/{images}", fidelity.describe, self.measuring(measure), needs,
-            {"values": f"{place}{PARTS}/measures/{measure}/{images}.safetensors"},
+            f"{place}measures/{name}/{images}", fidelity.describe, self.measuring[name], needs,
+            {"values": f"{place}{PARTS}/measures/{name}/{images}.safetensors"},
         )  # fmt: skip
 
     def of_the_cohort(self) -> Iterator[Job]:
@@ -118,8 +116,8 @@ class _Graph:
         if s.declared_adapters:
             encoding, latents = adaptation.Encoding(m.base, m.precision), {"latents": f"{PARTS}/latents.safetensors"}
             yield self.model_job(LATENTS, adaptation.encode, encoding, {"cohort": COHORT}, latents)
-        for measure in dict.fromkeys((FEATURES, *s.fidelity.measures)):
-            yield self.describe(measure, "", REAL, {"cohort": COHORT})
+        for name in self.measuring:
+            yield self.describe(name, "", REAL, {"cohort": COHORT})
 
     def of_repeat(self, repeat: Repeat) -> Iterator[Job]:
         """The split, the adapters, the sets, the search for copies, and the classifiers."""
@@ -234,10 +232,11 @@ class _Graph:
     def of_the_first(self) -> Iterator[Job]:
         """The fidelity of the sets, which is measured in the first repeat alone."""
         measures, sets = self.settings.fidelity.measures, tuple(self.settings.declared_sets)
+        measuring = {name: one for name, one in self.measuring.items() if one.measure in measures}
+        for name, made in product(measuring, sets):
+            if name != FEATURES:  # described for the search for copies
+                yield self.describe(name, "", made, {"images": f"synthetic/{made}"})
         for measure in measures:
-            if measure != FEATURES:
-                for name in sets:
-                    yield self.describe(measure, "", name, {"images": f"synthetic/{name}"})
             if single := extensions.find("measures", measure).SINGLE:
                 yield Job(
                     f"images/{measure}", fidelity.single_images, single,
@@ -246,15 +245,14 @@ class _Graph:
                      "synthetic": tuple(f"measures/{measure}/{name}" for name in sets)},
                     {"table": f"evaluation/{measure}.csv"},
                 )  # fmt: skip
-        measuring = tuple(self.measuring(measure) for measure in measures)
         for name in sets:
             needs: dict[str, str | tuple[str, ...]] = {
                 "cohort": COHORT, "split": "split", "images": f"synthetic/{name}",
-                "real": tuple(f"measures/{measure}/{REAL}" for measure in measures),
-                "synthetic": tuple(f"measures/{measure}/{name}" for measure in measures),
+                "real": tuple(f"measures/{one}/{REAL}" for one in measuring),
+                "synthetic": tuple(f"measures/{one}/{name}" for one in measuring),
             }  # fmt: skip
             place = {"table": f"{PARTS}/fidelity/{name}.csv"}
-            yield Job(f"fidelity/{name}", fidelity.compare, measuring, needs, place)
+            yield Job(f"fidelity/{name}", fidelity.compare, tuple(measuring.values()), needs, place)
         if sets:
             yield self.join("fidelity", tuple(f"fidelity/{name}" for name in sets), "evaluation/fidelity.csv")
 
@@ -283,7 +281,8 @@ class _Graph:
             resolution=s.resolution, precision=m.precision,
             classifier=s.classifier.model, classifier_resolution=s.classifier.resolution,
             selection=s.classifier.selection, folds=s.repeats.folds, draws=s.repeats.draws,
-            generators=s.repeats.generators, seeds=len(s.classifier.seeds), network=m.network.name, leaks=self.leaks,
+            generators=s.repeats.generators, seeds=len(s.classifier.seeds), leaks=self.leaks,
+            networks=tuple(network.name for network in m.networks),
             repeated={job.name: job.threads / m.cores for job in repeated if job.run is classification.train}
             | {job.name: 1.0 for job in repeated if job.run is not classification.train}, looks=looks,
         )  # fmt: skip

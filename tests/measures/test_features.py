@@ -27,7 +27,17 @@ def test_the_comparison_has_every_distance():
     a, b = np.random.default_rng(0).normal(size=(2, 30, 4))
     expected = {"frechet": frechet_distance(a, b), "kernel": kernel_distance(a, b), **prdc(a, b)}
     assert features.compare({"features": a}, {"features": b[:25]}).keys() == {*expected, "vendi"}
-    assert features.compare({"features": a}, {"features": b}) == expected | {"vendi": vendi_score(b)}
+    assert features.compare({"features": a}, {"features": b}) == expected | {"vendi": vendi_score(b - a.mean(axis=0))}
+
+
+def test_the_vendi_score_counts_kinds_of_images_although_all_features_point_in_one_direction():
+    rng = np.random.default_rng(0)
+    common, kinds = np.full(40, 50.0), rng.normal(0, 3, (5, 40))
+    real, other = (common + np.repeat(kinds, 8, axis=0) + rng.normal(0, 0.01, (40, 40)) for _ in range(2))
+    assert vendi_score(other) < 1.1
+    assert features.compare({"features": real}, {"features": other})["vendi"] == pytest.approx(4, abs=0.5)
+    one = common + kinds[:1] + rng.normal(0, 0.01, (40, 40))
+    assert features.compare({"features": real}, {"features": one})["vendi"] == pytest.approx(1, abs=0.1)
 
 
 @pytest.mark.parametrize(

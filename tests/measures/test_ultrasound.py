@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
+from scipy.stats import wasserstein_distance
 
 from sonosynth.measures import ultrasound
 from sonosynth.phantom import simulate
@@ -27,6 +28,13 @@ def test_distances_are_in_deviations_of_the_real_images():
     assert ultrasound.compare(real, real)["mean"] == 0
     nothing = {name: np.full(3, np.nan) for name in real}
     assert np.isnan(ultrasound.compare(real, nothing)["ratio"])
+
+
+def test_the_area_between_two_distributions_is_scipys_distance():
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(7, 3)), rng.integers(-1, 2, (11, 3)).astype(float)  # with ties
+    expected = [wasserstein_distance(x, y) for x, y in zip(a.T, b.T, strict=True)]
+    assert ultrasound.wasserstein(a, b) == pytest.approx(expected, rel=1e-12)
 
 
 def test_blur_and_white_noise_score_worse_than_other_real_images():

@@ -6,10 +6,12 @@ import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
 
+from sonosynth.fidelity import jobs as fidelity
 from sonosynth.report.facts import Counts, Facts
 from sonosynth.report.page import latex
 from sonosynth.report.results import SCORES, Results
 from sonosynth.report.sections.ablation import forest
+from sonosynth.report.sections.fidelity import across
 from sonosynth.report.tables import COLUMNS
 from sonosynth.report.terminal import summary
 
@@ -29,9 +31,11 @@ def results():
     verdicts = pd.DataFrame([named | {"difference": 0.2, "p": 0.1}], columns=COLUMNS)
     return Results(
         table=table, classes=pd.DataFrame(), verdicts=verdicts,
-        fidelity=pd.DataFrame(columns=["set", "class", "protocol", "metric", "value", "matched", "floor", "n_matched"]),
+        fidelity=pd.DataFrame(columns=fidelity.COLUMNS),
         memorisation=pd.DataFrame(), predictions=pd.DataFrame(), arms={"real+sd": ("sd",)}, seconds={"a": 60},
-        facts=Facts(":heart: [b]x[/b]", "x", False, 8, "x", "x", 8, "last", None, 1, 1, 1, "x", False, {"a": 0.5}, 2),
+        facts=Facts(
+            ":heart: [b]x[/b]", "x", False, 8, "x", "x", 8, "last", None, 1, 1, 1, ("x",), False, {"a": 0.5}, 2
+        ),
         counts=Counts(False, 9, 9, 0, 0, 0, 1, {}, {}),
     )  # fmt: skip
 
@@ -85,3 +89,47 @@ def test_the_largest_prior_shift_is_told(results):
     further = [row | {"metric": "excess", "class": name, "difference": x} for name, x in (("a", 0.02), ("b", -0.2))]
     shifted = replace(results, verdicts=pd.DataFrame([row, *further]))
     assert "the mean probability of b is 0.20 lower in real+sd than in real, the" in shifted.prior_shift()
+
+
+def fidelity_rows(*rows):
+    about = {
+        "class": "",
+        "against": "",
+        "features": "x",
+        "protocol": fidelity.TRAINING,
+        "metric": "frechet",
+        "low": NAN,
+    }
+    return pd.DataFrame([about | row for row in rows], columns=fidelity.COLUMNS)
+
+
+def test_the_distance_that_is_shown_is_that_of_equal_counts_on_the_first_features(results):
+    matched = {"set": "sd", "value": 13.2, "matched": 8.17, "floor": 4.35, "n_matched": 68, "classes": '["b", "n"]'}
+    results = replace(
+        results,
+        fidelity=fidelity_rows(
+            matched, matched | {"features": "other", "matched": 3}, matched | {"class": "b"},
+            matched | {"class": "b, or not"}, {"set": "sd", "protocol": fidelity.MIX, "value": 1},
+        ),
+    )  # fmt: skip
+    assert [row["distance"] for row in results.rows()] == ["–", "8.17"]
+    assert results.floor().endswith(": sd 8.17 against 4.35 (68 without b, or not)")
+
+
+def test_a_study_without_distances_says_so(results):
+    assert results.floor() == "No set has enough images for a Fréchet distance"
+    assert results.caricatures() == []
+
+
+def test_caricatures_are_a_sentence_for_each_set_and_a_matrix(results):
+    about = {"protocol": fidelity.ACROSS, "set": "sd", "floor": 25.0, "n_matched": 41}
+    own = about | {"class": "malignant", "against": "malignant", "matched": 27.0}
+    away = about | {"class": "malignant", "against": "normal", "matched": 54.5, "excess_low": 16}
+    near = about | {"class": "malignant", "against": "benign", "matched": 26.0, "excess_low": 1}
+    rows = fidelity_rows(own, away, near)
+    (sentence,) = replace(results, fidelity=rows).caricatures()
+    assert sentence.startswith("Caricatures in sd: ")
+    assert "malignant from normal (54.5 against 25)" in sentence and "benign" not in sentence
+    axis = across(rows).axes[0]
+    assert {text.get_text() for text in axis.texts} == {"27\n(25)", "54.5\n(25)", "26\n(25)"}
+    plt.close(axis.figure)

@@ -3,7 +3,7 @@ import pytest
 
 from sonosynth.evidence.settings import Compare
 from sonosynth.report import words
-from sonosynth.report.facts import Comparison, Fault, Refusal
+from sonosynth.report.facts import Comparison, Facts, Fault, Refusal
 
 ARM = "real+sd"
 COMPARED = Comparison(("sd",), False, "real", "cheap", True)
@@ -85,3 +85,19 @@ def test_only_inceptions_distance_is_called_an_fid():
     assert words.network("inception").endswith("(FID)")
     for name in ("embedded", "/some/folder"):
         assert words.network(name).endswith("not an FID, not comparable with published ones")
+
+
+@pytest.mark.parametrize(
+    ("embedded", "networks", "said"),
+    [
+        (True, ("embedded",), True),
+        (True, ("x", "embedded"), True),
+        (True, ("x",), False),
+        (False, ("embedded",), False),
+    ],
+)
+def test_features_that_know_the_bases_images_are_said_to(embedded, networks, said):
+    facts = Facts("c", "x", embedded, 8, "x", "x", 8, "last", None, 1, 1, 1, networks, False)
+    text = words.fidelity(facts)
+    assert all(name in text for name in networks)
+    assert ("may favour its images" in text) == said

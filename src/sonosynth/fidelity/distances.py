@@ -55,6 +55,13 @@ def kernel_distance(real: np.ndarray, synthetic: np.ndarray) -> float:
     return float(within_real / (n * (n - 1)) + within / (m * (m - 1)) - 2 * between / (n * m))
 
 
+def moment_distances(real: np.ndarray, synthetic: np.ndarray) -> dict[str, float]:
+    """frechet and kernel, the two distances above; NaN if either side has fewer than 2 rows."""
+    if min(len(real), len(synthetic)) < 2:
+        return dict.fromkeys(("frechet", "kernel"), float("nan"))
+    return {"frechet": frechet_distance(real, synthetic), "kernel": kernel_distance(real, synthetic)}
+
+
 def prdc(real: np.ndarray, synthetic: np.ndarray, k: int = 5) -> dict[str, float]:
     """Precision and recall (Kynkäänniemi et al., NeurIPS 2019), density and coverage (Naeem et al., ICML 2020).
 

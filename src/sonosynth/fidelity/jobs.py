@@ -1,5 +1,7 @@
 """The jobs of fidelity: the measures of every image, the comparison of each set with real images, and the tables."""
 
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,17 +10,28 @@ import numpy as np
 import pandas as pd
 import safetensors.numpy
 
-from sonosynth import disk, extensions, progress, seeding
+from sonosynth import disk, extensions, firewall, progress, seeding
 from sonosynth.artefacts import Artefact, CohortImages, Description, Split, SyntheticSet
-from sonosynth.fidelity import comparison
+from sonosynth.fidelity import across, comparison, probe, recognition
+from sonosynth.fidelity.comparison import Images, Sides
 from sonosynth.fidelity.distances import frechet_distance
 from sonosynth.fidelity.networks import Network
 
-VERSION = 1
+VERSION = 2
+FEATURES = "features"  # the measure that the search for copies also uses
 ALL = ""  # classes together
-TRAINING, MIX = "training images", "scripts' mix"
-"""Protocols: against the training images; or, as in the original scripts, all real images against a mix of the same and
-the synthetic ones."""
+TRAINING, ACROSS, PROBE, RECOGNITION, MIX = (
+    "training images", "across classes", "real or synthetic", "trained on real", "scripts' mix"
+)  # fmt: skip
+"""Protocols: against the training images; each class against each class of them; a linear classifier that tells the set
+from them; one of the classes that they alone trained; or, as in the original scripts, all real images against a mix of
+the same and the synthetic ones."""
+
+COLUMNS = [
+    "set", "class", "against", "features", "protocol", "metric", "value", "low", "high", "matched", "floor",
+    "excess_low", "excess_high", "n_real", "n_synthetic", "n_matched", "classes",
+]  # fmt: skip
+"""The columns of fidelity.csv."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +41,21 @@ class Measuring:
     measure: str
     measure_version: int
     network: Network | None
+
+
+def measuring(measures: Sequence[str], networks: Sequence[Network]) -> dict[str, Measuring]:
+    """What images are described by, by the name in their jobs; "features" is there in any case, with the first network.
+
+    Further networks get a number: "features-2".
+    """
+    used = networks if FEATURES in measures else networks[:1]
+    version = extensions.find("measures", FEATURES).VERSION
+    found = {
+        FEATURES if i == 1 else f"{FEATURES}-{i}": Measuring(FEATURES, version, network)
+        for i, network in enumerate(used, 1)
+    }
+    others = [name for name in measures if name != FEATURES]
+    return found | {name: Measuring(name, extensions.find("measures", name).VERSION, None) for name in others}
 
 
 def describe(
@@ -51,41 +79,65 @@ def compare(
     Args:
         measures: those that the descriptions in `real` and `synthetic` come from, in that order.
     """
-    sides = (split.train, split.validation)
-    train, held_out = (cohort.rows(side["id"]) for side in sides)
-    real_labels, held_out_labels = (side["label"].to_numpy(str) for side in sides)
-    labels = images.rows["label"].to_numpy(str)
+    firewall.check(
+        cohort.origins(cohort.rows(split.train["id"])).all(), split.scored, "the comparison with real images"
+    )
     rows: list[dict[str, Any]] = []
-    everything = (ALL, *split.classes)
-    with progress.task(f"measuring {images.name}", len(everything) * len(measures)) as bar:
-        for measuring, of_real, of_set in zip(measures, real, synthetic, strict=True):
-            module = extensions.find("measures", measuring.measure)
-            space = module.space(measuring)
-            made = of_set.values or {key: values[:0] for key, values in of_real.values.items()}
-            for label in everything:
-                a, b, c = (
-                    {key: values[rows_][(of == label) | (label == ALL)] for key, values in known.items()}
-                    for known, rows_, of in (
-                        (of_real.values, train, real_labels),
-                        (made, slice(None), labels),
-                        (of_real.values, held_out, held_out_labels),
-                    )
-                )
+    with progress.task(f"measuring {images.name}", (len(split.classes) + 1) * len(measures)) as bar:
+        for one, of_real, of_set in zip(measures, real, synthetic, strict=True):
+            module = extensions.find("measures", one.measure)
+            space = module.space(one)
+            sides = _sides(cohort, split, images, of_real, of_set)
+            found = []
+            for label in (ALL, *split.classes):
+                part = sides if label == ALL else sides.of(label)
                 rng = seeding.numpy_generator(0, "fidelity", label, space)
-                about = {"set": images.name, "class": label, "features": space, "protocol": TRAINING}
-                rows += [about | row for row in comparison.compare(module.compare, a, b, c, rng)]
+                distances = comparison.compare(module.compare, part, rng)
+                found += [{"class": label, "protocol": TRAINING} | row for row in distances]
+                found.append({"class": label, "protocol": PROBE} | probe.compare(part, rng))
                 bar.advance()
+            found += [{"protocol": RECOGNITION} | row for row in recognition.compare(sides)]
             if "features" in of_real.values:
-                both = of_real.values["features"][np.concatenate([train, held_out])]
-                mix = np.concatenate([both, made["features"]])
-                rows.append(
-                    {
-                        "set": images.name, "class": ALL, "features": space, "protocol": MIX,
-                        "metric": "frechet", "value": frechet_distance(both, mix),
-                        "n_real": len(both), "n_synthetic": len(mix),
-                    }
-                )  # fmt: skip
-    disk.write_text(work / "table", pd.DataFrame(rows).to_csv(index=False))
+                found += [{"protocol": ACROSS} | row for row in across.compare(sides, space)]
+                found.append({"class": ALL, "protocol": MIX} | _mix(sides))
+            rows += [{"set": images.name, "features": space, "against": ""} | row for row in found]
+    table = pd.DataFrame(rows)[COLUMNS]
+    # A list in one cell, whatever the names of classes are.
+    table["classes"] = [json.dumps(names, ensure_ascii=False) for names in table["classes"]]
+    disk.write_text(work / "table", table.to_csv(index=False))
+
+
+def _sides(
+    cohort: CohortImages, split: Split, images: SyntheticSet, of_real: Description, of_set: Description
+) -> Sides:  # fmt: skip
+    """What a measure found, of the training images, the set and the validation images."""
+    used = split.used
+    groups = used["group"].where(used["group"] != "", used["id"])
+    group_of = dict(zip(used["sha256"], groups, strict=True))
+
+    def of(side: pd.DataFrame) -> Images:
+        values = {name: x[cohort.rows(side["id"])] for name, x in of_real.values.items()}
+        return Images(values, side["label"].to_numpy(str), groups[side.index].to_numpy(str))
+
+    made = Images(
+        of_set.values or {name: x[:0] for name, x in of_real.values.items()},
+        images.rows["label"].to_numpy(str),
+        # A variation of a real image belongs with it; what was made from noise stands alone.
+        np.array([
+            group_of.get(min(own), name) if own else name
+            for own, name in zip(images.origins.own, images.rows["file_name"], strict=True)
+        ], str),
+    )  # fmt: skip
+    return Sides(of(split.train), made, of(split.validation))
+
+
+def _mix(sides: Sides) -> dict[str, Any]:
+    real = np.concatenate([side.values["features"] for side in (sides.train, sides.held_out)])
+    mix = np.concatenate([real, sides.made.values["features"]])
+    return {
+        "metric": "frechet", "value": frechet_distance(real, mix), "n_real": len(real), "n_synthetic": len(mix),
+        "n_matched": 0, "classes": (),
+    }  # fmt: skip
 
 
 def join(_: None, *, parts: tuple[Artefact, ...], work: Path) -> None:

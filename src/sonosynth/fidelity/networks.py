@@ -1,6 +1,5 @@
 """Feature networks: images to vectors."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module, resources
 from importlib.metadata import version
@@ -17,22 +16,24 @@ from transformers.image_processing_base import ImageProcessingMixin
 
 from sonosynth import disk, hub
 from sonosynth.errors import UserError, loading
+from sonosynth.fidelity import installed
+from sonosynth.fidelity.installed import Extractor
 from sonosynth.section import NO_EFFECT
 
 AUTO, EMBEDDED, INCEPTION = "auto", "embedded", "inception"
 EMBEDDED_FOLDER = Path(str(resources.files("sonosynth.weights").joinpath("features")))
 EMBEDDED_SIDE, MAX_SIDE = 128, 4096
-EXPECTED = "auto, embedded, inception, or a transformers vision model with a preprocessor_config.json"
+EXPECTED = (
+    "auto, embedded, inception, module:name of a function, or a transformers vision model with a"
+    " preprocessor_config.json"
+)
 FIX = "give a downloaded folder, or fidelity.features=embedded"
-
-Extractor = Callable[[np.ndarray], np.ndarray]
-"""From images (N, H, W) uint8 grey to features (N, D) float32."""
 
 
 @dataclass(frozen=True)
 class Network:
-    """A feature network: "embedded", "inception", or the name of a transformers vision model; where it is stored, and a
-    digest that changes with its weights."""
+    """A feature network: "embedded", "inception", the name of a transformers vision model, or module:name of a function
+    of an installed package; where it is stored, and a digest that changes with its weights or its code."""
 
     name: str
     folder: Annotated[Path | None, NO_EFFECT]
@@ -43,21 +44,25 @@ def resolve(setting: str) -> Network:
     """The network for a setting: "auto" is inception where torch-fidelity is installed, else embedded.
 
     Raises:
-        UserError: if inception is asked for without torch-fidelity, or a transformers model is not available, lacks
-            weights, or does not describe images by vectors.
+        UserError: if inception is asked for without torch-fidelity, or a transformers model or a function is not
+            available, lacks weights, or does not describe images by vectors.
     """
-    installed = find_spec("torch_fidelity") is not None and find_spec("torchvision") is not None
-    name = (INCEPTION if installed else EMBEDDED) if setting == AUTO else setting
+    has_inception = find_spec("torch_fidelity") is not None and find_spec("torchvision") is not None
+    name = (INCEPTION if has_inception else EMBEDDED) if setting == AUTO else setting
     if name == EMBEDDED:
         return Network(name, EMBEDDED_FOLDER, disk.digest(EMBEDDED_FOLDER, hub.FILES))
     if name == INCEPTION:
-        if not installed:
+        if not has_inception:
             raise UserError(
                 "fidelity.features: inception needs torch-fidelity, which is not installed here",
                 "fidelity.features=embedded, or torch-fidelity",
                 "python -m pip install 'sonosynth[inception]'",
             )
         return Network(name, None, f"torch-fidelity {version('torch-fidelity')}")
+    if installed.is_function(name):
+        network = Network(name, None, installed.digest(name))
+        installed.check(name)
+        return network
     found = hub.resolve(name, "fidelity.features", EXPECTED, FIX)
     _check(found.folder)
     return Network(name, found.folder, found.digest)
@@ -71,8 +76,10 @@ def extractor(network: Network) -> Extractor:
     """
     if network.name == EMBEDDED:
         return _embedded()
-    if network.name == INCEPTION or network.folder is None:
+    if network.name == INCEPTION:
         return _inception()
+    if network.folder is None:
+        return installed.extractor(network.name)
     return _transformers(network.folder, "cuda" if torch.cuda.is_available() else "cpu")
 
 

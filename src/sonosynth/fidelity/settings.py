@@ -1,6 +1,6 @@
 """Settings of how synthetic images are measured."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field, field_validator
 
@@ -14,15 +14,27 @@ TABLES = {"predictions", "table", "verdicts", "fidelity", "memorisation", "class
 class Fidelity(Section):
     """How real the synthetic images look."""
 
-    features: str = Field(
-        "auto",
-        min_length=1,
-        description="feature network: inception (needs the extra `inception`), embedded, a transformers vision model by"
-        " hub id or folder, or auto: inception if it is installed, else embedded",
+    features: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1)] = Field(
+        ("auto",),
+        description="feature network, or a list of several, of which the first is in the headline and finds copies:"
+        " inception (needs the extra `inception`), embedded, a transformers vision model by hub id or folder, a"
+        " function of an installed package as module:name, or auto: inception if it is installed, else embedded",
     )
     measures: Annotated[tuple[str, ...], Field(min_length=1)] = Field(
         ("features", "ultrasound"), description="the measures by which sets are compared with real images"
     )
+
+    @field_validator("features", mode="before")
+    @classmethod
+    def _one_or_several(cls, features: Any) -> Any:
+        return (features,) if isinstance(features, str) else features
+
+    @field_validator("features")
+    @classmethod
+    def _each_once(cls, features: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(features)) < len(features):
+            raise ValueError("each feature network once")
+        return features
 
     @field_validator("measures")
     @classmethod

@@ -2,8 +2,9 @@
 
 The mean-to-deviation ratio is the point signal-to-noise ratio of Wagner et al. (IEEE Trans. Sonics Ultrason.
 30:156, 1983). Both it and the Nakagami shape are computed here from displayed, that is log-compressed, grey levels, so
-1.91 and 1 are not their reference values: they serve to compare one set of images with another. The
-autocorrelation lengths say how large a speckle grain is along depth and across it.
+1.91 and 1 are not their reference values. The autocorrelation lengths, along depth and across it, are those of the
+images as they are resampled: in pixels of their resolution, which may be coarser than a speckle grain. So all four
+compare images of one study with one another, and are no properties of tissue or scanner.
 """
 
 from dataclasses import dataclass

@@ -7,7 +7,6 @@ noise, brightness that does not fall with depth. All measures here are one numbe
 from collections.abc import Mapping
 
 import numpy as np
-from scipy.stats import wasserstein_distance
 
 from sonosynth.fidelity import speckle
 from sonosynth.fidelity.jobs import Measuring
@@ -29,8 +28,9 @@ def describe(images: np.ndarray, settings: Measuring) -> dict[str, np.ndarray]:
     """The measures `MEASURES` of `images` (N, H, W) uint8, square, at least 32 pixels.
 
     ratio, nakagami, axial, lateral: (N,) medians over the image's homogeneous patches of 16 x 16 pixels, NaN where it
-    has none. spectrum: (N, 16), log10 of the power in rings of frequency, 0 to 1/2 per pixel. attenuation: (N,), slope
-    of the rows' mean grey level with depth, in grey levels per image height.
+    has none, as `speckle` says: of displayed grey levels, and in pixels of the images' resolution. spectrum: (N, 16),
+    log10 of the power in rings of frequency, 0 to 1/2 per pixel. attenuation: (N,), slope of the rows' mean grey level
+    with depth, in grey levels per image height.
     """
     return measures(images)
 
@@ -85,9 +85,18 @@ def compare(real: Mapping[str, np.ndarray], other: Mapping[str, np.ndarray]) -> 
 
 
 def _distance(real: np.ndarray, synthetic: np.ndarray) -> float:
-    if real.ndim == 2:
-        return float(np.mean([_distance(a, b) for a, b in zip(real.T, synthetic.T, strict=True)]))
-    real, synthetic = (values[np.isfinite(values)] for values in (real, synthetic))
-    if min(len(real), len(synthetic)) < 2 or real.std() == 0:
+    real, synthetic = (np.column_stack([values]) for values in (real, synthetic))
+    real, synthetic = (values[np.isfinite(values).all(axis=1)] for values in (real, synthetic))
+    if min(len(real), len(synthetic)) < 2 or not (deviation := real.std(axis=0)).all():
         return float("nan")
-    return float(wasserstein_distance(real / real.std(), synthetic / real.std()))
+    return float((wasserstein(real, synthetic) / deviation).mean())
+
+
+def wasserstein(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """The Wasserstein-1 distance (D,) of each column of a (N, D) and b (M, D): the area between their distributions."""
+    both = np.concatenate([a, b])
+    order = both.argsort(axis=0)
+    gaps = np.diff(np.take_along_axis(both, order, axis=0), axis=0)
+    steps = np.where(order < len(a), 1 / len(a), -1 / len(b))
+    distance: np.ndarray = (np.abs(steps.cumsum(axis=0)[:-1]) * gaps).sum(axis=0)
+    return distance

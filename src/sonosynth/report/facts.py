@@ -50,7 +50,7 @@ class Refusal:
 class Facts:
     """What the settings say of a study.
 
-    cohort, base: their names; embedded: whether the base is the small one that ships. network: for fidelity. seeds:
+    cohort, base: their names; embedded: whether the base is the small one that ships. networks: for fidelity. seeds:
     their number. leaks: whether the generator was allowed to see the validation images. repeated: the jobs of the first
     split and generator, which each further one repeats, and the share of the machine that each of them takes. looks:
     how often these validation images were scored in this folder, each time with other settings.
@@ -68,7 +68,7 @@ class Facts:
     draws: int
     generators: int
     seeds: int
-    network: str
+    networks: tuple[str, ...]
     leaks: bool
     repeated: Annotated[Mapping[str, float], NO_EFFECT]
     looks: int

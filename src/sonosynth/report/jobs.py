@@ -10,6 +10,7 @@ import yaml
 from sonosynth import disk
 from sonosynth.artefacts import Adapter, Artefact, CohortImages, Split, SyntheticSet
 from sonosynth.cohort.split import crossing
+from sonosynth.fidelity.jobs import COLUMNS
 from sonosynth.jobs import Made
 from sonosynth.report.facts import Counts, Facts
 from sonosynth.report.figures import save
@@ -21,11 +22,10 @@ from sonosynth.report.terminal import summary
 VERSION = 3
 TEXT = (
     "arm", "against", "status", "generator", "set", "class", "id", "label", "image", "file_name", "nearest",
-    "nearest_by_features", "features", "protocol", "metric", "test", "finding", "sentence",
+    "nearest_by_features", "features", "protocol", "metric", "classes", "test", "finding", "sentence",
 )  # fmt: skip
 """The columns that are text in any of the tables, whatever their cells look like."""
 ABOUT = "about"  # the role of a table's JSON
-FIDELITY = ["set", "class", "features", "protocol", "metric", "value", "matched", "floor", "n_matched"]
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def draw(
     always = ("table", "classes", "verdicts", "memorisation", "predictions")
     results = Results(
         **{name: found[name] for name in always},
-        fidelity=found.get("fidelity", pd.DataFrame(columns=FIDELITY)),
+        fidelity=found.get("fidelity", pd.DataFrame(columns=COLUMNS)),
         facts=settings.facts,
         counts=counts,
         arms=settings.arms,

@@ -9,7 +9,8 @@ import pandas as pd
 from sonosynth.artefacts import Adapter, CohortImages, Split, SyntheticSet
 from sonosynth.evidence.judging import Finding
 from sonosynth.evidence.scores import EXCESS, PRIMARY
-from sonosynth.fidelity.jobs import ALL, TRAINING
+from sonosynth.fidelity.across import Caricature, caricatures
+from sonosynth.fidelity.jobs import ACROSS, ALL, TRAINING
 from sonosynth.report import words
 from sonosynth.report.facts import Counts, Facts
 
@@ -53,10 +54,13 @@ class Results:
 
     @property
     def frechet(self) -> pd.DataFrame:
-        """The Fréchet distance of each set, all classes together, to the training images."""
+        """The rows with each set's Fréchet distance to training images, all classes together, on the first features.
+
+        Their `matched` and `floor` have the same number of images of each class on all sides.
+        """
         rows = self.fidelity
         whole = (rows["metric"] == "frechet") & (rows["class"] == ALL) & (rows["protocol"] == TRAINING)
-        return rows[whole].dropna(subset=["value"])
+        return rows[whole & (rows["features"] == self.facts.networks[0])].dropna(subset=["matched"])
 
     def rows(self) -> list[dict[str, str]]:
         """The ablation as text: one row per arm, by the names of `COLUMNS`; an arm that did not run says so.
@@ -64,7 +68,7 @@ class Results:
         A score with an interval has it under its name and "_interval".
         """
         findings = self.findings
-        known = {name: f"{v:.3g}" for name, v in zip(self.frechet["set"], self.frechet["value"], strict=True)}
+        known = {name: f"{v:.3g}" for name, v in zip(self.frechet["set"], self.frechet["matched"], strict=True)}
         rows = []
         for row in self.table.to_dict("records"):
             arm = str(row["arm"])
@@ -83,11 +87,16 @@ class Results:
 
     def floor(self) -> str:
         """The real-against-real distance beside the sets' own, in words."""
-        known = self.frechet.dropna(subset=["floor"])
-        parts = [f"{r['set']} {r['matched']:.3g} against {r['floor']:.3g}" for r in known.to_dict("records")]
-        count = f"{int(known['n_matched'].min())}" if len(known) else "0"
-        text = f"Fréchet distance at equal counts ({count} images), each set against real images: " + "; ".join(parts)
-        return text + " (a set with other class proportions is further away for that reason alone)"
+        classes = sorted(set(self.fidelity["class"]) - {ALL})
+        return words.distances(self.frechet, classes, self.facts.networks[0])
+
+    def caricatures(self) -> list[str]:
+        """The classes of sets that are further from other classes than real images are, a sentence for each set."""
+        found = caricatures(self.fidelity[self.fidelity["protocol"] == ACROSS])
+        by_set: dict[tuple[str, str], list[Caricature]] = {}
+        for one in found:
+            by_set.setdefault((one.set, one.features), []).append(one)
+        return [words.caricature(name, features, own) for (name, features), own in by_set.items()]
 
     def prior_shift(self) -> str:
         """Where an arm moved the mean probability of a class most, in words; "" if no arm is compared."""

@@ -26,7 +26,7 @@ def summary(results: Results) -> str:
     console.print(shown)
     for name, value in results.measured_on.items():
         console.print(f"{name}: {value}", soft_wrap=True)
-    for sentence in (results.floor(), *results.sentences(), results.headline()):
+    for sentence in (results.floor(), *results.caricatures(), *results.sentences(), results.headline()):
         console.print(sentence, soft_wrap=True)
     return text.getvalue()
 

@@ -1,12 +1,14 @@
 """Numbers, facts and findings in words."""
 
-from collections.abc import Hashable, Mapping
+import json
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
 from sonosynth.evidence.judging import ENOUGH_BLOCKS, ENOUGH_OF_OTHERS, ENOUGH_RUNS, Finding
 from sonosynth.evidence.settings import Compare
+from sonosynth.fidelity.across import Caricature
 from sonosynth.fidelity.networks import EMBEDDED, INCEPTION
 from sonosynth.report.facts import Comparison, Counts, Facts, Refusal
 
@@ -115,6 +117,44 @@ def network(name: str) -> str:
     return f"Fréchet distance on {whose}; not an FID, not comparable with published ones"
 
 
+def fidelity(facts: Facts) -> str:
+    """What distances are measured on."""
+    text = "; ".join(map(network, facts.networks))
+    if facts.embedded and EMBEDDED in facts.networks:
+        text += (
+            "; the embedded features were learned from the same simulated images as the base, and may favour its images"
+        )
+    return text
+
+
+def distances(found: pd.DataFrame, classes: Sequence[str], features: str) -> str:
+    """The Fréchet distance of each set at equal counts, its floor, and the classes that were left out.
+
+    Args:
+        found: rows of fidelity.csv, one for each set. classes: all there are.
+    """
+    if found.empty:
+        return "No set has enough images for a Fréchet distance"
+    parts = []
+    for row in found.to_dict("records"):
+        missing = sorted(set(classes) - set(json.loads(row["classes"])))
+        without = f" without {', '.join(missing)}" if missing else ""
+        parts.append(f"{row['set']} {row['matched']:.3g} against {row['floor']:.3g} ({row['n_matched']:.0f}{without})")
+    return (
+        f"Fréchet distance to training images, of each set against held-out real images, {features} features, the same"
+        f" number of images of each class on all sides (in brackets, and the classes left out): {'; '.join(parts)}"
+    )
+
+
+def caricature(name: str, features: str, found: Sequence[Caricature]) -> str:
+    """One sentence on a set whose classes are further apart than real ones."""
+    parts = [f"{x.label} from {x.against} ({x.distance:.3g} against {x.real_distance:.3g})" for x in found]
+    return (
+        f"Caricatures in {name}: further from other, real classes than real images are ({features} features, Fréchet"
+        f" distance at equal counts): {', '.join(parts)}."
+    )
+
+
 def twins(counts: Counts) -> str:
     """Near-duplicates, and what they mean for the scores."""
     described = f"{counts.twins} pairs, {counts.crossing} across the split"
@@ -134,7 +174,7 @@ def measured_on(facts: Facts, counts: Counts) -> dict[str, str]:
         "repeats": f"{splits}, {generators} each, {seeds} unless an arm has its own",
         "base": f"{base}, {facts.resolution} x {facts.resolution} pixels, {facts.precision}",
         "classifier": f"{facts.classifier}, {side} x {side} pixels, {SELECTION[facts.selection]}",
-        "fidelity": network(facts.network),
+        "fidelity": fidelity(facts),
         "looks": f"{facts.looks} (with so many different settings were these validation images scored in this folder;"
         " each further one makes a chance finding likelier)",
     }

@@ -5,26 +5,23 @@ import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
-from sonosynth.fidelity.jobs import ALL, TRAINING
+from sonosynth.fidelity.jobs import ACROSS, ALL
 from sonosynth.report.figures import COLOURS, PAGE, STYLE
 from sonosynth.report.results import Shown
 
 ALT = {
     "fidelity": "Every fidelity metric of every set at equal counts, beside that of real images",
+    "across": "Distance of each class of every set to each class of the real images, beside that of real images",
     "speckle": "Speckle statistics and attenuation of real images and of every set, as box plots",
 }
 NAMES = {
-    "frechet": "Fréchet distance", "kernel": "kernel distance", "vendi": "Vendi score", "ratio": "mean / deviation",
-    "nakagami": "Nakagami shape", "axial": "axial length", "lateral": "lateral length",
-    "attenuation": "slope with depth", "mean": "mean of these six",
+    "frechet": "Fréchet distance", "kernel": "kernel distance", "vendi": "Vendi score",
+    "ratio": "grey-level mean / deviation", "nakagami": "grey-level Nakagami shape", "axial": "axial length in pixels",
+    "lateral": "lateral length in pixels", "attenuation": "slope with depth", "mean": "mean of these six",
+    "probe_auc": "told from real (AUC)", "recognised": "recognised",
 }  # fmt: skip
-SINGLE = {
-    "ratio": "mean / deviation",
-    "nakagami": "Nakagami shape",
-    "axial": "axial length (pixels)",
-    "lateral": "lateral length (pixels)",
-    "attenuation": "slope with depth",
-}
+SINGLE = ("ratio", "nakagami", "axial", "lateral", "attenuation")
+LEGIBLE = 6  # classes that a matrix has room to give in numbers
 
 
 def figures(shown: Shown) -> dict[str, Figure]:
@@ -32,31 +29,63 @@ def figures(shown: Shown) -> dict[str, Figure]:
     found = {}
     if len(shown.results.fidelity):
         found["fidelity"] = fidelity(shown.results.fidelity)
+    across_classes = shown.results.fidelity[shown.results.fidelity["protocol"] == ACROSS]
+    if len(across_classes):
+        found["across"] = across(across_classes[across_classes["metric"] == "frechet"])
     if shown.ultrasound is not None:
         found["speckle"] = speckle(shown.ultrasound)
     return found
 
 
 def fidelity(table: pd.DataFrame) -> Figure:
-    """Every metric of every set at equal counts, beside that of real images: rows of fidelity.csv of all classes."""
-    rows = table[(table["class"] == ALL) & (table["protocol"] == TRAINING) & table["floor"].notna()]
+    """Every metric of every set at equal counts, beside that of real images: rows of fidelity.csv."""
+    rows = table[(table["class"] == ALL) & table["floor"].notna()]
     metrics = list(dict.fromkeys(zip(rows["features"], rows["metric"], strict=True)))
-    across = min(4, max(len(metrics), 1))
-    down = max(-(-len(metrics) // across), 1)
     with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(down, across, figsize=(PAGE, 1.25 * down), squeeze=False, sharey=True)
-        for axis in axes.flat[len(metrics) :]:
-            axis.set_visible(False)
-        for axis, (space, metric) in zip(axes.flat, metrics, strict=False):
+        figure, axes = _panels(len(metrics), 1.4)
+        for axis, (space, metric) in zip(axes, metrics, strict=False):
             own = rows[(rows["metric"] == metric) & (rows["features"] == space)]
             places = np.arange(len(own))
             axis.plot(own["matched"], places, "o", markersize=4, color=COLOURS[1], linestyle="none", label="set")
             axis.plot(own["floor"], places, "|", markersize=9, color=COLOURS[6], linestyle="none", label="real images")
-            axis.set_title(NAMES.get(metric, metric))
+            axis.set_title(f"{NAMES.get(metric, metric)}\n({space})")
             axis.set_yticks(places, own["set"])
             axis.set_ylim(len(own) - 0.5, -0.5)
-        figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return figure
+
+
+def across(rows: pd.DataFrame) -> Figure:
+    """Distances across classes, one matrix for each feature space and set: rows of fidelity.csv."""
+    panels = list(dict.fromkeys(zip(rows["features"], rows["set"], strict=True)))
+    made, real = (list(dict.fromkeys(rows[name])) for name in ("class", "against"))
+    with plt.rc_context(STYLE):
+        figure, axes = _panels(len(panels), 1.9)
+        for axis, (space, name) in zip(axes, panels, strict=False):
+            own = rows[(rows["set"] == name) & (rows["features"] == space)].set_index(["class", "against"])
+            distance, floor = (
+                np.array([[own[which].get((a, b), np.nan) for b in real] for a in made])
+                for which in ("matched", "floor")
+            )
+            axis.imshow(np.log2(distance / floor), cmap="Blues", vmin=0, vmax=2, aspect="auto")
+            axis.set_title(f"{name}\n({space})")
+            axis.set_xticks(range(len(real)), real, rotation=90)
+            axis.set_yticks(range(len(made)), made)
+            for a, b in np.argwhere(np.isfinite(distance)) if len(real) <= LEGIBLE else ():
+                colour = "white" if distance[a, b] > 2.5 * floor[a, b] else "black"
+                text = f"{distance[a, b]:.3g}\n({floor[a, b]:.3g})"
+                axis.text(b, a, text, ha="center", va="center", fontsize=5, color=colour)
+    return figure
+
+
+def _panels(count: int, height: float) -> tuple[Figure, np.ndarray]:
+    """A figure with `count` axes or, where the last row is not full, more, which are invisible; inches."""
+    columns = min(4, max(count, 1))
+    down = max(-(-count // columns), 1)
+    figure, axes = plt.subplots(down, columns, figsize=(PAGE, height * down), squeeze=False, sharey=True)
+    for axis in axes.flat[count:]:
+        axis.set_visible(False)
+    return figure, axes.flat[:]
 
 
 def speckle(table: pd.DataFrame) -> Figure:
@@ -65,13 +94,13 @@ def speckle(table: pd.DataFrame) -> Figure:
     plain = {"linestyle": "-"}
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(1, len(SINGLE), figsize=(PAGE, 1.2 + 0.16 * len(sets)), sharey=True)
-        for axis, (name, title) in zip(axes, SINGLE.items(), strict=True):
+        for axis, name in zip(axes, SINGLE, strict=True):
             values = [table[table["set"] == own][name].dropna() for own in sets]
             axis.boxplot(
                 values, orientation="horizontal", widths=0.6, showfliers=False,
                 medianprops={"color": COLOURS[6], **plain}, boxprops=plain, whiskerprops=plain,
             )  # fmt: skip
-            axis.set_title(title)
+            axis.set_title(NAMES[name].replace(" ", "\n", 1))
         axes[0].set_yticks(range(1, len(sets) + 1), sets)
         axes[0].invert_yaxis()
     return figure
