@@ -54,7 +54,7 @@ def draw(
         simulated=cohort.about["simulated"], train=len(split.train),
         validation=len(split.validation), twins=len(cohort.twins), crossing=len(crossing(split.rows, cohort.twins)),
         made_again={made.name: int((made.rows["attempts"] > 1).sum()) for made in sets},
-        unusable={made.name: int(made.flawed.sum()) for made in sets},
+        unusable={made.name: int(made.flawed.sum()) for made in sets}, inner=len(split.inner),
     )  # fmt: skip
     always = ("table", "classes", "differences", "verdicts", "memorisation", "predictions")
     results = Results(

@@ -9,7 +9,7 @@ from sonosynth.report.facts import Counts, Facts
 
 SELECTION = {
     "last": "last step scored",
-    "inner": "best epoch on a fifth of the training images scored",
+    "inner": "best epoch on the inner images scored, a fifth that nothing is trained on",
     "validation": "best epoch ON THE VALIDATION IMAGES scored, as in the original scripts: optimistic for all arms",
 }
 LEAK = "the generator was trained on the validation images, too (adapt.on=all): no score is evidence"
@@ -64,9 +64,10 @@ def measured_on(facts: Facts, counts: Counts) -> dict[str, str]:
     base = "the embedded small model, pretrained on simulated images" if facts.embedded else facts.base
     splits = f"{facts.times} x {facts.folds} grouped folds" if facts.folds else "one split"
     side = facts.classifier_resolution
+    inner = f", {counts.inner} inner" if counts.inner else ""
     described = {
-        "cohort": f"{facts.cohort}: {'simulated' if counts.simulated else 'as given'}, {counts.train} training and"
-        f" {counts.validation} validation images",
+        "cohort": f"{facts.cohort}: {'simulated' if counts.simulated else 'as given'}, {counts.train} training{inner}"
+        f" and {counts.validation} validation images",
         "near-duplicates": twins(counts),
         "repeats": f"{splits}, {facts.generators} generator(s) each, {facts.seeds} classifier seed(s)",
         "base": f"{base}, {facts.resolution} x {facts.resolution} pixels, {facts.precision}",
