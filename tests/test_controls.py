@@ -101,7 +101,7 @@ def test_the_inner_side_chooses_the_epoch_and_nothing_else(finished):
     assert set(about["images"]) == set(split.train["sha256"]) and not inner & set(about["images"])
     for file in (finished / ".parts" / "origins").iterdir():
         origins = json.loads(file.read_text())
-        assert not inner & {*origins["shared"], *sum(origins["own"] + origins["samples"], [])}
+        assert not inner & set(origins["shared"]).union(*origins["own"], *origins["samples"])
     nearest = pd.read_csv(finished / "evaluation" / "memorisation.csv")["nearest"]
     assert set(nearest) <= set(split.train["id"])
     assert set(pd.read_csv(finished / "evaluation" / "predictions.csv")["id"]) == set(split.validation["id"])

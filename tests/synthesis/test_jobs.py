@@ -20,7 +20,7 @@ SIDES = {"train": 6, "validation": 2, "inner": 1}  # images of each of two class
 def images(tmp_path):
     """A cohort of noise and its split; the SHA-256 of an image is made up."""
     rows = [
-        {"id": f"{label}{side}{i}", "sha256": f"hash of {label}{side}{i}", "label": label, "split": side, "excluded": ""}
+        {"id": f"{label}{side}{i}", "sha256": f"hash {label}{side}{i}", "label": label, "split": side, "excluded": ""}
         for label in "ab" for side, count in SIDES.items() for i in range(count)
     ]  # fmt: skip
     pd.DataFrame(rows).to_csv(tmp_path / "cohort.csv", index=False)
@@ -55,7 +55,7 @@ def test_copies_are_the_training_images_pixel_by_pixel_in_the_order_of_variation
     assert rows["negative_control"].all()
     assert set(rows["base"]) == set(rows["precision"]) == set(rows["adapter"]) == {""}
     origins = json.loads((tmp_path / "origins").read_text())
-    assert origins["own"] == [[f"hash of {name}"] for name in expected] and origins["shared"] == []
+    assert origins["own"] == [[f"hash {name}"] for name in expected] and origins["shared"] == []
 
 
 @pytest.mark.parametrize("leaks", [False, True], ids=["", "with an adapter that may leak"])
