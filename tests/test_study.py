@@ -458,13 +458,9 @@ def test_generators_share_what_does_not_depend_on_them(tmp_path, settings, phant
     assert (tmp_path / "run" / "cohort.csv").read_bytes() == (tmp_path / "run/repeats/1/cohort.csv").read_bytes()
 
 
-def test_the_epoch_may_be_chosen_on_images_held_back(copy, settings, phantoms, tmp_path):
+def test_the_epoch_is_chosen_on_images_held_back_if_there_are_enough(copy, settings, phantoms):
     with pytest.raises(UserError, match=r"classifier\.selection=inner: .* 4 group\(s\) of normal for 5 folds"):
         run(Study(phantoms, settings("classifier.selection=inner")), copy, "evaluate")
-    write_cohort(tmp_path / "cohort", {"benign": 11, "malignant": 8, "normal": 7}, seed=4, size=32)
-    changes = ("classifier.selection=inner", "classifier.epochs=2", "classifier.seeds=[0]")
-    run(Study(tmp_path / "cohort", settings(*changes)), tmp_path / "other")
-    assert "best epoch on a fifth of the training images" in (tmp_path / "other" / "report.html").read_text()
 
 
 def test_another_base_adapts_anew(copy, settings, phantoms, tiny_base, tmp_path):

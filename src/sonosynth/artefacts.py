@@ -13,7 +13,7 @@ import safetensors.numpy
 from sonosynth.firewall import Origins
 from sonosynth.jobs import Made
 
-TRAIN, VALIDATION = "train", "validation"
+TRAIN, INNER, VALIDATION = "train", "inner", "validation"
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,10 @@ class CohortImages(Artefact):
 
 
 class Split(Artefact):
-    """One assignment of the images to training and validation: cohort.csv."""
+    """One assignment of the images to training and validation: cohort.csv.
+
+    With `classifier.selection: inner` there is an inner side, too: nothing is trained on it, and it chooses the epoch.
+    """
 
     @cached_property
     def rows(self) -> pd.DataFrame:
@@ -91,6 +94,11 @@ class Split(Artefact):
         return self.rows[self.rows["split"] == TRAIN]
 
     @property
+    def inner(self) -> pd.DataFrame:
+        """The inner rows, if any."""
+        return self.rows[self.rows["split"] == INNER]
+
+    @property
     def validation(self) -> pd.DataFrame:
         """The validation rows."""
         return self.rows[self.rows["split"] == VALIDATION]
@@ -102,8 +110,8 @@ class Split(Artefact):
 
     @property
     def scored(self) -> frozenset[str]:
-        """The SHA-256s of the validation images: no training may have them among its origins."""
-        return frozenset(self.validation["sha256"])
+        """The SHA-256s of the validation and inner images: no training may have them among its origins."""
+        return frozenset(self.validation["sha256"]) | frozenset(self.inner["sha256"])
 
 
 class Adapter(Artefact):
@@ -175,6 +183,11 @@ class SyntheticSet(Artefact):
     def files(self) -> list[str]:
         """The SHA-256 of each image's file, in the order of `rows`."""
         return [self.made.files[f"images/{name}"] for name in self.rows["file_name"]]
+
+    @property
+    def negative_control(self) -> bool:
+        """Whether it is a negative control, which may copy training images; False for a set without images."""
+        return bool(self.rows["negative_control"].any())
 
     @property
     def flawed(self) -> np.ndarray:

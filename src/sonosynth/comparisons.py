@@ -10,13 +10,20 @@ from sonosynth.tasks.classification.settings import Arm
 def comparisons(settings: Settings) -> dict[str, Comparison]:
     """What each arm adds, and what it has to beat: found by the arms' values, never by their names."""
     arms, generated = settings.declared_arms, _generated(settings)
+    controls = controlling(settings)
     plain = {name: _bare(arm) for name, arm in arms.items() if not arm.sets}
     cheap = settings.compare.cheap if settings.compare.cheap in arms else None
     found = {}
     for name, arm in arms.items():
         without = next((other for other, values in plain.items() if values == _bare(arm)), None)
-        found[name] = Comparison(arm.sets, not arm.sets, without, cheap, bool(generated & set(arm.sets)))
+        control = not arm.real or controls >= set(arm.sets)
+        found[name] = Comparison(arm.sets, control, without, cheap, bool(generated & set(arm.sets)))
     return found
+
+
+def controlling(settings: Settings) -> set[str]:
+    """The sets that are negative controls."""
+    return {name for name, made in settings.declared_sets.items() if made.control}
 
 
 def _bare(arm: Arm) -> Arm:

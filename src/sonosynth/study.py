@@ -5,14 +5,14 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import product
 
-from sonosynth import extensions, jobs
+from sonosynth import extensions, feasibility, jobs
 from sonosynth.adapters import jobs as adaptation
 from sonosynth.adapters import token as inversion
 from sonosynth.adapters.learning import with_token
 from sonosynth.bases import sd1
 from sonosynth.cohort import jobs as reading
 from sonosynth.cohort.reading import Files
-from sonosynth.comparisons import comparisons, refusals
+from sonosynth.comparisons import comparisons, controlling, refusals
 from sonosynth.errors import UserError, first_line
 from sonosynth.fidelity import jobs as fidelity
 from sonosynth.fidelity import memorisation
@@ -25,7 +25,7 @@ from sonosynth.report import tables
 from sonosynth.report.facts import Facts
 from sonosynth.settings import REFERENCE, Settings, shipped_words
 from sonosynth.synthesis import jobs as synthesis
-from sonosynth.synthesis import requests
+from sonosynth.synthesis import ways
 from sonosynth.synthesis.settings import NOISE, REAL
 from sonosynth.tasks.classification import jobs as classification
 
@@ -79,12 +79,7 @@ def _check(settings: Settings, cohort: Files, machine: Machine) -> None:
             f"prompts.labels: the cohort has no label {first_line(', '.join(unknown))}",
             f"prompts for {', '.join(cohort.labels)}",
         )
-    for name, made in settings.declared_sets.items():
-        start = extensions.find("sets", made.way).FROM
-        if (made.start == NOISE) != (start == NOISE):
-            raise UserError(f"sets.{name}: {made.way} makes images from {start}, not from {made.start}")
-        if isinstance(made.count, dict):
-            requests.declared(made.count, cohort.labels, name)
+    feasibility.check(settings, cohort.labels)
     words = [settings.prompts.of(label) for label in cohort.labels]
     tokens = {name: adapter.token for name, adapter in settings.declared_adapters.items()}
     prompts = {name: [with_token(prompt, text) for prompt in words] for name, text in {"": None, **tokens}.items()}
@@ -122,7 +117,9 @@ class _Graph:
     def of_repeat(self, repeat: Repeat) -> Iterator[Job]:
         """The split, the adapters, the sets, the search for copies, and the classifiers."""
         at = repeat.place
-        splitting = reading.Splitting(self.settings.split, repeat.split_seed, repeat.fold)
+        splitting = reading.Splitting(
+            self.settings.split, repeat.split_seed, repeat.fold, inner=self.settings.classifier.selection == "inner"
+        )
         yield Job(f"{at}split", reading.split, splitting, {"cohort": COHORT}, {"table": f"{at}cohort.csv"})
         yield from self.adapters(repeat)
         yield from self.sets(repeat)
@@ -157,7 +154,7 @@ class _Graph:
         depth = {NOISE: 0, REAL: 0}
         for name, declared in s.declared_sets.items():
             depth[name] = depth[declared.start] + (declared.start != NOISE)
-            needs, token = {"split": f"{at}split"}, None
+            way, needs, token = ways.find(declared.way), {"split": f"{at}split"}, None
             fills_up = declared.count is None and declared.start in (NOISE, REAL)
             if declared.adapter:
                 needs["adapter"] = f"{at}adapters/{declared.adapter}"
@@ -167,12 +164,12 @@ class _Graph:
             elif declared.start != NOISE:
                 needs["source"] = f"{at}synthetic/{declared.start}"
             making = synthesis.Making(
-                name=name, kind=declared.way, kind_version=extensions.find("sets", declared.way).VERSION,
+                name=name, kind=declared.way, kind_version=way.version,
                 depth=depth[name], count=s.balance if fills_up else declared.count, synthesis=s.synthesis_of(name),
                 prompts={label: with_token(s.prompts.of(label), token) for label in self.files.labels},
-                strength=None if declared.start == NOISE else s.strength_of(name),
-                base=m.base, precision=m.precision, resolution=s.resolution,
-                seed=repeat.seed, leaks=self.leaks, source=declared.start,
+                strength=s.strength_of(name) if way.model and declared.start != NOISE else None,
+                base=m.base if way.model else None, precision=m.precision, resolution=s.resolution,
+                seed=repeat.seed, leaks=self.leaks, source=declared.start, negative_control=declared.control,
             )  # fmt: skip
             parts = f"{at}{PARTS}"
             yield self.model_job(
@@ -216,7 +213,7 @@ class _Graph:
                     name=name, arm=arm, classifier=s.classifier, balance=s.balance, model=m.classifier,
                     precision=m.precision, seed=repeat.seed, number=number, draw=repeat.draw, split=repeat.split,
                     generator=str(repeat.number) if self.arms[name].generated else "",
-                    split_seed=repeat.split_seed, leaks=self.leaks and bool(arm.sets),
+                    leaks=self.leaks and bool(arm.sets),
                 )  # fmt: skip
                 part = f"{at}{PARTS}/predictions/{name}/{number}"
                 yield Job(
@@ -262,7 +259,7 @@ class _Graph:
         yield self.join(PREDICTIONS, tuple(trained), "evaluation/predictions.csv")
         tabulating = tables.Tabulating(
             reference=REFERENCE, arms=self.arms, compare=s.compare, refused=refusals(s, self.arms),
-            controls=(), blocks=tuple((r.draw, r.split) for r in every),
+            controls=tuple(sorted(controlling(s))), blocks=tuple((r.draw, r.split) for r in every),
         )  # fmt: skip
         yield Job(
             TABLES, tables.tabulate, tabulating,

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from sonosynth.bases import sd1
-from sonosynth.bases.latents import Latents, encode_images, to_grey, to_tensor, tokenize
+from sonosynth.bases.latents import Latents, encode_images, reconstruct, to_grey, to_tensor, tokenize
 from sonosynth.errors import UserError
 
 
@@ -49,3 +49,14 @@ def test_prompts_that_would_be_cut_are_refused(tiny_base):
     pipeline = sd1.load(tiny_base, torch.float32, "cpu")
     with pytest.raises(UserError, match="has 82 tokens"):
         tokenize(pipeline.tokenizer, ["image " * 80])
+
+
+def test_images_through_the_vae_are_those_of_plain_diffusers(tiny_base):
+    vae = sd1.load(tiny_base, torch.float32, "cpu", without=("unet", "text_encoder")).vae
+    images = np.random.default_rng(0).integers(0, 255, (10, 32, 32), np.uint8)
+    with torch.no_grad():
+        theirs = to_grey(vae(to_tensor(images), sample_posterior=False).sample)
+    ours = reconstruct(vae, images)
+    assert (ours.shape, ours.dtype) == (images.shape, np.uint8)
+    assert np.abs(ours.astype(int) - theirs).max() <= 1
+    assert np.array_equal(reconstruct(vae, images), ours)

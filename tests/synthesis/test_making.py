@@ -148,3 +148,22 @@ def test_an_empty_set_is_a_table_without_rows(tmp_path):
     assert len(rows) == 0
     assert list(rows.columns)[:2] == ["file_name", "label"]
     assert rows.columns[-1] == "steps"
+
+
+def test_images_that_are_not_drawn_may_repeat_each_other_and_are_made_once(tmp_path):
+    wanted = from_images({"a": 5}, {"a": "p"}, 0, {"a": ["x", "flat"]}, depth=1)
+    starts = np.random.default_rng(0).integers(0, 200, (5, 8, 8)).astype(np.uint8)
+    starts[[2, 4]] = starts[0]
+    starts[[1, 3]] = 90
+    calls = []
+
+    def make(chosen, begun):
+        calls.append(len(chosen))
+        return begun
+
+    made = make_set(wanted, starts, Maker(make, {}, draws=False), tmp_path / "c", name="c", batch=3)
+    rows, images = read(tmp_path / "c")
+    assert np.array_equal(made, starts) and np.array_equal(images, starts)
+    assert calls == [3, 2]
+    assert list(rows["attempts"]) == [1] * 5
+    assert list(rows["flaw"]) == ["", "constant", "", "constant", ""]

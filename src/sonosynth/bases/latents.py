@@ -64,6 +64,20 @@ def to_grey(decoded: Tensor) -> np.ndarray:
     return ((red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16).to(torch.uint8).numpy()
 
 
+def decode(vae: AutoencoderKL, latents: Tensor) -> np.ndarray:
+    """Latents (N, C, h, w), scaled as the U-Net expects them, to images (N, H, W) uint8."""
+    parts = [part / vae.config.scaling_factor for part in latents.split(8)]
+    return np.concatenate([to_grey(vae.decode(part).sample) for part in parts])
+
+
+@torch.no_grad()
+@memory.kept_by_process()
+def reconstruct(vae: AutoencoderKL, images: np.ndarray) -> np.ndarray:
+    """Images (N, H, W) uint8 through the VAE and back: the mean of the posterior, decoded; nothing is drawn."""
+    latents = vae.encode(to_tensor(images).to(vae.device, vae.dtype)).latent_dist.mean
+    return decode(vae, latents * vae.config.scaling_factor)
+
+
 @torch.no_grad()
 @memory.kept_by_process()
 def encode_images(vae: AutoencoderKL, images: np.ndarray, batch: int = 8) -> Latents:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from sonosynth import disk, progress
-from sonosynth.artefacts import TRAIN, VALIDATION, CohortImages
+from sonosynth.artefacts import INNER, TRAIN, VALIDATION, CohortImages
 from sonosynth.cohort import reading
 from sonosynth.cohort import settings as sections
 from sonosynth.cohort.reading import Cohort, Files
@@ -53,20 +53,23 @@ def decode(settings: Reading, *, work: Path) -> None:
 
 @dataclass(frozen=True)
 class Splitting:
-    """seed: the split's. fold: (k, i), the i-th of k folds is held out, or None for a share of each class."""
+    """seed: the split's. fold: (k, i), the i-th of k folds is held out, or None for a share of each class. inner:
+    whether a fifth of the training images is held back to choose the epoch.
+    """
 
     split: sections.Split
     seed: int
     fold: tuple[int, int] | None
+    inner: bool
 
 
 def split(settings: Splitting, *, cohort: CohortImages, work: Path) -> None:
-    """Assign the images to training and validation: makes table (cohort.csv)."""
+    """Assign the images to training, validation and, if asked for, the inner side: makes table (cohort.csv)."""
     found = Cohort(
         Path("of this study"), cohort.images, cohort.twins, np.empty(0), cohort.about["problems"], {},
         cohort.about["simulated"],
     )  # fmt: skip
-    table = to_table(found, settings.split, settings.seed, settings.fold)
+    table = to_table(found, settings.split, settings.seed, settings.fold, inner=settings.inner)
     disk.write_text(work / "table", table.to_csv(index=False))
     if len(found.twins):
         excluded = int(table["excluded"].str.startswith("label conflict").sum())
@@ -74,7 +77,9 @@ def split(settings: Splitting, *, cohort: CohortImages, work: Path) -> None:
             f"near-duplicates: {len(found.twins)} pairs, {len(crossing(table, found.twins))} of them across the split;"
             f" {excluded} images excluded because a near-duplicate has another label"
         )
-    for name, side in (("training", TRAIN), ("validation", VALIDATION)):
+    for name, side in (("training", TRAIN), ("inner", INNER), ("validation", VALIDATION)):
+        if side == INNER and not settings.inner:
+            continue
         rows = table[table["split"] == side]
         counts = ", ".join(f"{n} {label}" for label, n in sorted(rows["label"].value_counts().items()))
         progress.say(f"{name}: {len(rows)} images ({counts})")

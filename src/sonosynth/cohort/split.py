@@ -1,4 +1,4 @@
-"""Training and validation images: cohort.csv."""
+"""Training, inner and validation images: cohort.csv."""
 
 import math
 from collections import Counter
@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import StratifiedGroupKFold
 
-from sonosynth.artefacts import TRAIN, VALIDATION
+from sonosynth import seeding
+from sonosynth.artefacts import INNER, TRAIN, VALIDATION
 from sonosynth.cohort.reading import Cohort, conflicts, groups_of
 from sonosynth.cohort.settings import Split
 from sonosynth.cohort.twins import components
@@ -17,13 +18,16 @@ from sonosynth.errors import UserError
 COLUMNS = ["id", "file", "sha256", "label", "mask", "group", "split", "excluded"]
 
 
-def to_table(cohort: Cohort, settings: Split, seed: int, fold: tuple[int, int] | None = None) -> pd.DataFrame:
+def to_table(
+    cohort: Cohort, settings: Split, seed: int, fold: tuple[int, int] | None = None, *, inner: bool = False
+) -> pd.DataFrame:
     """The rows of cohort.csv (see `COLUMNS`), ordered by id; paths are relative to the cohort.
 
     Files that can't be used are listed as excluded, with the reason.
 
     Args:
-        seed: of the split. fold: (k, i) holds out the i-th of k folds instead of a share.
+        seed: of the split. fold: (k, i) holds out the i-th of k folds instead of a share. inner: whether a fifth of the
+            training images is held back, too.
 
     Raises:
         UserError: if a class would have no image on one side.
@@ -63,7 +67,23 @@ def to_table(cohort: Cohort, settings: Split, seed: int, fold: tuple[int, int] |
     sides = dict(zip(kept, drawn, strict=True))
     usable = images.assign(group=groups, split=[sides.get(row, "") for row in range(len(ids))], excluded=excluded)
     bad = [{"id": name, "file": name, "excluded": f"can't be used: {why}"} for name, why in cohort.problems.items()]
+    if inner:
+        usable.loc[_inner(usable[usable["split"] == TRAIN], seed), "split"] = INNER
     return pd.concat([usable[COLUMNS], pd.DataFrame(bad, columns=COLUMNS).fillna("")], ignore_index=True)
+
+
+def _inner(train: pd.DataFrame, seed: int) -> pd.Index:
+    """The rows of cohort.csv that are held back of the training ones: a fifth of each class, groups kept whole."""
+    labels, hashes, groups = (list(train[name]) for name in ("label", "sha256", "group"))
+    try:
+        numbers = folds(labels, hashes, groups, 5, seeding.derive(seed, "inner"))
+    except ValueError as error:
+        raise UserError(
+            f"classifier.selection=inner: a fifth of the training images can't be held back, {error}",
+            "five training images or groups of every class",
+            "classifier.selection=last",
+        ) from None
+    return train.index[np.array(numbers) == 0]
 
 
 def _units(cohort: Cohort, *, with_twins: bool) -> list[list[int]]:
@@ -83,10 +103,10 @@ def _units(cohort: Cohort, *, with_twins: bool) -> list[list[int]]:
 
 
 def crossing(table: pd.DataFrame, twins: pd.DataFrame) -> list[tuple[str, str]]:
-    """The pairs of near-duplicates (ids) that have one training and one validation image."""
+    """The pairs of near-duplicates (ids) whose images are on two sides."""
     side = dict(zip(table["id"], table["split"], strict=True))
     pairs = zip(twins["id"], twins["twin"], strict=True)
-    return [(a, b) for a, b in pairs if {side[a], side[b]} == {TRAIN, VALIDATION}]
+    return [(a, b) for a, b in pairs if len({side[a], side[b]} - {""}) == 2]
 
 
 def split(

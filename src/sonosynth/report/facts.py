@@ -81,6 +81,7 @@ class Counts:
     twins: pairs of near-duplicates; crossing: those across the split. left_out: validation images that are not scored
     since they have a near-duplicate in training. draws_left_out: draws of folds that an arm has not finished.
     made_again: of each set, how many images showed nothing new at first; unusable: how many still did in the end.
+    inner: images that choose the epoch.
     """
 
     simulated: bool
@@ -92,3 +93,4 @@ class Counts:
     draws_left_out: int
     made_again: dict[str, int]
     unusable: dict[str, int]
+    inner: int = 0

@@ -57,7 +57,7 @@ def draw(
         validation=len(split.validation), twins=len(cohort.twins), crossing=len(crossing(split.rows, cohort.twins)),
         left_out=about["left_out"], draws_left_out=len(about["draws_left_out"]),
         made_again={made.name: int((made.rows["attempts"] > 1).sum()) for made in sets},
-        unusable={made.name: int(made.flawed.sum()) for made in sets},
+        unusable={made.name: int(made.flawed.sum()) for made in sets}, inner=len(split.inner),
     )  # fmt: skip
     always = ("table", "classes", "verdicts", "memorisation", "predictions")
     results = Results(

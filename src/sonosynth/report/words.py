@@ -14,7 +14,7 @@ from sonosynth.report.facts import Comparison, Counts, Facts, Refusal
 
 SELECTION = {
     "last": "last step scored",
-    "inner": "best epoch on a fifth of the training images scored",
+    "inner": "best epoch on the inner images scored, a fifth that nothing is trained on",
     "validation": "best epoch ON THE VALIDATION IMAGES scored, as in the original scripts: optimistic for all arms",
 }
 LEAK = "the generator was trained on the validation images, too (adapt.on=all): no score is evidence"
@@ -167,9 +167,10 @@ def measured_on(facts: Facts, counts: Counts) -> dict[str, str]:
     splits = f"{facts.draws} x {facts.folds} grouped folds" if facts.folds else "one split"
     generators, seeds = _number(facts.generators, "generator"), _number(facts.seeds, "seed")
     side = facts.classifier_resolution
+    inner = f", {counts.inner} inner" if counts.inner else ""
     described = {
-        "cohort": f"{facts.cohort}: {'simulated' if counts.simulated else 'as given'}, {counts.train} training and"
-        f" {counts.validation} validation images",
+        "cohort": f"{facts.cohort}: {'simulated' if counts.simulated else 'as given'}, {counts.train} training{inner}"
+        f" and {counts.validation} validation images",
         "near-duplicates": twins(counts),
         "repeats": f"{splits}, {generators} each, {seeds} unless an arm has its own",
         "base": f"{base}, {facts.resolution} x {facts.resolution} pixels, {facts.precision}",

@@ -1,11 +1,17 @@
-"""Image to image: noise is added to an image up to a strength, and removed again under the image's prompt."""
+"""Image to image: noise is added to an image up to a strength, and removed again under the image's prompt.
+
+At strength 0 there is no noise: what remains is the VAE, as a control of what it alone does to an image.
+"""
 
 import math
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 
+from sonosynth.bases import sd1
+from sonosynth.bases.latents import reconstruct
 from sonosynth.synthesis.jobs import Making
 from sonosynth.synthesis.making import Maker
 from sonosynth.synthesis.requests import Request
@@ -16,9 +22,13 @@ FROM = "images"
 
 
 def open(settings: Making, adapter: Path | None) -> Maker:
-    """Load the adapted base; each image is refined from the one that it starts from."""
+    """Load what the strength needs of the adapted base; each image is made from the one that it starts from."""
     assert settings.strength is not None
-    strength = settings.strength
+    return _refining(settings, adapter, settings.strength) if settings.strength else _reconstructing(settings)
+
+
+def _refining(settings: Making, adapter: Path | None, strength: float) -> Maker:
+    assert settings.base is not None
     # At least one step has to fall into the last `strength` share of them.
     steps = max(settings.synthesis.steps, math.ceil(1 / strength))
     s = settings.synthesis.model_copy(update={"steps": steps})
@@ -32,3 +42,16 @@ def open(settings: Making, adapter: Path | None) -> Maker:
         refine,
         sampler.columns | {"strength": strength, "timestep": sampler.first_timestep(strength)},
     )
+
+
+def _reconstructing(settings: Making) -> Maker:
+    assert settings.base is not None
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    dtype = sd1.DTYPES[settings.precision]
+    vae = sd1.load(settings.base.folder, dtype, device, without=("unet", "text_encoder")).vae
+
+    def through_vae(_: Sequence[Request], starts: np.ndarray | None) -> np.ndarray:
+        assert starts is not None
+        return reconstruct(vae, starts)
+
+    return Maker(through_vae, {"strength": 0.0, "timestep": ""}, draws=False)

@@ -12,6 +12,7 @@ FROM = "noise"
 
 def open(settings: Making, adapter: Path | None) -> Maker:
     """Load the adapted base; each image is sampled from noise under its prompt."""
+    assert settings.base is not None
     s = settings.synthesis
     sampler = Sampler(settings.base, adapter, settings.precision, settings.resolution, s)
     return Maker(

@@ -18,7 +18,7 @@ from sonosynth.synthesis.making import Maker, make_set
 from sonosynth.synthesis.requests import Request
 from sonosynth.synthesis.settings import Balance, Synthesis
 
-VERSION = 1
+VERSION = 2
 SAMPLES = 4  # images of each class that the set lacks
 
 
@@ -28,9 +28,9 @@ class Making:
 
     kind: its file in `sets/`, and that file's version. depth: how often its images were refined.
     prompts: each label's, with the learned token. count: as in `settings.Set`, or the plan that balances classes, or
-    None for as many as there are to start from. strength: None if it starts from noise. seed: the generator's.
-    leaks: whether the adapter was allowed to see the validation images. source: name of the set that it starts from,
-    which appears in metadata.csv; or noise or real.
+    None for as many as there are to start from. strength: None if there is none. base: None if no model is used.
+    seed: the generator's. leaks: whether the adapter was allowed to see the validation images. source: name of the set
+    that it starts from, which appears in metadata.csv; or noise or real. negative_control: whether it is one.
     """
 
     name: Annotated[str, NO_EFFECT]
@@ -41,12 +41,13 @@ class Making:
     count: int | dict[str, int] | Balance | None
     synthesis: Synthesis
     strength: float | None
-    base: sd1.Base
+    base: sd1.Base | None
     precision: str
     resolution: int
     seed: int
     leaks: bool
     source: str
+    negative_control: bool
 
 
 @dataclass(frozen=True)
@@ -85,8 +86,9 @@ def make(
     progress.say(f"{settings.name}: " + ", ".join(f"{n} {label}" for label, n in needed.items()))
     maker: Maker = extensions.find("sets", settings.kind).open(settings, adapter.folder if adapter else None)
     recorded = {
-        **maker.columns, "resolution": settings.resolution, "precision": settings.precision,
-        "base": settings.base.digest, "adapter": adapter.made.digest if adapter else "",
+        **maker.columns, "resolution": settings.resolution, "precision": settings.precision if settings.base else "",
+        "base": settings.base.digest if settings.base else "", "adapter": adapter.made.digest if adapter else "",
+        "negative_control": settings.negative_control,
     }  # fmt: skip
     maker = replace(maker, columns=recorded)
 
@@ -95,7 +97,7 @@ def make(
         rows = np.array([starts.place[r.source] for r in wanted], int) if starts else None
         initial = starts.pixels[rows] if starts else None
         own = starts.origins.choose(rows) if starts and rows is not None else Origins(frozenset(), ())
-        if not settings.leaks:
+        if cohort or not settings.leaks:  # an adapter that leaks excuses no starting image that does
             firewall.check(own.all(), split.scored, f"a starting image of {settings.name}")
         pixels = make_set(wanted, initial, maker, work / folder, name=settings.name, batch=settings.synthesis.batch)
         return pixels, own

@@ -29,11 +29,14 @@ class Maker:
     """How the images of a set are made.
 
     make: turns N requests and, unless they start from noise, their starting images (N, H, W) uint8, into as
-    many images (N, H, W) uint8. columns: further columns of metadata.csv, the same in every row.
+    many images (N, H, W) uint8. columns: further columns of metadata.csv, the same in every row. draws: whether an
+    image is drawn at random, by the seed of its request; if not, it follows from its starting image, and may repeat
+    another.
     """
 
     make: Callable[[Sequence[Request], np.ndarray | None], np.ndarray]
     columns: Mapping[str, Any]
+    draws: bool = True
 
 
 def make_set(
@@ -41,9 +44,9 @@ def make_set(
 ) -> np.ndarray:
     """Make the images of `wanted` into `folder`, with metadata.csv; complete batches found there are kept.
 
-    An image that shows nothing, or what an earlier one of its class shows, is made again with another seed, `RETRIES`
-    times at most. The column `attempts` counts them, and `flaw` says what is still wrong in the end. Batches are the
-    same after an interruption, so that even rounding is.
+    A drawn image that shows nothing, or what an earlier one of its class shows, is made again with another seed,
+    `RETRIES` times at most. The column `attempts` counts them, and `flaw` says what is still wrong in the end. Batches
+    are the same after an interruption, so that even rounding is.
 
     Args:
         starts: the images (N, H, W) uint8 that they start from, None for noise. name: of the set, for messages.
@@ -83,8 +86,8 @@ def make_set(
     names = ["file_name", "label", "prompt", "seed", "source", "attempts", "flaw", *maker.columns]
     table = pd.DataFrame(rows, columns=names)
     disk.write_text(folder / "metadata.csv", table.to_csv(index=False))
-    if (table["attempts"] > 1).any():
-        again, flawed = int((table["attempts"] > 1).sum()), int((table["flaw"] != "").sum())
+    again, flawed = int((table["attempts"] > 1).sum()), int((table["flaw"] != "").sum())
+    if again or flawed:
         progress.say(
             f"{name}: {again} images made again, since they showed nothing new; {flawed} remain unusable and are"
             " excluded from training"
@@ -133,6 +136,8 @@ class _Made:
 def _with_retries(
     request: Request, start: np.ndarray | None, image: np.ndarray, maker: Maker, earlier: _Earlier
 ) -> _Made:
+    if not maker.draws:
+        return _Made(image, request.seed, 1, _flaw(image, None))
     made = _Made(image, request.seed, 1, _flaw(image, earlier))
     while made.flaw and made.attempts <= RETRIES:
         seed = seeding.derive(request.seed, "again", made.attempts)
@@ -141,11 +146,11 @@ def _with_retries(
     return made
 
 
-def _flaw(image: np.ndarray, earlier: _Earlier) -> str:
-    """What makes an image (H, W) uint8 unusable, or "": no contrast, or the contents of an earlier one."""
+def _flaw(image: np.ndarray, earlier: _Earlier | None) -> str:
+    """What makes an image (H, W) uint8 unusable, or "": no contrast, or the contents of one of the `earlier` ones."""
     if image.std() < FLAT:
         return "constant"
-    return "repeats an earlier image" if earlier.shows(image) else ""
+    return "repeats an earlier image" if earlier and earlier.shows(image) else ""
 
 
 def _write_image(path: Path, made: _Made) -> None:

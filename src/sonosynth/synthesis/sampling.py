@@ -16,7 +16,7 @@ from torch import Tensor
 from sonosynth.adapters import lora as low_rank
 from sonosynth.adapters import token as inversion
 from sonosynth.bases import memory, sd1
-from sonosynth.bases.latents import encode_prompts, to_grey, to_tensor, tokenize
+from sonosynth.bases.latents import decode, encode_prompts, to_tensor, tokenize
 from sonosynth.synthesis.settings import Synthesis
 
 
@@ -59,7 +59,8 @@ class Sampler:
         noise = self.pipeline.prepare_latents(
             len(prompts), unet.config.in_channels, self.resolution, self.resolution, unet.dtype, unet.device, generators
         )
-        return self._decode(self._denoise(noise, self.pipeline.scheduler.timesteps, prompts, generators))
+        clean = self._denoise(noise, self.pipeline.scheduler.timesteps, prompts, generators)
+        return decode(self.pipeline.vae, clean)
 
     def first_timestep(self, strength: float) -> int:
         """The timestep of the base, 0 to 999 for Stable Diffusion, to which an image of that strength is noised."""
@@ -85,7 +86,7 @@ class Sampler:
         noised = self.refiner.prepare_latents(
             start, times[:1].repeat(len(prompts)), len(prompts), 1, unet.dtype, unet.device, generators
         )
-        return self._decode(self._denoise(noised, times, prompts, generators))
+        return decode(vae, self._denoise(noised, times, prompts, generators))
 
     def _denoise(
         self, latents: Tensor, times: Tensor, prompts: Sequence[str], generators: list[torch.Generator]
@@ -124,12 +125,6 @@ class Sampler:
             self._embeddings[prompt] = encode_prompts(self.pipeline.text_encoder, tokens)[0]
         conditional = torch.stack([self._embeddings[prompt] for prompt in prompts])
         return conditional, self._embeddings[""].expand_as(conditional)
-
-    def _decode(self, latents: Tensor) -> np.ndarray:
-        vae = self.pipeline.vae
-        return np.concatenate(
-            [to_grey(vae.decode(part / vae.config.scaling_factor).sample) for part in latents.split(8)]
-        )
 
 
 def _generators(seeds: Sequence[int]) -> list[torch.Generator]:

@@ -2,9 +2,10 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, field_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from sonosynth.section import MAX_COUNT, NO_EFFECT, Positive, Section
+from sonosynth.synthesis import ways
 
 Number = Annotated[int, Field(ge=0, le=MAX_COUNT)]
 NOISE, REAL = "noise", "real"
@@ -64,7 +65,12 @@ class Set(Section):
         NOISE, alias="from", description="what its images start from: noise, real (training images) or another set"
     )
     adapter: str | None = Field(None, description="adapter of the base; absent: the base as it is")
-    strength: float | None = Field(None, gt=0, le=1, description="denoising strength; absent: `refine.strength`")
+    strength: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="denoising strength; 0: through the VAE and back, without noise; absent: `refine.strength`",
+    )
     count: Number | dict[str, Number] | None = Field(
         None,
         description="images of each class, for example 100 or {benign: 50}; absent: what balances the classes, or as"
@@ -72,8 +78,26 @@ class Set(Section):
     )
     synthesis: dict[str, Any] | None = Field(None, description="values of `synthesis` for this set alone")
     refine: dict[str, Any] | None = Field(None, description="values of `refine` for this set alone")
+    negative_control: bool = Field(
+        False, description="a control: may copy training images, and is not meant to help; kind copy always is one"
+    )
+
+    @model_validator(mode="after")
+    def _strength_0_samples_nothing(self) -> "Set":
+        if self.strength == 0 and (self.adapter or self.synthesis):
+            raise ValueError("at strength 0 nothing is sampled: leave out adapter and synthesis, or give a strength")
+        return self
 
     @property
     def way(self) -> str:
         """The kind, with its default."""
         return self.kind or ("text" if self.start == NOISE else "image")
+
+    @property
+    def control(self) -> bool:
+        """Whether it is a negative control: declared as one, or one by its kind.
+
+        Raises:
+            UserError: if there is no such kind.
+        """
+        return self.negative_control or ways.find(self.way).control

@@ -199,7 +199,10 @@ def test_a_pretrained_classifier_is_known_by_its_weights_wherever_it_lies(tiny_c
 def test_every_remedy_trains_and_changes_the_result(tiny_classifier):
     images, labels = easy(40, 0)
     training = training_set(images, np.minimum(labels, np.arange(40) % 3))
-    arms = (Arm(), Arm(balance="oversample"), Arm(balance="weights"), Arm(augmentation="classical"), Arm(mixup=0.2))
+    arms = (
+        Arm(), Arm(balance="oversample"), Arm(balance="weights"), Arm(augmentation="classical"),
+        Arm(augmentation="trivial"), Arm(mixup=0.2),
+    )  # fmt: skip
     found = [predict(training, images, recipe=recipe(tiny_classifier, 6), arm=arm, seed=0) for arm in arms]
     assert all(np.isfinite(x).all() for x in found)
     assert len({x.tobytes() for x in found}) == len(found)

@@ -14,9 +14,11 @@ from sonosynth import hub, seeding
 from sonosynth.errors import UserError, first_line, loading
 from sonosynth.tasks.classification.remedies import class_weights, classical, mixed, oversampled
 from sonosynth.tasks.classification.settings import RANDOM, Arm, Classifier
+from sonosynth.tasks.classification.trivial import trivial
 from sonosynth.tasks.training_set import TrainingSet
 
 IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+AUGMENTATIONS = {"classical": classical, "trivial": trivial}
 EXPECTED = "resnet-18, or a transformers image classifier with safetensors, by hub id or folder"
 FIX = "give a downloaded folder, or classifier.model=resnet-18 to train from random weights"
 
@@ -162,8 +164,8 @@ def predict(
         inputs = to_float(pixels[chosen])
         targets = F.one_hot(labels[chosen], recipe.classes) * weights[chosen, None]  # the loss is linear in them
         inputs[flipped] = inputs[flipped].flip(-1)
-        if arm.augmentation == "classical":
-            inputs = classical(inputs, generator)
+        if augmented := AUGMENTATIONS.get(arm.augmentation):
+            inputs = augmented(inputs, generator)
         if arm.mixup:
             inputs, targets = mixed(inputs, targets, arm.mixup, generator)
         with torch.autocast(device, torch.bfloat16, enabled=recipe.precision == "bf16"):

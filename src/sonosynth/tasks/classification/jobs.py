@@ -1,6 +1,7 @@
 """The job that trains a classifier for one arm and seed, and predicts the validation images."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,6 @@ import pandas as pd
 from sonosynth import disk, firewall, hub, seeding
 from sonosynth.artefacts import Artefact, CohortImages, Split, SyntheticSet
 from sonosynth.cohort.decoding import resize
-from sonosynth.cohort.split import folds
 from sonosynth.errors import UserError
 from sonosynth.synthesis import requests
 from sonosynth.synthesis.settings import Balance
@@ -18,7 +18,7 @@ from sonosynth.tasks.classification.classifier import Recipe, Selection, predict
 from sonosynth.tasks.classification.settings import Arm, Classifier
 from sonosynth.tasks.training_set import TrainingSet
 
-VERSION = 2
+VERSION = 3
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Training:
 
     name: the arm's. model: to start from, None for random weights. precision: that of adaptation and synthesis. seed:
     the generator's. number: one of the arm's seeds. draw, split: of the images. generator: as in predictions.csv.
-    split_seed: the split's. leaks: whether the generator was allowed to see the validation images.
+    leaks: whether the generator was allowed to see the validation images.
     """
 
     name: str
@@ -41,7 +41,6 @@ class Training:
     draw: int
     split: int
     generator: str
-    split_seed: int
     leaks: bool
 
 
@@ -54,13 +53,13 @@ def train(
     Real images are resized like synthetic ones: to the study's resolution, then to the classifier's.
 
     Raises:
-        UserError: if a validation image is among the origins of the training images, or is itself one of them.
+        UserError: if a validation or inner image is among the origins of the training images, or is itself one of them;
+            or if the arm has no training image of a class.
     """
     s, classes, side = settings.classifier, split.classes, settings.classifier.resolution
     held_out = cohort.rows(split.validation["id"])
     scored = resize(cohort.pixels[held_out], side)
-    inner = _inner(split, settings.split_seed) if s.selection == "inner" else np.zeros(len(split.train), bool)
-    training = _training_set(settings, cohort, split, sets, copies, inner)
+    training = _training_set(settings, cohort, split, sets, copies)
     if not settings.leaks:
         firewall.check(training.origins.all(), split.scored, f"the training images of the arm {settings.name}")
     planned = len(split.train) + sum(requests.plan(list(split.train["label"]), settings.balance.target).values())
@@ -69,9 +68,10 @@ def train(
     if s.selection == "validation":
         select = Selection(scored, _codes(split.validation["label"], classes), every=epoch)
     elif s.selection == "inner":
-        chosen = split.train[inner]
-        images = resize(cohort.pixels[cohort.rows(chosen["id"])], side)
-        select = Selection(images, _codes(chosen["label"], classes), every=epoch)
+        rows = cohort.rows(split.inner["id"])
+        firewall.check(cohort.origins(rows).all(), split.validation["sha256"], "the images that choose the epoch")
+        images = resize(cohort.pixels[rows], side)
+        select = Selection(images, _codes(split.inner["label"], classes), every=epoch)
     # fp16 lacks the range for training without loss scaling; bf16 has it
     precision = "bf16" if settings.precision == "bf16" else "fp32"
     probabilities = predict(
@@ -89,20 +89,20 @@ def train(
 
 def _training_set(
     settings: Training, cohort: CohortImages, split: Split, sets: tuple[SyntheticSet, ...],
-    copies: tuple[Artefact, ...], held_back: np.ndarray,
+    copies: tuple[Artefact, ...],
 ) -> TrainingSet:  # fmt: skip
-    """The training images except those held back, and the images of the sets except those left out."""
+    """The real training images, if they are in, and the images of the sets except those left out."""
     side, classes = settings.classifier.resolution, split.classes
-    everyone = cohort.rows(split.train["id"])
-    firewall.check(cohort.origins(everyone).all(), split.scored, "the real training images")
-    rows = everyone[~held_back]
-    images = [resize(cohort.pixels[rows], side)]
-    labels = [_codes(split.train["label"][~held_back], classes)]
+    real = split.train if settings.arm.real else split.train[:0]
+    rows = cohort.rows(real["id"])
     origins = cohort.origins(rows)
-    scored_pixels = np.asarray(cohort.pixels[cohort.rows(split.validation["id"])])
+    firewall.check(origins.all(), split.scored, "the real training images")
+    images, labels = [resize(cohort.pixels[rows], side)], [_codes(real["label"], classes)]
+    scored = pd.concat([split.validation, split.inner])
+    scored_pixels = np.asarray(cohort.pixels[cohort.rows(scored["id"])])
     for number, added in enumerate(sets):
         kept = ~added.flawed
-        if copies:
+        if copies and not added.negative_control:
             found = copies[number].table("table", "file_name")
             kept &= ~added.rows["file_name"].isin(found["file_name"][found["copy"]]).to_numpy()
         names = [f"{added.place('images')}/{name}" for name in added.rows["file_name"]]
@@ -111,24 +111,22 @@ def _training_set(
         images.append(resize(added.pixels[kept], side))
         labels.append(_codes(added.rows["label"][kept], classes))
         origins = origins + added.origins.choose(np.flatnonzero(kept))
-    together = np.concatenate(images)
-    return TrainingSet(together, np.concatenate(labels), np.ones(len(together)), origins)
+    together, codes = np.concatenate(images), np.concatenate(labels)
+    missing = [label for k, label in enumerate(classes) if k not in codes]
+    if missing and not settings.arm.real:
+        raise without_class(settings.name, missing, sets[0].name)
+    return TrainingSet(together, codes, np.ones(len(together)), origins)
+
+
+def without_class(arm: str, classes: Sequence[str], name: str) -> UserError:
+    """The error that an arm without real images has no image of some classes; `name` is one of its sets."""
+    return UserError(
+        f"arms.{arm}.real: is false, and its sets have no image of {', '.join(sorted(classes))} to train on",
+        "synthetic images of every class",
+        f"give a set a count for every class, for example sets.{name}.count=100",
+    )
 
 
 def _codes(labels: pd.Series, classes: list[str]) -> np.ndarray:
     codes: np.ndarray = labels.map(classes.index).to_numpy(int)
     return codes
-
-
-def _inner(split: Split, split_seed: int) -> np.ndarray:
-    """Which training images (N,) are held back to choose the epoch: a fifth of each class, groups kept whole."""
-    labels, hashes, groups = (list(split.train[name]) for name in ("label", "sha256", "group"))
-    try:
-        numbers = folds(labels, hashes, groups, 5, seeding.derive(split_seed, "inner"))
-    except ValueError as error:
-        raise UserError(
-            f"classifier.selection=inner: a fifth of the training images can't be held back, {error}",
-            "five training images or groups of every class",
-            "classifier.selection=last",
-        ) from None
-    return np.array(numbers) == 0

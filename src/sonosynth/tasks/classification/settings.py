@@ -11,14 +11,17 @@ RANDOM = "resnet-18"
 
 
 class Arm(Section):
-    """A row of the ablation: the real training images, what is added, and what is done about imbalance."""
+    """A row of the ablation: which images a classifier is trained on, and what is done about imbalance."""
 
     sets: Annotated[tuple[str, ...], NO_EFFECT] = Field((), description="synthetic sets that are added, all of them")
+    real: bool = Field(True, description="whether the real training images are in; false: the sets alone")
     balance: Literal["none", "oversample", "weights"] = Field(
         "none", description="repeat images of small classes, or weight the loss by class"
     )
-    augmentation: Literal["flip", "classical"] = Field(
-        "flip", description="horizontal flips alone (paper), or also rotations, shifts, zooms, speckle and gain"
+    augmentation: Literal["flip", "classical", "trivial"] = Field(
+        "flip",
+        description="horizontal flips alone (paper), or also rotations, shifts, zooms, speckle and gain (classical) or"
+        " TrivialAugment (Müller and Hutter, ICCV 2021)",
     )
     mixup: float = Field(0.0, ge=0, le=10, description="alpha of MixUp (Zhang et al., ICLR 2018); 0 is none")
 
@@ -27,11 +30,13 @@ class Arm(Section):
     )
 
     @model_validator(mode="after")
-    def _each_once(self) -> "Arm":
+    def _has_images(self) -> "Arm":
         if len(set(self.sets)) < len(self.sets):
             raise ValueError("each set once")
         if len(set(self.seeds or ())) < len(self.seeds or ()):
             raise ValueError("seeds must differ, or the same training would count twice")
+        if not self.real and not self.sets:
+            raise ValueError("real is false: needs sets to be trained on")
         return self
 
 
@@ -58,8 +63,8 @@ class Classifier(Section):
     )
     selection: Literal["last", "inner", "validation"] = Field(
         "last",
-        description="epoch that is scored: the last, the best on a fifth of the training images held back for that, or"
-        " the best on the validation images (scripts; optimistic, and labelled so)",
+        description="epoch that is scored: the last, the best on a fifth of the training images, which nothing is then"
+        " trained on, or the best on the validation images (scripts; optimistic, and labelled so)",
     )
 
     @model_validator(mode="after")

@@ -1,0 +1,46 @@
+"""Whether the declared sets and arms can be made of a cohort, as far as that is known before anything is decoded."""
+
+from collections.abc import Sequence
+
+from sonosynth.errors import UserError
+from sonosynth.settings import Settings
+from sonosynth.synthesis import requests, ways
+from sonosynth.synthesis.settings import NOISE, REAL
+from sonosynth.tasks.classification.jobs import without_class
+
+OF_A_MODEL = ("adapter", "strength", "synthesis", "refine")  # keys of a set
+LARGEST = None  # whichever class has the most training images
+
+
+def check(settings: Settings, labels: Sequence[str]) -> None:
+    """Check the sets and arms of a cohort with these labels.
+
+    Raises:
+        UserError: if a set can't start from what it starts from, takes no such setting, or counts a class that isn't
+            there; or if an arm without real images would have none of a class.
+    """
+    for name, made in settings.declared_sets.items():
+        way = ways.find(made.way)
+        if made.start != way.start if way.start in (NOISE, REAL) else made.start == NOISE:
+            raise UserError(f"sets.{name}: {made.way} makes images from {way.start}, not from {made.start}")
+        given = [key for key in OF_A_MODEL if getattr(made, key) is not None]
+        if given and not way.model:
+            what = f"sets.{name}: {made.way} uses no model, and takes no {', '.join(given)}"
+            raise UserError(what, fix=f"remove {', '.join(f'sets.{name}.{key}' for key in given)}")
+        if isinstance(made.count, dict):
+            requests.declared(made.count, labels, name)
+    for name, arm in settings.declared_arms.items():
+        if not arm.real:
+            missing = set.intersection(*(_never_made(settings, other, labels) for other in arm.sets))
+            if missing:
+                raise without_class(name, [label or "the largest class" for label in missing], arm.sets[0])
+
+
+def _never_made(settings: Settings, name: str, labels: Sequence[str]) -> set[str | None]:
+    """The classes of which a set has no image, whatever the split."""
+    made = settings.declared_sets[name]
+    if made.count is None and made.start not in (NOISE, REAL):
+        return _never_made(settings, made.start, labels)
+    if made.count is None:
+        return {LARGEST} if settings.balance.target == "largest" else set()
+    return {label for label, count in requests.declared(made.count, labels, name).items() if not count}

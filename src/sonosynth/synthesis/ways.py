@@ -1,0 +1,28 @@
+"""What a way of making images says of itself: the constants of its module in `sets/`."""
+
+from dataclasses import dataclass
+
+from sonosynth import extensions
+
+
+@dataclass(frozen=True)
+class Way:
+    """version: raised when its images change. start: what they start from, "noise", "images" or "real" (training
+    images alone). model: whether a model makes them; if not, an adapter, a strength or values of sampling mean nothing.
+    control: whether its sets are negative controls by nature.
+    """
+
+    version: int
+    start: str
+    model: bool
+    control: bool
+
+
+def find(kind: str) -> Way:
+    """The way of making images that is called `kind`.
+
+    Raises:
+        UserError: if there is none, or it can't be imported.
+    """
+    module = extensions.find("sets", kind)
+    return Way(module.VERSION, module.FROM, getattr(module, "MODEL", True), getattr(module, "CONTROL", False))
