@@ -1,14 +1,15 @@
 """Images with consecutive file numbers: are they more alike than others of their class?
 
-Whoever exports images patient by patient numbers them so. Where no patient is named, this is the only trace of them, and
-a split that doesn't know tears patients apart.
+Images that are exported patient by patient are numbered so. Where no patient is named, this may be the only trace of
+them, and one patient's images end up on both sides of a split.
 """
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import PurePath
+from typing import Any
 
 import numpy as np
 from scipy.stats import mannwhitneyu
@@ -37,8 +38,12 @@ class Adjacent:
 
     @property
     def suspicious(self) -> bool:
-        """Whether they are more alike than chance has it, so that some may be of one patient."""
+        """Whether they are more alike than chance has it: some may be of one patient."""
         return self.p < ALARM
+
+    def described(self) -> dict[str, Any]:
+        """As JSON values."""
+        return asdict(self) | {"suspicious": self.suspicious}
 
 
 def compare(details: np.ndarray, files: Sequence[str], labels: Sequence[str], groups: np.ndarray) -> list[Adjacent]:
@@ -60,12 +65,10 @@ def compare(details: np.ndarray, files: Sequence[str], labels: Sequence[str], gr
         near, other = (_correlations(images, pairs, groups) for pairs in (sorted(adjacent), random))
         if len(near) >= FEWEST and len(other):
             samples[label] = (near, other)
-    tests = {label: mannwhitneyu(*both, alternative="greater").pvalue for label, both in samples.items()}
     return [
-        Adjacent(
-            label, len(near), float(np.median(near)), float(np.median(other)), min(1.0, float(tests[label]) * len(tests))
-        )
+        Adjacent(label, len(near), float(np.median(near)), float(np.median(other)), min(1.0, float(p) * len(samples)))
         for label, (near, other) in samples.items()
+        for p in [mannwhitneyu(near, other, alternative="greater").pvalue]
     ]
 
 

@@ -3,6 +3,7 @@
 All images are compared roughly; what is then worth comparing closely is a short list for each.
 """
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -95,12 +96,12 @@ def correlations(query: np.ndarray, references: np.ndarray) -> tuple[np.ndarray,
     """
     templates = np.concatenate(list(_templates(query[None], MARGIN, ZOOMS)))
     best = np.max([window @ templates.T for window in _windows(references, MARGIN, SHIFTS)], axis=0)
-    return best.max(axis=1), best.argmax(axis=1) >= len(templates) // 2
+    return best.max(axis=1), best.argmax(axis=1) % 2 == 1
 
 
 def unit(images: np.ndarray) -> np.ndarray:
     """Images (N, ...) as rows (N, D) of mean 0 and norm 1, or all 0 where they are constant."""
-    flat = images.reshape(len(images), -1)
+    flat = images.reshape(len(images), math.prod(images.shape[1:]))  # there may be no image
     centred = flat - flat.mean(axis=1, keepdims=True)
     scaled: np.ndarray = centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-6)
     return scaled
@@ -114,9 +115,11 @@ def _windows(images: np.ndarray, margin: int, shifts: Iterable[int]) -> Iterator
 
 
 def _templates(images: np.ndarray, margin: int, zooms: Iterable[float]) -> Iterator[np.ndarray]:
-    """The same of `images`, then of their mirror images, at all rotations and zooms."""
-    for mirrored, turn, zoom in product((images, images[:, :, ::-1]), TURNS, zooms):
-        yield unit(_warped(mirrored, turn, zoom)[:, margin:-margin, margin:-margin])
+    """The same of `images` at all rotations and zooms, each followed by its mirror image."""
+    for turn, zoom in product(TURNS, zooms):
+        inner = _warped(images, turn, zoom)[:, margin:-margin, margin:-margin]
+        yield unit(inner)
+        yield unit(inner[:, :, ::-1])
 
 
 def _warped(images: np.ndarray, turn: float, zoom: float) -> np.ndarray:

@@ -3,7 +3,7 @@
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -245,7 +245,7 @@ def describe(cohort: Cohort) -> dict[str, Any]:
         "exact_copies": [ids for ids in copies if len(ids) > 1],
         "twins": cohort.twins[["id", "twin"]].to_numpy().tolist(),
         "label_conflicts": conflicts(cohort),
-        "adjacent": [asdict(found) | {"suspicious": found.suspicious} for found in cohort.adjacent],
+        "adjacent": [found.described() for found in cohort.adjacent],
         "unusable": cohort.problems,
         "ignored": cohort.ignored,
     }

@@ -29,7 +29,7 @@ BEYOND = 3.0
 """How many times as much as with most of the cohort (the upper quartile) two images must correlate for that rule. A
 sector or a frame that only some images have makes strangers alike; 3 times is 0.55 on BUSI, and so are other cohorts
 without such a frame."""
-LIKELY = 0.4  # rough correlation that is worth a close look: on BUSI, pairs above `ALIGNED` have 0.46 or more
+LIKELY = 0.35  # rough correlation that is worth a close look: pairs above `ALIGNED` have 0.46 or more on BUSI
 
 
 class Rule(StrEnum):
@@ -90,8 +90,6 @@ def find(views: Sequence[View], distinct: np.ndarray) -> list[Twins]:
     Args:
         distinct: the `details` of the views.
     """
-    if not views:
-        return []
     hashes = np.stack([v.hashes for v in views])
     upright = unit(np.stack([v.pixels for v in views]).astype(np.float32))
     found = {(t.first, t.second): t for t in _as_they_are(hashes, upright)}
@@ -111,9 +109,7 @@ def _as_they_are(hashes: np.ndarray, upright: np.ndarray) -> Iterator[Twins]:
         for row in np.flatnonzero(twins.any(axis=1)):
             way = int(np.where(twins[row], correlation[row], -1).argmax())
             rule = Rule.HASH if near[row, way] else Rule.PIXELS
-            yield Twins(
-                i, int(others[row]), int(distance[row, way]), float(correlation[row, way]), way == 1, rule
-            )
+            yield Twins(i, int(others[row]), int(distance[row, way]), float(correlation[row, way]), way == 1, rule)
 
 
 def _once_aligned(hashes: np.ndarray, distinct: np.ndarray, known: Container[tuple[int, int]]) -> Iterator[Twins]:
@@ -129,8 +125,8 @@ def _once_aligned(hashes: np.ndarray, distinct: np.ndarray, known: Container[tup
         others[j].append(i)  # turning and zooming the other one is another comparison
     ways: dict[tuple[int, int], tuple[float, bool]] = {}
     for i, rest in others.items():
-        correlation, mirrored = alignment.correlations(distinct[i], distinct[rest])
-        ways |= {(i, j): way for j, *way in zip(rest, correlation.tolist(), mirrored.tolist(), strict=True)}
+        correlation, mirrored = (x.tolist() for x in alignment.correlations(distinct[i], distinct[rest]))
+        ways |= {(i, j): way for j, way in zip(rest, zip(correlation, mirrored, strict=True), strict=True)}
     for i, j in pairs:
         best, flipped = max(ways[i, j], ways[j, i])
         if best >= max(ALIGNED, BEYOND * near.typical[i], BEYOND * near.typical[j]):

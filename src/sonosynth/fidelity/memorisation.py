@@ -28,7 +28,7 @@ def search_real(_: None, *, cohort: CohortImages, split: Split, features: Descri
         unrelated = copies.nearest_unrelated(known, known, groups[:, None], groups)
         limits = copies.thresholds(unrelated, split.train["label"].to_numpy())
         if all(limit.correlation == float("inf") for limit in limits.values()):
-            progress.say("no two training images are known to be of different patients: only verbatim copies are flagged")
+            progress.say("no two training images are known to be of different patients: only verbatim copies count")
         bar.advance()
         found = copies.nearest(_real(cohort, held_out, features), known)
         bar.advance()
@@ -43,8 +43,8 @@ def search(
 ) -> None:  # fmt: skip
     """The training image nearest to every image of a set, and whether the latter is a copy: makes table.
 
-    An image that was computed from a training image is meant to resemble it, and is compared with those of other groups;
-    how near it stays to its own source is said beside that.
+    An image that was computed from a training image is meant to resemble it, so it is compared with those of other
+    groups; how near it stays to its own source is said beside that.
     """
     limits = {label: copies.Thresholds(**values) for label, values in real.json("thresholds").items()}
     found, alike = copies.Nearest(*(np.empty(0, kind) for kind in (float, int, float, int))), np.empty(0)

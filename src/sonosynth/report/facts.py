@@ -32,7 +32,8 @@ class Counts:
     """What a study found in its cohort and its sets.
 
     twins: pairs of near-duplicates; crossing: those across the split. made_again: of each set, how many images showed
-    nothing new at first; unusable: how many still showed nothing new in the end.
+    nothing new at first; unusable: how many still showed nothing new in the end. adjacent: labels of classes whose
+    images with consecutive file numbers are suspiciously alike.
     """
 
     simulated: bool
@@ -42,3 +43,4 @@ class Counts:
     crossing: int
     made_again: dict[str, int]
     unusable: dict[str, int]
+    adjacent: tuple[str, ...] = ()

@@ -19,7 +19,7 @@ from sonosynth.report.results import Results, Shown
 from sonosynth.report.sections import SECTIONS
 from sonosynth.report.terminal import summary
 
-VERSION = 2
+VERSION = 3
 TEXT = (
     "arm", "against", "status", "set", "class", "id", "label", "image", "file_name", "nearest", "nearest_by_features",
     "features", "protocol", "metric", "test", "finding", "sentence",
@@ -55,6 +55,7 @@ def draw(
         validation=len(split.validation), twins=len(cohort.twins), crossing=len(crossing(split.rows, cohort.twins)),
         made_again={made.name: int((made.rows["attempts"] > 1).sum()) for made in sets},
         unusable={made.name: int(made.flawed.sum()) for made in sets},
+        adjacent=tuple(found["label"] for found in cohort.about["adjacent"] if found["suspicious"]),
     )  # fmt: skip
     always = ("table", "classes", "differences", "verdicts", "memorisation", "predictions")
     results = Results(
