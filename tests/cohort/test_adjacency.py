@@ -53,11 +53,21 @@ def test_numbers_are_those_of_the_rank_test():
     apart = (abs(np.subtract.outer(range(40), range(40))) > 1) & (groups[:, None] != groups)
     others = alike[np.triu(apart)]  # of all other pairs, random ones were drawn
     assert found.others == pytest.approx(np.median(others), abs=0.03)
-    assert np.log10(found.p) == pytest.approx(np.log10(mannwhitneyu(near, others, alternative="greater").pvalue), abs=1.5)
+    assert np.log10(found.p) == pytest.approx(
+        np.log10(mannwhitneyu(near, others, alternative="greater").pvalue), abs=1.5
+    )
 
 
 def test_neighbours_have_the_same_name_but_for_the_last_number():
-    names = ["a/x_9.png", "a/x_10.jpg", "b/x_11.png", "a/y_11.png", "a/7_1_left.png", "a/7_2_right.png", "a/7_2_left.png"]
+    names = [
+        "a/x_9.png",
+        "a/x_10.jpg",
+        "b/x_11.png",
+        "a/y_11.png",
+        "a/7_1_left.png",
+        "a/7_2_right.png",
+        "a/7_2_left.png",
+    ]
     found = adjacency._consecutive([*names, "a/none.png"], range(8))
     assert found == {(0, 1), (4, 6)}
 

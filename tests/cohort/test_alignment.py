@@ -56,7 +56,9 @@ def test_the_shortlist_holds_what_a_comparison_of_all_finds(monkeypatch):
     rough = np.full((40, 40), -1.0)
     for angle in (-4, 0, 4):
         for flip in (1, -1):
-            turned = np.stack([ndimage.rotate(x[:, ::flip], angle, reshape=False, order=1, mode="nearest") for x in half])
+            turned = np.stack(
+                [ndimage.rotate(x[:, ::flip], angle, reshape=False, order=1, mode="nearest") for x in half]
+            )
             for down in (-2, 0, 2):
                 for across in (-2, 0, 2):
                     window = half[:, 3 + down : 29 + down, 3 + across : 29 + across].reshape(40, -1)

@@ -186,9 +186,9 @@ def test_twins_stay_together_and_those_with_two_labels_are_left_out(cohort_folde
 
 def test_alike_neighbours_are_told_of_unless_their_patients_are_named(tmp_path):
     rng = np.random.default_rng(0)
-    for n in range(60):  # three images a patient
-        patient = rng.normal(size=(16, 16)) if n % 3 == 0 else patient
-        shades = np.clip(128 + 25 * (patient + rng.normal(size=(16, 16))), 0, 255)
+    patients = rng.normal(size=(20, 16, 16))
+    for n in range(60):
+        shades = np.clip(128 + 25 * (patients[n // 3] + rng.normal(size=(16, 16))), 0, 255)
         Image.fromarray(np.uint8(shades)).resize((64, 64), Image.Resampling.BICUBIC).save(tmp_path / f"{n:03}.png")
     (tmp_path / "c.csv").write_text("file,label\n" + "".join(f"{n:03}.png,{'ab'[n < 30]}\n" for n in range(60)))
     assert [row["suspicious"] for row in describe(read(tmp_path / "c.csv"))["adjacent"]] == [True, True]

@@ -93,7 +93,9 @@ def test_the_edges_of_a_sector_make_no_twins_and_hide_none(strangers, angles):
     shown = [np.uint8(image * sector(angles[i % len(angles)])) for i, image in enumerate(strangers)]
     assert [t for t in find(shown) if t.rule == Rule.ALIGNED] == []
     rng = np.random.default_rng(0)
-    again = [np.uint8(moved(image, rng, turn=3) * sector(angles[i % len(angles)])) for i, image in enumerate(strangers[:15])]
+    again = [
+        np.uint8(moved(image, rng, turn=3) * sector(angles[i % len(angles)])) for i, image in enumerate(strangers[:15])
+    ]
     found = {(t.first, t.second) for t in find(shown + again)}
     assert {pair for pair in found if pair[1] != pair[0] + 60} == set()
     assert len(found) >= 10

@@ -14,7 +14,7 @@ from sonosynth.cohort.alignment import BLOCK, related
 
 FALSE_POSITIVE_RATE = 0.05
 """Share of real images that may be flagged."""
-FEWEST = 40  # training images of a class that has thresholds of its own: those of fewer would be their largest values
+FEWEST = 41  # training images of a class that has thresholds of its own: those of fewer would be their largest values
 VERBATIM = 0.9
 """Correlation above which an image is a training image again, whatever else may be alike. Training images of BUSI
 correlate with those of other groups at 0.54 at most; where all images have one frame or sector, at 0.7."""
