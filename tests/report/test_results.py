@@ -1,5 +1,7 @@
 """A score without an interval stands alone, in the page, the terminal, LaTeX and the forest plot."""
 
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
@@ -61,3 +63,13 @@ def test_the_terminal_prints_text_as_it_is(results):
     text = summary(results)
     assert "cohort: :heart: [b]x[/b]: as given" in text
     assert "nan" not in text
+
+
+def test_copies_are_counted_set_by_set(results):
+    rows = [("sd", True, True, NAN, False), ("sd", True, False, NAN, False), ("variation", False, False, 0.8, True)]
+    columns = ["set", "copy", "verbatim", "source_correlation", "near_source"]
+    found = replace(results, memorisation=pd.DataFrame(rows, columns=columns)).copies()
+    assert [tuple(row.values()) for row in found] == [
+        ("sd", "2", "2", "100%", "1", "–"),
+        ("variation", "1", "0", "0%", "0", "1 of 1; stays near its sources: not for sharing"),
+    ]

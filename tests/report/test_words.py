@@ -1,7 +1,9 @@
+import pandas as pd
 import pytest
 
 from sonosynth.evidence.verdicts import Finding, Refusal, Verdict
 from sonosynth.report import words
+from sonosynth.report.facts import Counts, Facts
 
 
 @pytest.mark.parametrize(
@@ -36,3 +38,22 @@ def test_only_inceptions_distance_is_called_an_fid():
     assert words.network("inception").endswith("(FID)")
     for name in ("embedded", "/some/folder"):
         assert words.network(name).endswith("not an FID, not comparable with published ones")
+
+
+@pytest.mark.parametrize(
+    ("varied", "near", "said"),
+    [
+        ([False, False], [False, False], "–"),
+        ([True, True], [False, False], "0 of 2"),
+        ([True, False], [True, False], "1 of 1; stays near its sources: not for sharing"),
+    ],
+)
+def test_a_set_that_stays_near_its_sources_is_called_so(varied, near, said):
+    assert words.near_source(pd.Series(varied), pd.Series(near)) == said
+
+
+def test_classes_with_alike_neighbours_are_named_among_the_warnings():
+    facts = Facts("c", "b", False, 8, "fp32", "r", 8, "last", None, 1, 1, 1, "embedded", False)
+    counts = Counts(False, 90, 90, 0, 0, {}, {}, ("malignant",))
+    assert words.warnings(facts, counts, 1, 0.5) == [words.adjacent("malignant")]
+    assert words.adjacent("malignant").startswith("Images of malignant with consecutive file numbers")
