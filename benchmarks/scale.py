@@ -81,11 +81,11 @@ def inspect(work: Path, count: int, size: int) -> float:
 
 
 def twins(work: Path, count: int, size: int) -> float:
-    """The search for twins alone."""
+    """The search for twins alone, with what it compares."""
     files = [source.file for source in list_sources(folder_of(work, count, size)).sources]
     views = list(in_threads(lambda file: near_duplicates.view(read_grey(file)), files))
     started = time.perf_counter()
-    near_duplicates.find(views)
+    near_duplicates.find(views, near_duplicates.details(views))
     return time.perf_counter() - started
 
 

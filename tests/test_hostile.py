@@ -304,8 +304,10 @@ def test_hostile_text_is_inert_in_the_report_which_opens_no_connection(tmp_path)
     results = Results(
         table=table, classes=pd.DataFrame(), verdicts=verdicts,
         fidelity=pd.DataFrame(columns=COLUMNS),
-        memorisation=pd.DataFrame([{"set": evil, "copy": True}]), predictions=pd.DataFrame(), arms={evil: (evil,)},
-        seconds={}, facts=facts, counts=Counts(False, 9, 9, 0, 0, 0, 0, {evil: 1}, {evil: 1}),
+        memorisation=pd.DataFrame(
+            [{"set": evil, "copy": True, "verbatim": True, "source_correlation": 0.9, "near_source": True}]
+        ), predictions=pd.DataFrame(), arms={evil: (evil,)},
+        seconds={}, facts=facts, counts=Counts(False, 9, 9, 0, 0, 0, 0, {evil: 1}, {evil: 1}, adjacent=(evil,)),
     )  # fmt: skip
     values = yaml.safe_load(loading.as_yaml(loading.load("quick")))
     values |= {"cohort": evil, "resolved": {"versions": {"sonosynth": evil}}}

@@ -59,7 +59,7 @@ class CohortImages(Artefact):
 
     @cached_property
     def about(self) -> dict[str, Any]:
-        """simulated, problems."""
+        """simulated, problems, adjacent (rows as `cohort.adjacency.Adjacent.described` gives them)."""
         return self.json("about")
 
     def rows(self, ids: pd.Series) -> np.ndarray:

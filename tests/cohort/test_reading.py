@@ -184,6 +184,19 @@ def test_twins_stay_together_and_those_with_two_labels_are_left_out(cohort_folde
     assert (kept["excluded"] == "").all() and (kept["split"] != "").all()
 
 
+def test_alike_neighbours_are_told_of_unless_their_patients_are_named(tmp_path):
+    rng = np.random.default_rng(0)
+    patients = rng.normal(size=(20, 16, 16))
+    for n in range(60):
+        shades = np.clip(128 + 25 * (patients[n // 3] + rng.normal(size=(16, 16))), 0, 255)
+        Image.fromarray(np.uint8(shades)).resize((64, 64), Image.Resampling.BICUBIC).save(tmp_path / f"{n:03}.png")
+    (tmp_path / "c.csv").write_text("file,label\n" + "".join(f"{n:03}.png,{'ab'[n < 30]}\n" for n in range(60)))
+    assert [row["suspicious"] for row in describe(read(tmp_path / "c.csv"))["adjacent"]] == [True, True]
+    named = "".join(f"{n:03}.png,{'ab'[n < 30]},patient {n // 3}\n" for n in range(60))
+    (tmp_path / "c.csv").write_text("file,label,group\n" + named)
+    assert describe(read(tmp_path / "c.csv"))["adjacent"] == []
+
+
 def test_busi_is_split_as_in_the_paper_if_twins_are_ignored(busi):
     rows = table(busi, groups="none", conflicts="keep")
     assert rows.groupby(["split", "label"]).size().to_dict() == {
@@ -200,17 +213,27 @@ def test_busi_has_the_twins_that_are_known_of_it(busi):
     assert description["classes"] == {"benign": 437, "malignant": 210, "normal": 133}
     assert description["exact_copies"] == [["benign/benign (433)", "malignant/malignant (145)"]]
     names = {"b": "benign", "m": "malignant", "n": "normal"}
-    known = "b433-m145 b399-m93 b42-m51 b131-m51 b437-n34 b269-n1 b85-m52 b164-m52 b333-m77 b406-m94"
-    pairs = {
-        frozenset(f"{names[side[0]]}/{names[side[0]]} ({side[1:]})" for side in pair.split("-"))
-        for pair in known.split()
-    }
+
+    def pairs(text):
+        return {
+            frozenset(f"{names[side[0]]}/{names[side[0]]} ({side[1:]})" for side in pair.split("-"))
+            for pair in text.split()
+        }
+
+    across = "b433-m145 b399-m93 b42-m51 b131-m51 b437-n34 b269-n1 b85-m52 b164-m52 b333-m77 b406-m94 b333-m78"
+    turned = "n120-n33 b264-b237 b141-b64 b201-b302 b220-b271 b140-b62 m128-m129 m27-m28 b125-b126 n9-n10"
     label = dict(zip(cohort.images["id"], cohort.images["label"], strict=True))
     found = {frozenset(pair) for pair in description["twins"]}
-    assert {pair for pair in found if len({label[id] for id in pair}) > 1} == pairs
+    assert {pair for pair in found if len({label[id] for id in pair}) > 1} == pairs(across)
+    assert cohort.twins["rule"].value_counts().to_dict() == {"hash": 186, "pixels": 26, "aligned": 19}
     assert (cohort.twins["hash_distance"] <= 4).sum() == 186
+    assert pairs(turned) <= found
+    assert not pairs("b13-b434 b330-b434") & found  # two lesions of one shape
+    assert {row["label"]: row["suspicious"] for row in description["adjacent"]} == {
+        "benign": False, "malignant": True, "normal": False,
+    }  # fmt: skip
 
     rows = table(busi)
     assert crossing(rows, cohort.twins) == []
     assert set(rows["id"][rows["excluded"] != ""]) == {id for ids in description["label_conflicts"] for id in ids}
-    assert len(rows[rows["excluded"] != ""]) == 18
+    assert len(rows[rows["excluded"] != ""]) == 19

@@ -1,4 +1,5 @@
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -48,28 +49,70 @@ def darker(image):
     return np.uint8(255 * (image / 255) ** 0.8)
 
 
+KINDS = np.array(["benign", "malignant", "normal"] * 47)[:140]
+
+
 def strangers(train):
     """The nearest others of training images that all show something else."""
-    return copies.nearest_unrelated(train, np.arange(len(train.pixels)))
+    groups = np.arange(len(train.pixels))
+    return copies.nearest_unrelated(train, train, groups[:, None], groups)
+
+
+def planted(found, *values):
+    """The same nearest images with other correlations and cosines."""
+    return replace(found, **dict(zip(("correlation", "cosine"), map(np.array, values), strict=True)))
 
 
 def test_planted_copies_are_caught_and_other_real_images_left_alone(sides, described):
     train, others = sides
-    limits = copies.thresholds(strangers(train))
-    clean = copies.flagged(copies.nearest(others, train), limits)
+    limits = copies.thresholds(strangers(train), KINDS[:100])
+    clean = copies.flagged(copies.nearest(others, train), KINDS[100:], limits)
     assert clean.mean() <= 0.15  # 5% are expected, 6 of 40 is the 99.7% quantile of that
     for change in (np.array, np.fliplr, turned, cropped, darker, noisy, jpeg):
-        planted = described([change(image) for image in train.pixels[:40]])
-        found = copies.nearest(planted, train)
-        assert copies.flagged(found, limits).mean() >= 0.95, change
+        changed = described([change(image) for image in train.pixels[:40]])
+        found = copies.nearest(changed, train)
+        assert copies.flagged(found, KINDS[:40], limits).mean() >= 0.95, change
         assert (found.by_correlation == np.arange(40)).mean() >= 0.95, change
+        if change in (np.array, np.fliplr, darker, jpeg):
+            assert copies.verbatim(found).all(), change
 
 
-def test_thresholds_flag_a_twentieth_of_the_images_that_they_come_from(sides):
-    found = strangers(sides[0])
-    limits = copies.thresholds(found)
-    assert (found.correlation > limits.correlation).sum() == (found.cosine > limits.cosine).sum() == 2  # of 100
-    assert 0.02 <= copies.flagged(found, limits).mean() <= 0.04
+def test_no_real_image_is_verbatim(sides):
+    train, others = sides
+    assert not copies.verbatim(copies.nearest(others, train)).any()
+
+
+def test_a_sector_that_all_images_have_makes_no_copies(sides):
+    down, across = np.mgrid[:128, :128]
+    sector = abs(np.degrees(np.arctan2(across - 63.5, down + 24))) < 25
+    train, others = (replace(side, pixels=side.pixels * sector) for side in sides)
+    found = copies.nearest(others, train)
+    assert found.correlation.max() < 0.6
+    assert copies.nearest(train, train).correlation.min() > 0.999
+
+
+def test_thresholds_are_quantiles_of_each_class():
+    rng, labels = np.random.default_rng(0), np.array(["a"] * 80 + ["b"] * 200)
+    values = rng.permutation(280) / 1000
+    found = planted(copies.Nearest(*np.zeros((4, 280))), values + 0.3 * (labels == "b"), values)
+    limits = copies.thresholds(found, labels)
+    for label, count in (("a", 80), ("b", 200)):
+        rows = labels == label
+        over = (found.correlation[rows] > limits[label].correlation, found.cosine[rows] > limits[label].cosine)
+        assert [int(x.sum()) for x in over] == [(count - 1) // 40] * 2  # 2.5%
+    assert limits["a"].correlation < 0.3 < limits["b"].correlation
+    both = copies.flagged(planted(found, [0.29, 0.29], [0, 0]), ["a", "b"], limits)
+    assert both.tolist() == [True, False]
+
+
+def test_a_class_of_few_images_has_the_thresholds_of_all():
+    labels = np.array(["a"] * 60 + ["few"] * (copies.FEWEST - 1))
+    found = copies.Nearest(np.arange(100) / 100, np.zeros(100, int), np.arange(100) / 100, np.zeros(100, int))
+    limits = copies.thresholds(found, labels)
+    assert limits["few"] == copies.Thresholds(0.97, 0.97)  # 2 of 100 are above
+    assert limits["a"] == copies.Thresholds(0.58, 0.58)  # 1 of 60 is above
+    labels[0] = "few"
+    assert copies.thresholds(found, labels)["few"] == copies.Thresholds(0.98, 0.98)
 
 
 def test_the_closest_pairs_come_first(sides, described):
@@ -85,7 +128,7 @@ def test_the_closest_pairs_come_first(sides, described):
 def test_strangers_are_never_of_an_images_own_group(sides):
     train, _ = sides
     groups = np.arange(100) // 2
-    found = copies.nearest_unrelated(train, groups)
+    found = copies.nearest_unrelated(train, train, groups[:, None], groups)
     for nearest in (found.by_correlation, found.by_cosine):
         assert (groups[nearest] != groups).all()
     unit = train.features - train.features.mean(axis=0, dtype=float)
@@ -96,21 +139,35 @@ def test_strangers_are_never_of_an_images_own_group(sides):
 
 
 def test_images_that_have_no_strangers_are_like_none(sides):
-    few = copies.Images(sides[0].pixels[:5], sides[0].features[:5])
-    found = copies.nearest_unrelated(few, np.array([0, 0, 0, 0, 1]))
+    few, groups = copies.Images(sides[0].pixels[:5], sides[0].features[:5]), np.array([0, 0, 0, 0, 1])
+    found = copies.nearest_unrelated(few, few, groups[:, None], groups)
     assert found.by_correlation[:4].tolist() == found.by_cosine[:4].tolist() == [4] * 4
-    alone = copies.nearest_unrelated(few, np.zeros(5, int))
+    alone = copies.nearest_unrelated(few, few, np.zeros((5, 1), int), np.zeros(5, int))
     assert (alone.correlation == -1).all() and (alone.cosine == -1).all()
+    limits = copies.thresholds(alone, KINDS[:5])
+    assert not copies.flagged(copies.nearest(sides[1], few), KINDS[100:], limits).any()
+    assert copies.flagged(copies.nearest(few, few), KINDS[:5], limits).all()  # verbatim
+
+
+def test_an_image_made_from_several_is_compared_with_the_others(sides):
+    train, _ = sides
+    made = replace(train, pixels=train.pixels[:2], features=train.features[:2])
+    found = copies.nearest_unrelated(made, train, np.array([[0, -1], [2, 1]]), np.arange(100))
+    assert found.by_correlation[0] != 0 and found.by_correlation[1] not in (1, 2)
+    assert (found.correlation < 0.6).all()
+    alike = copies.with_sources(train.pixels[[3, 4, 5]], train.pixels, [[3], [], [60, 5]])
+    assert alike == pytest.approx([1, np.nan, 1], abs=1e-4, nan_ok=True)
+    assert copies.with_sources(train.pixels[:1], train.pixels, [[1]])[0] < 0.6
 
 
 def test_twins_of_training_images_do_not_raise_the_thresholds(sides):
     train, _ = sides
     rows = np.append(np.arange(100), np.arange(10))
-    twice = copies.Images(train.pixels[rows], train.features[rows])
-    found, alone = copies.nearest_unrelated(twice, rows), strangers(train)
+    twice, labels = copies.Images(train.pixels[rows], train.features[rows]), KINDS[rows]
+    found, alone = copies.nearest_unrelated(twice, twice, rows[:, None], rows), strangers(train)
     assert np.array_equal(rows[found.by_correlation[100:]], rows[found.by_correlation[:10]])
-    same = np.isclose(found.correlation[:100], alone.correlation, atol=1e-3)
+    same = np.isclose(found.correlation[:100], alone.correlation, atol=0.02)  # the mean image is another one
     assert same.mean() >= 0.9  # the shortlist is of images, and some of them stand in it twice now
-    limits = copies.thresholds(found)
-    assert limits.correlation == pytest.approx(copies.thresholds(alone).correlation, abs=0.02)
-    assert copies.thresholds(strangers(twice)).correlation > 0.99 > limits.correlation
+    limits, expected = copies.thresholds(found, labels), copies.thresholds(alone, KINDS[:100])
+    assert limits["normal"].correlation == pytest.approx(expected["normal"].correlation, abs=0.03)
+    assert copies.thresholds(strangers(twice), labels)["normal"].correlation > 0.99 > limits["normal"].correlation

@@ -133,3 +133,13 @@ def test_caricatures_are_a_sentence_for_each_set_and_a_matrix(results):
     axis = across(rows).axes[0]
     assert {text.get_text() for text in axis.texts} == {"27\n(25)", "54.5\n(25)", "26\n(25)"}
     plt.close(axis.figure)
+
+
+def test_copies_are_counted_set_by_set(results):
+    rows = [("sd", True, True, NAN, False), ("sd", True, False, NAN, False), ("variation", False, False, 0.8, True)]
+    columns = ["set", "copy", "verbatim", "source_correlation", "near_source"]
+    found = replace(results, memorisation=pd.DataFrame(rows, columns=columns)).copies()
+    assert [tuple(row.values()) for row in found] == [
+        ("sd", "2", "2", "100%", "1", "–"),
+        ("variation", "1", "0", "0%", "0", "1 of 1; stays near its sources: not for sharing"),
+    ]

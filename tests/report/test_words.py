@@ -3,7 +3,7 @@ import pytest
 
 from sonosynth.evidence.settings import Compare
 from sonosynth.report import words
-from sonosynth.report.facts import Comparison, Facts, Fault, Refusal
+from sonosynth.report.facts import Comparison, Counts, Facts, Fault, Refusal
 
 ARM = "real+sd"
 COMPARED = Comparison(("sd",), False, "real", "cheap", True)
@@ -97,7 +97,26 @@ def test_only_inceptions_distance_is_called_an_fid():
     ],
 )
 def test_features_that_know_the_bases_images_are_said_to(embedded, networks, said):
-    facts = Facts("c", "x", embedded, 8, "x", "x", 8, "last", None, 1, 1, 1, networks, False)
+    facts = Facts("c", "x", embedded, 8, "x", "x", 8, "last", None, 1, 1, 1, networks, False, {}, 1)
     text = words.fidelity(facts)
     assert all(name in text for name in networks)
     assert ("may favour its images" in text) == said
+
+
+@pytest.mark.parametrize(
+    ("varied", "near", "said"),
+    [
+        ([False, False], [False, False], "–"),
+        ([True, True], [False, False], "0 of 2"),
+        ([True, False], [True, False], "1 of 1; stays near its sources: not for sharing"),
+    ],
+)
+def test_a_set_that_stays_near_its_sources_is_called_so(varied, near, said):
+    assert words.near_source(pd.Series(varied), pd.Series(near)) == said
+
+
+def test_classes_with_alike_neighbours_are_named_among_the_warnings():
+    facts = Facts("c", "b", False, 8, "fp32", "r", 8, "last", None, 1, 1, 1, ("embedded",), False, {}, 1)
+    counts = Counts(False, 90, 90, 0, 0, 0, 0, {}, {}, adjacent=("malignant",))
+    assert words.warnings(facts, counts, None, 0.5) == [words.adjacent("malignant")]
+    assert words.adjacent("malignant").startswith("Images of malignant with consecutive file numbers")

@@ -13,7 +13,7 @@ from sonosynth.cohort.reading import Cohort, Files
 from sonosynth.cohort.split import crossing, to_table
 from sonosynth.errors import UserError
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,8 @@ def decode(settings: Reading, *, work: Path) -> None:
         progress.say(f"ignored: {len(found.ignored)} file(s) or folder(s); `sonosynth inspect` lists them")
     disk.write_text(work / "images", found.images.to_csv(index=False))
     disk.write_text(work / "twins", found.twins.to_csv(index=False))
-    disk.write_json(work / "about", {"simulated": found.simulated, "problems": bad})
+    adjacent = [row.described() for row in found.adjacent]
+    disk.write_json(work / "about", {"simulated": found.simulated, "problems": bad, "adjacent": adjacent})
     disk.write_array(work / "pixels", found.squares)
 
 

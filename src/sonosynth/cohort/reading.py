@@ -11,10 +11,12 @@ import numpy as np
 import pandas as pd
 
 from sonosynth import progress
+from sonosynth.cohort import adjacency
+from sonosynth.cohort.adjacency import Adjacent
 from sonosynth.cohort.decoding import Unusable, read_mask, to_square
 from sonosynth.cohort.decoding import decode as decode_image
 from sonosynth.cohort.sources import Source, escape_formula, list_sources
-from sonosynth.cohort.twins import View, components, find, view
+from sonosynth.cohort.twins import View, components, details, find, view
 from sonosynth.disk import sha256
 from sonosynth.errors import UserError, first_line
 from sonosynth.parallel import in_threads
@@ -22,7 +24,7 @@ from sonosynth.section import NO_EFFECT
 
 SMALLEST = 8  # pixels
 COLUMNS = ["id", "file", "sha256", "label", "mask", "group", "pixels", "width", "height", "mode", "lesion"]
-TWIN_COLUMNS = ["id", "twin", "hash_distance", "correlation", "mirrored"]
+TWIN_COLUMNS = ["id", "twin", "hash_distance", "correlation", "mirrored", "rule"]
 SIMULATED = "SIMULATED.txt"
 """A file of that name beside the class folders says that no patient was imaged."""
 
@@ -64,7 +66,8 @@ class Cohort:
     images: one row per usable image, ordered by id, with `COLUMNS`; pixels is a digest of the grey pixels, equal for
     exact copies, mode is Pillow's name of the stored format, lesion the share of the image that the mask covers, NaN
     without one. twins: all pairs of near-duplicates, exact copies among them, with `TWIN_COLUMNS`. squares: (N, S, S)
-    uint8, where a side was asked for. problems, ignored, simulated: as in `Files`.
+    uint8, where a side was asked for. problems, ignored, simulated: as in `Files`. adjacent: how alike images with
+    consecutive file numbers are, class by class, among those without a group that are no near-duplicates.
     """
 
     path: Path
@@ -74,6 +77,7 @@ class Cohort:
     problems: dict[str, str]
     ignored: dict[str, str]
     simulated: bool
+    adjacent: tuple[Adjacent, ...] = ()
 
     @property
     def labels(self) -> list[str]:
@@ -157,12 +161,24 @@ def decode(files: Files, side: int = 0) -> Cohort:
         reasons = "\n  ".join(f"{name} {reason}" for name, reason in list(problems.items())[:10])
         raise UserError(f"cohort {files.path}: none of its files can be used\n  {reasons}")
     images = pd.DataFrame(rows, columns=COLUMNS)
+    distinct = details(views)
     pairs = [
-        (images["id"][t.first], images["id"][t.second], t.distance, round(t.correlation, 4), t.mirrored)
-        for t in find(views)
+        (images["id"][t.first], images["id"][t.second], t.distance, round(t.correlation, 4), t.mirrored, t.rule)
+        for t in find(views, distinct)
     ]
     twins = pd.DataFrame(pairs, columns=TWIN_COLUMNS)
-    return Cohort(files.path, images, twins, squares[: len(rows)], problems, files.ignored, files.simulated)
+    adjacent = _adjacent(images, twins, distinct)
+    return Cohort(files.path, images, twins, squares[: len(rows)], problems, files.ignored, files.simulated, adjacent)
+
+
+def _adjacent(images: pd.DataFrame, twins: pd.DataFrame, distinct: np.ndarray) -> tuple[Adjacent, ...]:
+    """Images with consecutive numbers, of those whose patient is not known."""
+    numbers = np.empty(len(images), int)
+    for number, members in enumerate(groups_of(images["id"], twins)):
+        numbers[members] = number
+    unnamed = (images["group"] == "").to_numpy()
+    rows = images[unnamed]
+    return tuple(adjacency.compare(distinct[unnamed], list(rows["file"]), list(rows["label"]), numbers[unnamed]))
 
 
 @dataclass(frozen=True)
@@ -229,6 +245,7 @@ def describe(cohort: Cohort) -> dict[str, Any]:
         "exact_copies": [ids for ids in copies if len(ids) > 1],
         "twins": cohort.twins[["id", "twin"]].to_numpy().tolist(),
         "label_conflicts": conflicts(cohort),
+        "adjacent": [found.described() for found in cohort.adjacent],
         "unusable": cohort.problems,
         "ignored": cohort.ignored,
     }

@@ -4,27 +4,20 @@ A generator adapted to a few hundred images can reproduce them, flipped or sligh
 to a training set, can't be shared as synthetic, and every fidelity measure rewards it.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
 
 import numpy as np
-from PIL import Image
-from scipy import ndimage
 
-SIDE = 64
-MARGIN = 6  # pixels around what is compared: room for shifts, and for what rotation leaves empty
-SHIFTS = range(-4, 5, 2)
-TURNS = (-4.0, 0.0, 4.0)
-ZOOMS = (1.0, 0.93)
-SHORTLIST = 16  # training images that are compared at all rotations, zooms and shifts
-BLOCK = 256  # images that are compared at a time
-COMPONENTS = 128  # of 676, for the shortlist
-TREND = 4.0
-"""Pixels: standard deviation of the Gaussian blur that is subtracted. Ultrasound images are bright at the top and dark
-below: without this, unrelated images correlate at 0.8 (median nearest neighbour of BUSI; 0.3 with it)."""
+from sonosynth.cohort import alignment
+from sonosynth.cohort.alignment import BLOCK, related
+
 FALSE_POSITIVE_RATE = 0.05
 """Share of real images that may be flagged."""
+FEWEST = 41  # training images of a class that has thresholds of its own: those of fewer would be their largest values
+VERBATIM = 0.9
+"""Correlation above which an image is a training image again, whatever else may be alike. Training images of BUSI
+correlate with those of other groups at 0.54 at most; where all images have one frame or sector, at 0.7."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +25,7 @@ class Nearest:
     """The nearest training images of N images.
 
     correlation (N,), of image `by_correlation` (N,) at 64 pixels over flips, small shifts, rotations and zooms;
-    cosine (N,), of image `by_cosine` (N,), of the features minus the training mean.
+    cosine (N,), of image `by_cosine` (N,), of the features minus the training mean. Both are -1 where there is none.
     """
 
     correlation: np.ndarray
@@ -59,28 +52,23 @@ class Images:
 
 def nearest(images: Images, train: Images) -> Nearest:
     """The nearest of the training images to each of `images`."""
-    return _nearest(images, train, np.full(len(images.pixels), -1), np.arange(len(train.pixels)))
+    return nearest_unrelated(images, train, np.full((len(images.pixels), 1), -1), np.arange(len(train.pixels)))
 
 
-def nearest_unrelated(train: Images, groups: np.ndarray) -> Nearest:
-    """The nearest training image of another group to each training image.
+def nearest_unrelated(images: Images, train: Images, groups: np.ndarray, train_groups: np.ndarray) -> Nearest:
+    """The nearest training image of another group to each of `images`.
 
     Args:
-        groups: (M,) int, one number for images of one patient, and for near-duplicates. If all images are
-            of an image's own group, its correlation and cosine are -1.
+        groups: (N, G) int, the groups that each image belongs to or was made from, -1 for none. train_groups: (M,) int,
+            one number for training images of one patient, and for near-duplicates.
     """
-    return _nearest(train, train, groups, groups)
-
-
-def _nearest(images: Images, train: Images, groups: np.ndarray, train_groups: np.ndarray) -> Nearest:
-    """The nearest training image of another group: groups (N,) and train_groups (M,) int."""
-    queries, references = _reduced(images.pixels), _reduced(train.pixels)
-    likely = _shortlist(queries, references, groups, train_groups)
+    queries, references = _distinct(images.pixels, train.pixels)
+    likely = alignment.shortlist(queries, references, groups, train_groups)
     correlation, by_correlation = np.full(len(queries), -1.0), np.zeros(len(queries), int)
-    for i, rows in enumerate(likely):
-        rows = rows[train_groups[rows] != groups[i]]  # noqa: PLW2901 (fewer of the same)
+    for i, rows in enumerate(likely.rows):
+        rows = rows[~related(groups[i : i + 1], train_groups[rows])[0]]  # noqa: PLW2901 (fewer of the same)
         if len(rows):
-            alike = _alike(queries[i], references[rows])
+            alike, _ = alignment.correlations(queries[i], references[rows])
             correlation[i], by_correlation[i] = alike.max(), rows[alike.argmax()]
     mean = train.features.astype(np.float64).mean(axis=0)
     made, known = (_scaled(x.features.astype(np.float64) - mean) for x in (images, train))
@@ -88,78 +76,65 @@ def _nearest(images: Images, train: Images, groups: np.ndarray, train_groups: np
     return Nearest(correlation, by_correlation, cosine, by_cosine)
 
 
-def thresholds(unrelated: Nearest) -> Thresholds:
-    """Thresholds that flag about `FALSE_POSITIVE_RATE` of real images unknown to the generator, half by each measure.
+def with_sources(pixels: np.ndarray, train: np.ndarray, sources: Sequence[Sequence[int]]) -> np.ndarray:
+    """The largest correlation (N,) of each image with a training image that it was made from, NaN if with none.
+
+    Args:
+        pixels, train: (N, H, W) and (M, H, W) uint8. sources: N times the positions of training images.
+    """
+    found = np.full(len(pixels), np.nan)
+    rows = [i for i, own in enumerate(sources) if own]
+    if rows:
+        queries, references = _distinct(pixels[rows], train)
+        found[rows] = [
+            alignment.correlations(query, references[list(sources[i])])[0].max()
+            for i, query in zip(rows, queries, strict=True)
+        ]
+    return found
+
+
+def thresholds(unrelated: Nearest, labels: np.ndarray) -> dict[str, Thresholds]:
+    """Thresholds by class that flag about `FALSE_POSITIVE_RATE` of its real images, half by each measure.
+
+    A class of fewer than `FEWEST` images has the thresholds of all images together.
 
     Args:
         unrelated: of real images, each compared with images that are known to show something else. Images that the
             generator was trained on will do: what counts is how similar two different images are. Where there are none,
-            as with a single patient, nothing is flagged.
+            as with a single patient, the thresholds are infinite.
+        labels: (N,), the class of each.
     """
-    share = 1 - FALSE_POSITIVE_RATE / 2
     known = unrelated.correlation > -1  # images that have an unrelated one
-    if not known.any():
+    pooled = _limits(unrelated, known)
+    own = {str(label): known & (labels == label) for label in np.unique(labels)}
+    return {label: _limits(unrelated, rows) if rows.sum() >= FEWEST else pooled for label, rows in own.items()}
+
+
+def _limits(unrelated: Nearest, rows: np.ndarray) -> Thresholds:
+    if not rows.any():
         return Thresholds(float("inf"), float("inf"))
-    measured = (unrelated.correlation[known], unrelated.cosine[known])
+    share = 1 - FALSE_POSITIVE_RATE / 2
+    measured = (unrelated.correlation[rows], unrelated.cosine[rows])
     return Thresholds(*(float(np.quantile(x, share, method="higher")) for x in measured))
 
 
-def flagged(found: Nearest, limits: Thresholds) -> np.ndarray:
-    """Which of N images (N,) bool are nearer to a training image than real images are."""
-    return (found.correlation > limits.correlation) | (found.cosine > limits.cosine)
+def flagged(found: Nearest, labels: Sequence[str], limits: Mapping[str, Thresholds]) -> np.ndarray:
+    """Which of N images (N,) bool are nearer to a training image than real images of their class, or verbatim."""
+    correlation, cosine = (np.array([getattr(limits[x], name) for x in labels]) for name in ("correlation", "cosine"))
+    return (found.correlation > correlation) | (found.cosine > cosine) | verbatim(found)
 
 
-def _reduced(images: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
-    """(N, 64, 64) float32, without slow trends of brightness."""
-    small = np.stack(
-        [np.asarray(Image.fromarray(x).resize((SIDE, SIDE), Image.Resampling.BOX), np.float32) for x in images]
-    )
-    return small - ndimage.gaussian_filter(small, (0, TREND, TREND))
+def verbatim(found: Nearest) -> np.ndarray:
+    """Which of N images (N,) bool are a training image again."""
+    same: np.ndarray = found.correlation > VERBATIM
+    return same
 
 
-def _shortlist(
-    queries: np.ndarray, references: np.ndarray, groups: np.ndarray, reference_groups: np.ndarray
-) -> np.ndarray:
-    """The positions (N, SHORTLIST or less) of the references that are most similar to each of N queries.
-
-    By their principal components at half the resolution, with fewer rotations and shifts: a copy stands far above
-    unrelated images, so it is among these, and the work that grows with both counts is a thousandth of the whole.
-    """
-    count = min(SHORTLIST, len(references))
-    queries, references = (x.reshape(-1, SIDE // 2, 2, SIDE // 2, 2).mean(axis=(2, 4)) for x in (queries, references))
-    middle = next(_windows(references, MARGIN // 2, (0,)))
-    basis = np.linalg.eigh(middle.T @ middle)[1][:, -COMPONENTS:]
-    windows = [window @ basis for window in _windows(references, MARGIN // 2, range(-2, 3, 2))]
-    templates = [template @ basis for template in _templates(queries, MARGIN // 2, (1.0,))]
-    likely = np.empty((len(queries), count), int)
-    for start in range(0, len(queries), BLOCK):
-        rows = slice(start, start + BLOCK)
-        best = np.full((len(queries[rows]), len(references)), -1, np.float32)
-        for template in templates:
-            for window in windows:
-                np.maximum(best, template[rows] @ window.T, out=best)
-        best[groups[rows, None] == reference_groups] = -2
-        likely[rows] = np.argpartition(best, -count, axis=1)[:, -count:]
-    return likely
-
-
-def _alike(query: np.ndarray, references: np.ndarray) -> np.ndarray:
-    """The correlation (M,) of one query with each reference at the best flip, shift, rotation and zoom."""
-    templates = np.concatenate(list(_templates(query[None], MARGIN, ZOOMS)))
-    return np.max([(window @ templates.T).max(axis=1) for window in _windows(references, MARGIN, SHIFTS)], axis=0)
-
-
-def _windows(images: np.ndarray, margin: int, shifts: Iterable[int]) -> Iterator[np.ndarray]:
-    """The inner parts of `images` (N, H, H), at all shifts, as rows of norm 1: each (N, (H - 2 margin)^2)."""
-    side = images.shape[1]
-    for down, across in product(shifts, repeat=2):
-        yield _unit(images[:, margin + down : side - margin + down, margin + across : side - margin + across])
-
-
-def _templates(images: np.ndarray, margin: int, zooms: Iterable[float]) -> Iterator[np.ndarray]:
-    """The same of `images` and their mirror images, at all rotations and zooms."""
-    for mirrored, turn, zoom in product((images, images[:, :, ::-1]), TURNS, zooms):
-        yield _unit(_warped(mirrored, turn, zoom)[:, margin:-margin, margin:-margin])
+def _distinct(images: np.ndarray, train: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Both (N, 64, 64) float32, less what the training images have in common, such as a frame."""
+    queries, references = (alignment.detailed([alignment.shrink(x) for x in some]) for some in (images, train))
+    common = references.mean(axis=0)
+    return queries - common, references - common
 
 
 def _nearest_rows(
@@ -170,23 +145,9 @@ def _nearest_rows(
     for start in range(0, len(queries), BLOCK):
         rows = slice(start, start + BLOCK)
         products = queries[rows] @ references.T
-        products[groups[rows, None] == reference_groups] = -1
+        products[related(groups[rows], reference_groups)] = -1
         found[rows], place[rows] = products.max(axis=1), products.argmax(axis=1)
     return found, place
-
-
-def _warped(images: np.ndarray, turn: float, zoom: float) -> np.ndarray:
-    """`images` (N, H, W) rotated by `turn` degrees and enlarged by `zoom` about their centre."""
-    angle = np.deg2rad(turn)
-    matrix = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) / zoom
-    centre = (np.array(images.shape[1:]) - 1) / 2
-    offset = centre - matrix @ centre
-    return np.stack([ndimage.affine_transform(x, matrix, offset, order=1, mode="nearest") for x in images])
-
-
-def _unit(images: np.ndarray) -> np.ndarray:
-    flat = images.reshape(len(images), -1)
-    return _scaled(flat - flat.mean(axis=1, keepdims=True))
 
 
 def _scaled(rows: np.ndarray) -> np.ndarray:

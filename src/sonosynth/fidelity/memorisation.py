@@ -11,42 +11,51 @@ from sonosynth.artefacts import Artefact, CohortImages, Description, Split, Synt
 from sonosynth.cohort.reading import groups_of
 from sonosynth.fidelity import copies
 
-VERSION = 1
+VERSION = 2
 REAL = "real validation"
 """What validation images are called in memorisation.csv."""
 
 
 def search_real(_: None, *, cohort: CohortImages, split: Split, features: Description, work: Path) -> None:
-    """How similar different real images are: makes thresholds (JSON), and table, of the validation images.
+    """How similar different real images are: makes thresholds (JSON, by class), and table, of the validation images.
 
     The thresholds come from the training images alone: how near each is to those of other patients.
     """
     train, held_out = (cohort.rows(side["id"]) for side in (split.train, split.validation))
     firewall.check(cohort.origins(train).all(), split.scored, "the thresholds of the search for copies")
     with progress.task("comparing real images", 2) as bar:
-        known = _real(cohort, train, features)
-        limits = copies.thresholds(copies.nearest_unrelated(known, _groups(cohort, split)))
-        if limits.correlation == float("inf"):
-            progress.say("no two training images are known to be of different patients: no copy can be flagged")
+        known, groups = _real(cohort, train, features), _groups(cohort, split)
+        unrelated = copies.nearest_unrelated(known, known, groups[:, None], groups)
+        limits = copies.thresholds(unrelated, split.train["label"].to_numpy())
+        if all(limit.correlation == float("inf") for limit in limits.values()):
+            progress.say("no two training images are known to be of different patients: only verbatim copies count")
         bar.advance()
         found = copies.nearest(_real(cohort, held_out, features), known)
         bar.advance()
-    disk.write_json(work / "thresholds", asdict(limits))
-    disk.write_text(work / "table", _table(REAL, list(split.validation["id"]), found, limits, split))
+    disk.write_json(work / "thresholds", {label: asdict(limit) for label, limit in limits.items()})
+    rows, sources = split.validation[["id", "label"]], np.full(len(held_out), np.nan)
+    disk.write_text(work / "table", _table(REAL, rows, found, sources, limits, split))
 
 
 def search(
     _: None, *, cohort: CohortImages, split: Split, images: SyntheticSet, real_features: Description,
     features: Description, real: Artefact, work: Path,
 ) -> None:  # fmt: skip
-    """The training image nearest to every image of a set, and whether the latter is a copy: makes table."""
-    limits = copies.Thresholds(**real.json("thresholds"))
-    found = copies.Nearest(*(np.empty(0, kind) for kind in (float, int, float, int)))
+    """The training image nearest to every image of a set, and whether the latter is a copy: makes table.
+
+    An image that was computed from a training image is meant to resemble it, so it is compared with those of other
+    groups; how near it stays to its own source is said beside that.
+    """
+    limits = {label: copies.Thresholds(**values) for label, values in real.json("thresholds").items()}
+    found, alike = copies.Nearest(*(np.empty(0, kind) for kind in (float, int, float, int))), np.empty(0)
     if len(images.rows):
         train = _real(cohort, cohort.rows(split.train["id"]), real_features)
         made = copies.Images(np.asarray(images.pixels), features.values["features"])
-        found = copies.nearest(made, train)
-    disk.write_text(work / "table", _table(images.name, list(images.rows["file_name"]), found, limits, split))
+        sources, groups = _sources(images, split), _groups(cohort, split)
+        found = copies.nearest_unrelated(made, train, _of_sources(sources, groups), groups)
+        alike = copies.with_sources(made.pixels, train.pixels, sources)
+    rows = images.rows[["file_name", "label"]]
+    disk.write_text(work / "table", _table(images.name, rows, found, alike, limits, split))
 
 
 def _real(cohort: CohortImages, rows: np.ndarray, features: Description) -> copies.Images:
@@ -66,17 +75,38 @@ def _groups(cohort: CohortImages, split: Split) -> np.ndarray:
     return numbers
 
 
-def _table(name: str, files: list[str], found: copies.Nearest, limits: copies.Thresholds, split: Split) -> str:
-    ids = split.train["id"].to_numpy()
+def _sources(images: SyntheticSet, split: Split) -> list[list[int]]:
+    """The positions of the training images that each image of a set was computed from."""
+    place = {content: row for row, content in enumerate(split.train["sha256"])}
+    return [sorted(place[content] for content in own if content in place) for own in images.origins.own]
+
+
+def _of_sources(sources: list[list[int]], groups: np.ndarray) -> np.ndarray:
+    """The groups of the sources of each image (N, G), filled up with -1."""
+    found = np.full((len(sources), max([1, *map(len, sources)])), -1)
+    for own, rows in zip(found, sources, strict=True):
+        own[: len(rows)] = groups[rows]
+    return found
+
+
+def _table(
+    name: str, rows: pd.DataFrame, found: copies.Nearest, sources: np.ndarray, limits: dict[str, copies.Thresholds],
+    split: Split,
+) -> str:  # fmt: skip
+    """Rows of memorisation.csv; rows: file names and labels. sources: the correlations with the images' own sources."""
+    ids, known, labels = split.train["id"].to_numpy(), found.correlation > -1, list(rows["label"])
     table = pd.DataFrame(
         {
             "set": name,
-            "file_name": files,
-            "nearest": ids[found.by_correlation],
+            "file_name": list(rows.iloc[:, 0]),
+            "nearest": np.where(known, ids[found.by_correlation], ""),
             "correlation": found.correlation.round(4),
-            "nearest_by_features": ids[found.by_cosine],
+            "nearest_by_features": np.where(known, ids[found.by_cosine], ""),
             "cosine": found.cosine.round(4),
-            "copy": copies.flagged(found, limits),
+            "copy": copies.flagged(found, labels, limits),
+            "verbatim": copies.verbatim(found),
+            "source_correlation": sources.round(4),
+            "near_source": sources > np.array([limits[label].correlation for label in labels]),
         }
     )
     return table.to_csv(index=False)

@@ -58,6 +58,7 @@ def draw(
         left_out=about["left_out"], draws_left_out=len(about["draws_left_out"]),
         made_again={made.name: int((made.rows["attempts"] > 1).sum()) for made in sets},
         unusable={made.name: int(made.flawed.sum()) for made in sets}, inner=len(split.inner),
+        adjacent=tuple(found["label"] for found in cohort.about["adjacent"] if found["suspicious"]),
     )  # fmt: skip
     always = ("table", "classes", "verdicts", "memorisation", "predictions")
     results = Results(

@@ -112,12 +112,15 @@ class Results:
         return int(self.table["n_validation"].max())
 
     def copies(self) -> list[dict[str, str]]:
-        """How many images of each set are nearer to a training image than real ones are, as text."""
-        found = self.memorisation.groupby("set", sort=False)["copy"].agg(["sum", "size"])
+        """How many images of each set copy a training image, and how many stay near their own source, as text."""
         return [
-            {"set": str(name), "images": str(n), "flagged": str(int(flagged)), "share": f"{flagged / n:.0%}"}
-            for name, (flagged, n) in zip(found.index, found.to_numpy(), strict=True)
-        ]
+            {
+                "set": str(name), "images": str(len(rows)), "flagged": str(int(rows["copy"].sum())),
+                "share": f"{rows['copy'].mean():.0%}", "verbatim": str(int(rows["verbatim"].sum())),
+                "near_source": words.near_source(rows["source_correlation"].notna(), rows["near_source"]),
+            }
+            for name, rows in self.memorisation.groupby("set", sort=False)
+        ]  # fmt: skip
 
     def warnings(self) -> list[str]:
         """What a reader must know before the scores."""

@@ -95,8 +95,7 @@ def _copying(settings: Tabulating, copies: Sequence[Artefact]) -> dict[str, Refu
     refused = {}
     for arm, comparison in settings.arms.items():
         for own in (flags[name] for name in comparison.sets if name in flags):
-            copied = own["copy"].astype(bool)
-            verbatim = own["verbatim"].astype(bool) if "verbatim" in own else copied & False
+            copied, verbatim = own["copy"].astype(bool), own["verbatim"].astype(bool)
             if verbatim.any():
                 refused[arm] = Refusal(Fault.VERBATIM, float(verbatim.mean()))
             elif wilson(int(copied.sum()), len(own))[0] > 2 * FALSE_POSITIVE_RATE:

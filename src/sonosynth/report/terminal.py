@@ -11,6 +11,7 @@ from rich.table import Column, Table
 from sonosynth.errors import inert
 from sonosynth.jobs import Job, Status
 from sonosynth.leftovers import Leftover
+from sonosynth.report import words
 from sonosynth.report.results import COLUMNS, Results
 
 WIDTH = 120  # cuts no table
@@ -50,6 +51,9 @@ def show_cohort(description: Mapping[str, Any]) -> None:
     for title, groups in (("exact copies", "exact_copies"), ("label conflicts of near-duplicates", "label_conflicts")):
         for ids in description[groups]:
             console.print(f"{title}: {_text(', '.join(ids))}", soft_wrap=True, highlight=False)
+    for found in description["adjacent"]:
+        if found["suspicious"]:
+            console.print(_text(words.adjacent(found["label"])), soft_wrap=True, highlight=False)
     for title, key in (("can't be used", "unusable"), ("ignored", "ignored")):
         for name, reason in description[key].items():
             console.print(f"{title}: {_text(name)} {_text(reason)}", soft_wrap=True, highlight=False)

@@ -161,6 +161,22 @@ def twins(counts: Counts) -> str:
     return described + f"; {counts.left_out} validation images are left out of all scores" * bool(counts.left_out)
 
 
+def near_source(varied: pd.Series, near: pd.Series) -> str:
+    """How many of the images that were made from a training image stay as near to it as a copy would."""
+    if not varied.any():
+        return "–"
+    return f"{near.sum()} of {varied.sum()}" + ("; stays near its sources: not for sharing" if near.any() else "")
+
+
+def adjacent(label: str) -> str:
+    """A class whose images with consecutive file numbers are more alike than chance has it, and what to do."""
+    return (
+        f"Images of {label} with consecutive file numbers are more alike than others of that class: some may be of one"
+        " patient, who then stands on both sides of a split. If the patients are known, give them as groups (a CSV with"
+        " the column group)."
+    )
+
+
 def measured_on(facts: Facts, counts: Counts) -> dict[str, str]:
     """What the scores were measured on; printed beside them everywhere."""
     base = "the embedded small model, pretrained on simulated images" if facts.embedded else facts.base
@@ -213,6 +229,7 @@ def warnings(facts: Facts, counts: Counts, smallest: float | None, large: float)
         found.append(
             "The epoch was chosen on the validation images: all scores are optimistic, and no verdict is given."
         )
+    found += [adjacent(label) for label in counts.adjacent]
     if counts.simulated:
         found.append("The cohort is simulated: its scores say nothing about patients.")
     if facts.embedded:

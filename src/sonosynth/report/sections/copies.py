@@ -15,7 +15,8 @@ def figures(shown: Shown) -> dict[str, Figure]:
         return {}
     named = {made.name: made for made in shown.sets}
     found = shown.results.memorisation
-    rows = found[found["set"].isin(named)].sort_values("correlation", ascending=False, kind="stable").head(SHOWN)
+    found = found[found["set"].isin(named) & (found["nearest"] != "")]
+    rows = found.sort_values("correlation", ascending=False, kind="stable").head(SHOWN)
     real = shown.cohort.pixels[shown.cohort.rows(rows["nearest"])]
     closest = []
     for row, below in zip(rows.to_dict("records"), real, strict=True):
