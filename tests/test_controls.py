@@ -106,7 +106,7 @@ def test_the_inner_side_chooses_the_epoch_and_nothing_else(finished):
     assert set(nearest) <= set(split.train["id"])
     assert set(pd.read_csv(finished / "evaluation" / "predictions.csv")["id"]) == set(split.validation["id"])
     facts = next(job for job, _ in reopen(finished).statuses(finished) if job.name == "report").settings.facts
-    counts = Counts(True, len(split.train), len(split.validation), 0, 0, {}, {}, len(inner))
+    counts = Counts(True, len(split.train), len(split.validation), 0, 0, 0, 0, {}, {}, len(inner))
     told = measured_on(facts, counts)
     sizes = (len(side) for side in (split.train, split.inner, split.validation))
     assert told["cohort"].endswith("{} training, {} inner and {} validation images".format(*sizes))
