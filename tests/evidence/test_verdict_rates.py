@@ -1,0 +1,58 @@
+"""How often verdicts are right, in a few simulated studies."""
+
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from sonosynth.evidence import judge
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def simulated(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    return import_module("simulated")
+
+
+def findings(simulated, gains, scatter, studies, seed):
+    """The finding of each set in each study, and the mean difference of the first one with its standard error."""
+    world, plan = simulated.World(counts=(120, 60, 40)), simulated.Plan(2, 5, real_seeds=2)
+    rng, found, differences = np.random.default_rng(seed), [], []
+    for _ in range(studies):
+        table, groups = simulated.predictions(*simulated.trained(world, plan, scatter, gains, rng))
+        verdict = judge(table, groups=groups).set_index("arm")
+        found.append(verdict["finding"])
+        differences.append(verdict.loc["set 1", "difference"])
+    return pd.DataFrame(found), np.mean(differences), np.std(differences) / np.sqrt(studies)
+
+
+def test_generators_that_scatter_are_not_taken_for_effects(simulated, monkeypatch):
+    monkeypatch.setattr(simulated, "COHORTS", 20)
+    small = simulated.World(counts=(120, 60, 40))
+    none, some = simulated.calibrated(small, 5, 2.0, (0, 0.15), "f1", np.random.default_rng(1))
+    found, difference, error = findings(simulated, [none, none], 2.0, 50, seed=2)
+    assert abs(difference) < 3 * error + 0.005  # the calibration's own error
+    assert found.isin(["improves", "harms"]).any(axis=1).sum() <= 6  # with a rate of 0.05, 7 or more in 4% of tests
+    found, difference, error = findings(simulated, [some, none], 2.0, 20, seed=3)
+    assert abs(difference - 0.15) < 3 * error + 0.005
+    assert (found["set 1"] == "improves").sum() >= 14
+    assert found[["comparator", "set 2"]].isin(["improves", "harms"]).any(axis=1).sum() <= 3
+
+
+def test_simulated_runs_differ_as_stated(simulated):
+    world, rng = simulated.World(), np.random.default_rng(0)
+    pooled, between, of_image = [], [], []
+    for _ in range(12):
+        at, arms = simulated.trained(world, simulated.Plan(real_seeds=1), 0.0, [0], rng)
+        pooled.append([simulated.scores(at, arms["real"], score).item() for score in ("f1", "auc")])
+        at, arms = simulated.trained(world, simulated.Plan(folds=1, real_seeds=8), 0.0, [0], rng)
+        between.append(simulated.scores(at, arms["real"], "f1").var(ddof=1))
+        right = arms["real"].argmax(axis=-1)[0, 0] == at.labels
+        of_image.append(np.corrcoef(right)[np.triu_indices(8, 1)].mean())
+    assert np.mean(pooled, axis=0) == pytest.approx([0.755, 0.930], abs=0.015)
+    assert np.sqrt(np.mean(between)) == pytest.approx(0.037, abs=0.006)
+    assert np.mean(of_image) == pytest.approx(0.37, abs=0.06)
