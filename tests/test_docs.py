@@ -183,16 +183,3 @@ def test_benchmarks_know_the_options_that_are_documented(command, monkeypatch, c
     assert ended.value.code == 0
     usage = capsys.readouterr().out
     assert all(word in usage for word in command if word.startswith("--"))
-
-
-def test_the_table_of_the_real_run_is_that_of_its_stored_result():
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    stored = pd.read_csv(ROOT / "docs" / "results" / "busi-quick.csv", keep_default_na=False)
-    assert len(stored) == text.count("\n| real")
-    for row in stored.to_dict("records"):
-        scores = [f"{row[k]:.3f} ({row[f'{k}_low']:.3f}–{row[f'{k}_high']:.3f})" for k in ("accuracy", "f1")]
-        scores += [f"{row[name]:.3f}" for name in ("auc", "ppv", "recall")]
-        distance = f"{float(row['frechet']):.1f}" if row["frechet"] else ""
-        floor = " (real validation images)" if row["arm"] == "real" else ""
-        cells = [row["arm"], str(row["n_train"]), *scores, distance + floor, row["finding"]]
-        assert f"\n| {' | '.join(cells)} |\n".replace("|  |", "| |") in text
