@@ -14,14 +14,18 @@ FILE = ".looks"  # a digest of the settings of each look
 
 def count(root: Path, settings: Settings) -> int:
     """The number of looks in the run `root`, the one with these settings included."""
-    return len({*_known(root), key(settings.model_dump(mode="json"))})
+    return len({*_known(root), _digest(settings)})
 
 
 def note(root: Path, settings: Settings) -> None:
     """Remember a look with these settings."""
-    known, own = _known(root), key(settings.model_dump(mode="json"))
+    known, own = _known(root), _digest(settings)
     if own not in known:
         disk.write_text(root / FILE, "\n".join([*known, own]) + "\n")
+
+
+def _digest(settings: Settings) -> str:
+    return key(settings.model_dump(mode="json"))
 
 
 def _known(root: Path) -> list[str]:

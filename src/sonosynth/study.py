@@ -47,10 +47,10 @@ def plan(settings: Settings, cohort: Files, machine: Machine, study: str = "", l
     _check(settings, cohort, machine)
     graph = _Graph(settings, cohort, machine)
     every = repeats(settings)
-    found = [*graph.of_the_cohort(), *(job for repeat in every for job in graph.of_repeat(repeat))]
-    found += graph.of_the_first()
+    first, *others = ([*graph.of_repeat(repeat)] for repeat in every)
+    found = [*graph.of_the_cohort(), *first, *(job for repeat in others for job in repeat), *graph.of_the_first()]
     found += graph.tables(every, [job.name for job in found if job.run is classification.train])
-    found.append(graph.report(found, study, list(graph.of_repeat(every[0])), looks))
+    found.append(graph.report(found, study, first, looks))
     return jobs.ordered(found)
 
 

@@ -173,9 +173,7 @@ def decode(files: Files, side: int = 0) -> Cohort:
 
 def _adjacent(images: pd.DataFrame, twins: pd.DataFrame, distinct: np.ndarray) -> tuple[Adjacent, ...]:
     """Images with consecutive numbers, of those whose patient is not known."""
-    numbers = np.empty(len(images), int)
-    for number, members in enumerate(groups_of(images["id"], twins)):
-        numbers[members] = number
+    numbers = group_numbers(images["id"], twins)
     unnamed = (images["group"] == "").to_numpy()
     rows = images[unnamed]
     return tuple(adjacency.compare(distinct[unnamed], list(rows["file"]), list(rows["label"]), numbers[unnamed]))
@@ -216,6 +214,15 @@ def groups_of(ids: Iterable[str], pairs: pd.DataFrame) -> list[list[int]]:
     place = {name: row for row, name in enumerate(ids)}
     ends = zip(pairs["id"], pairs["twin"], strict=True)
     return components(len(place), ((place[a], place[b]) for a, b in ends))
+
+
+def group_numbers(ids: Iterable[str], pairs: pd.DataFrame) -> np.ndarray:
+    """The number (N,) of each image's group, in the order of `groups_of`."""
+    groups = groups_of(ids, pairs)
+    numbers = np.empty(sum(map(len, groups)), int)
+    for number, members in enumerate(groups):
+        numbers[members] = number
+    return numbers
 
 
 def conflicts(cohort: Cohort) -> list[list[str]]:

@@ -46,13 +46,18 @@ class Design:
         """The number of folds in all draws."""
         return sum(len(np.unique(row[row >= 0])) for row in self.folds)
 
+    @property
+    def group_count(self) -> int:
+        """G, the number of groups."""
+        return int(self.groups.max()) + 1
+
     def units(self, arm: str) -> int:
         """What is repeated of an arm in a draw: its generators, or its runs if it has one generator or none."""
         return self.generators[arm] if self.generators[arm] > 1 else len(self.runs[arm][0])
 
     def by_group(self, influence: np.ndarray) -> np.ndarray:
         """Sums over the images of each group: (R, N) to (R, G)."""
-        sums = np.zeros((len(influence), self.groups.max() + 1))
+        sums = np.zeros((len(influence), self.group_count))
         np.add.at(sums.T, self.groups, influence.T)
         return sums
 

@@ -32,6 +32,14 @@ class Estimate:
     between: float
     freedom: int
 
+    def further(self, ratio: float = 0.0) -> float:
+        """What scatter between blocks or runs adds to the variance of the images: nothing if it is smaller.
+
+        Args:
+            ratio: of that scatter to what images alone would cause; at least this is assumed.
+        """
+        return max(self.between - self.within, (ratio - 1) * self.within, 0.0)
+
     def tested(self, pool: "Pool", transfer: float = 0.0) -> "Tested":
         """The test against 0, given the scatter of its kind.
 
@@ -41,8 +49,7 @@ class Estimate:
         freedom = pool.freedom(self)
         if not (self.within > 0 and freedom > 0):
             return Tested(self.value, float("nan"), 1.0)
-        ratio = max(self.between / self.within, pool.ratio)
-        error = np.sqrt(max(self.images, self.images + (ratio - 1) * self.within) + transfer**2)
+        error = np.sqrt(self.images + self.further(pool.ratio) + transfer**2)
         return Tested(self.value, float(error), freedom)
 
 
@@ -85,8 +92,7 @@ class Tested:
 
 def estimate(design: Design, arm: Scored, other: Scored | None = None) -> Estimate:
     """The score of an arm, or its difference from another's."""
-    groups = len(np.unique(design.groups))
-    spread = groups / max(groups - 1, 1)
+    spread = design.group_count / max(design.group_count - 1, 1)
     value = arm.value - (other.value if other else 0)
     influence = arm.draws - (other.draws if other else 0)
     sums, draws = design.by_group(influence), len(influence)

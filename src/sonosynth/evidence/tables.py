@@ -9,12 +9,12 @@ from scipy import stats
 from sonosynth.evidence.blocks import Design, Scored, scored
 from sonosynth.evidence.contrasts import TEST, estimate
 from sonosynth.evidence.judging import compared
-from sonosynth.evidence.scores import ALL, PRIMARY, class_names, of_every_class
+from sonosynth.evidence.scores import ALL, EXCESS, PRIMARY, class_names, of_every_class
 from sonosynth.evidence.tests import LEVEL
 
-COMPARED = ("accuracy", "auc", "ppv", "recall", "specificity", "recall_at_90_specificity", "brier", "excess")
+COMPARED = ("accuracy", "auc", "ppv", "recall", "specificity", "recall_at_90_specificity", "brier", EXCESS)
 """The scores that are compared besides the one that decides: over all classes, and class by class."""
-NOT_SHARES = frozenset({"brier", "excess"})
+NOT_SHARES = frozenset({"brier", EXCESS})
 """Scores that don't lie between 0 and 1."""
 
 
@@ -66,8 +66,8 @@ def interval(design: Design, own: Scored, n: float | None) -> tuple[float, float
         n: independent images behind the score, used where its variance is 0; None for a score that is no share.
     """
     found = estimate(design, own)
-    further = max(0.0, found.between - found.within)
-    variance, freedom = found.images + further, float(max(len(np.unique(design.groups)) - 1, 1))
+    further = found.further()
+    variance, freedom = found.images + further, float(max(design.group_count - 1, 1))
     if further and found.freedom:
         freedom = variance**2 / (found.images**2 / freedom + further**2 / found.freedom)
     if not np.isfinite(variance):

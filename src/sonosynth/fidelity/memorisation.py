@@ -8,7 +8,7 @@ import pandas as pd
 
 from sonosynth import disk, firewall, progress
 from sonosynth.artefacts import Artefact, CohortImages, Description, Split, SyntheticSet
-from sonosynth.cohort.reading import groups_of
+from sonosynth.cohort.reading import group_numbers
 from sonosynth.fidelity import copies
 
 VERSION = 2
@@ -69,10 +69,7 @@ def _groups(cohort: CohortImages, split: Split) -> np.ndarray:
     first = named.groupby("group")["id"].transform("first")
     pairs = pd.concat([cohort.twins[["id", "twin"]], pd.DataFrame({"id": named["id"], "twin": first})])
     pairs = pairs[pairs["id"].isin(rows["id"]) & pairs["twin"].isin(rows["id"])]
-    numbers = np.empty(len(rows), int)
-    for number, members in enumerate(groups_of(rows["id"], pairs)):
-        numbers[members] = number
-    return numbers
+    return group_numbers(rows["id"], pairs)
 
 
 def _sources(images: SyntheticSet, split: Split) -> list[list[int]]:
