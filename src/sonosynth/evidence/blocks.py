@@ -27,7 +27,8 @@ class Design:
     """The shape of a study of N images.
 
     groups: (N,) int, 0 to G - 1. folds: (R, N) int, -1 where an image was not scored in a draw. runs: of each arm, for
-    each draw. generators: how many each arm has. left_out: the draws that an arm has not finished.
+    each draw. generators: how many each arm has. left_out: the draws that an arm has not finished. leverage: (G,), the
+    largest share of the images of one class that a group has.
     """
 
     groups: np.ndarray
@@ -35,6 +36,7 @@ class Design:
     runs: Mapping[str, list[list[Run]]]
     generators: Mapping[str, int]
     left_out: tuple[str, ...]
+    leverage: np.ndarray
 
     @property
     def one_split(self) -> bool:
@@ -88,7 +90,7 @@ def arranged(predictions: pd.DataFrame, groups: Mapping[str, str]) -> Design:
     Raises:
         ValueError: if no draw is complete, a label has no column, or an image is predicted twice.
     """
-    if unknown := set(predictions["label"]) - set(class_names(predictions)):
+    if unknown := set(predictions["label"].unique()) - set(class_names(predictions)):
         raise ValueError(f"there are no columns of {', '.join(sorted(map(str, unknown)))}")
     ids, rows = np.unique(predictions["id"].astype(str), return_inverse=True)
     named = [("group", groups[name]) if groups.get(name) else ("image", name) for name in ids]
@@ -96,7 +98,7 @@ def arranged(predictions: pd.DataFrame, groups: Mapping[str, str]) -> Design:
     absent = {name: "" for name in ("draw", "split", "generator") if name not in predictions}
     table = predictions.assign(row=rows, **absent)
     table["generator"] = table["generator"].fillna("").astype(str)
-    table["run"] = table["generator"] + "\0" + table["seed"].astype(str)
+    table["run"] = pd.factorize(table["generator"] + "\0" + table["seed"].astype(str), sort=True)[0]
     draws = _complete(table)
     folds = np.full((len(draws), len(ids)), -1)
     for places, draw in zip(folds, draws, strict=True):
@@ -108,7 +110,11 @@ def arranged(predictions: pd.DataFrame, groups: Mapping[str, str]) -> Design:
         runs[str(arm)] = [_runs(part) for part in parts]
     generators = {str(arm): int(n) for arm, n in table.groupby("arm")["generator"].nunique().items()}
     left_out = tuple(sorted(set(table["draw"].astype(str)) - set(map(str, draws))))
-    return Design(np.array([codes[name] for name in named]), folds, runs, generators, left_out)
+    group_of = np.array([codes[name] for name in named])
+    first = table.drop_duplicates("row")
+    images = np.zeros((len(codes), first["label"].nunique()))
+    np.add.at(images, (group_of[first["row"]], pd.factorize(first["label"])[0]), 1)
+    return Design(group_of, folds, runs, generators, left_out, (images / images.sum(axis=0)).max(axis=1))
 
 
 def _runs(part: pd.DataFrame) -> list[Run]:

@@ -23,13 +23,14 @@ class Estimate:
     """A score, or a difference of two, and the parts of its variance.
 
     images: of groups of images, its mean over draws; within, between: what images alone would cause between blocks or
-    runs, and the scatter between these. freedom: degrees of freedom of `between`.
+    runs, and the scatter between these. of_groups, freedom: degrees of freedom of `images` and of `between`.
     """
 
     value: float
     images: float
     within: float
     between: float
+    of_groups: float
     freedom: int
 
     def further(self, ratio: float = 0.0) -> float:
@@ -46,7 +47,7 @@ class Estimate:
         Args:
             transfer: standard deviation of an effect between data sets; its square is added to the variance.
         """
-        freedom = pool.freedom(self)
+        freedom = min(pool.freedom(self), self.of_groups)
         if not (self.within > 0 and freedom > 0):
             return Tested(self.value, float("nan"), 1.0)
         error = np.sqrt(self.images + self.further(pool.ratio) + transfer**2)
@@ -92,11 +93,10 @@ class Tested:
 
 def estimate(design: Design, arm: Scored, other: Scored | None = None) -> Estimate:
     """The score of an arm, or its difference from another's."""
-    spread = design.group_count / max(design.group_count - 1, 1)
     value = arm.value - (other.value if other else 0)
     influence = arm.draws - (other.draws if other else 0)
     sums, draws = design.by_group(influence), len(influence)
-    images = spread * float((sums.mean(axis=0) ** 2).sum())
+    images, of_groups = _of_images(sums.mean(axis=0), design.leverage)
     within = between = 0.0
     if design.one_split:
         for scores, moves in [arm.units, *([other.units] if other else [])]:
@@ -104,9 +104,23 @@ def estimate(design: Design, arm: Scored, other: Scored | None = None) -> Estima
             if s > 1:
                 between += float(scores.var(ddof=1)) / s
                 within += float(((of_unit - of_unit.mean(axis=0)) ** 2).sum()) / (s * (s - 1))
-        return Estimate(value, images, within, between, len(arm.units[0]) - 1)
+        return Estimate(value, images, within, between, of_groups, len(arm.units[0]) - 1)
     for row, folds in zip(influence, design.folds, strict=True):
         names = np.unique(folds[folds >= 0])
         of_fold = np.array([row[folds == name].sum() for name in names])
         between += len(names) / max(len(names) - 1, 1) * float((of_fold**2).sum()) / draws**2
-    return Estimate(value, images, float((sums**2).sum()) / draws**2, between, design.blocks - draws)
+    within = float((sums**2).sum()) / draws**2
+    return Estimate(value, images, within, between, of_groups, design.blocks - draws)
+
+
+def _of_images(sums: np.ndarray, leverage: np.ndarray) -> tuple[float, float]:
+    """The variance that groups of images cause, from their influences (G,), and its degrees of freedom.
+
+    A score leans towards the groups that make up much of a class, so the square of a group counts 1 / (1 - leverage)
+    times (as in Bell and McCaffrey, Survey Methodology 2002), at most as many times as there are groups. The degrees of
+    freedom are Satterthwaite's, from the scatter of the squares, at most G - 1: few groups that matter tell little.
+    """
+    squares, most = sums**2, max(len(sums) - 1, 1)
+    total, spread = squares.sum(), ((squares - squares.mean()) ** 2).sum()
+    variance = (squares / (1 - np.minimum(leverage, most / (most + 1)))).sum()
+    return float(variance), float(min(2 * total**2 / spread, most)) if spread > 0 else most

@@ -67,7 +67,7 @@ def interval(design: Design, own: Scored, n: float | None) -> tuple[float, float
     """
     found = estimate(design, own)
     further = found.further()
-    variance, freedom = found.images + further, float(max(design.group_count - 1, 1))
+    variance, freedom = found.images + further, found.of_groups
     if further and found.freedom:
         freedom = variance**2 / (found.images**2 / freedom + further**2 / found.freedom)
     if not np.isfinite(variance):
