@@ -5,9 +5,9 @@ from sonosynth.fidelity.comparison import DRAWS, LARGEST, Images, Sides, compare
 from sonosynth.fidelity.distances import frechet_distance
 
 
-def images(values, labels=""):
-    """Images of which one number is known each; each is a group of its own."""
-    return Images({"x": values}, np.broadcast_to(labels, len(values)), np.arange(len(values)).astype(str))
+def images(values, labels="", size=1):
+    """Images of which one number is known each, in groups of `size`."""
+    return Images({"x": values}, np.broadcast_to(labels, len(values)), (np.arange(len(values)) // size).astype(str))
 
 
 def shift(real, other):
@@ -36,6 +36,17 @@ def test_the_interval_of_the_excess_is_the_one_in_closed_form():
     assert width == pytest.approx(2 * 1.96 * np.sqrt(made.var() / 400 + held_out.var() / 60), rel=0.12)
     middle = np.mean([row["excess_high"] + row["excess_low"] for row in rows]) / 2
     assert middle == pytest.approx(made.mean() - held_out.mean(), abs=0.1)
+
+
+def test_four_images_of_a_patient_that_look_alike_count_as_one():
+    rng = np.random.default_rng(0)
+    real, made, held_out = (rng.normal(0, 1, n).repeat(4) for n in (60, 80, 50))
+    sides = Sides(*(images(x, size=4) for x in (real, made, held_out)))
+    rows = [compare(shift, sides, np.random.default_rng(s))[0] for s in range(12)]
+    value = np.mean([row["high"] - row["low"] for row in rows])
+    assert value == pytest.approx(2 * 1.96 * np.sqrt(real.var() / 60 + made.var() / 80), rel=0.12)
+    excess = np.mean([row["excess_high"] - row["excess_low"] for row in rows])
+    assert excess == pytest.approx(2 * 1.96 * np.sqrt(made.var() / 80 + held_out.var() / 50), rel=0.12)
 
 
 def test_matched_and_floor_have_the_same_number_of_images_of_each_class():

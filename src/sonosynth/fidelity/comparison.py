@@ -87,15 +87,22 @@ def halves(sides: Sides, counts: Counts, times: int, rng: np.random.Generator) -
 
 
 def draw(images: Images, counts: Counts, rng: np.random.Generator) -> Images:
-    """A random part of the images, with `counts` of each class."""
-    rows = [rng.permutation(np.flatnonzero(images.labels == label))[:count] for label, count in counts.items()]
+    """A random part of the images, with `counts` of each class: see `shuffled`."""
+    order = shuffled(images, rng)
+    rows = [order[images.labels[order] == label][:count] for label, count in counts.items()]
     return images.choose(np.concatenate([np.empty(0, int), *rows]))
+
+
+def shuffled(images: Images, rng: np.random.Generator) -> np.ndarray:
+    """The rows in random order, group by group: parts of single images would not show how much groups differ."""
+    names, group = np.unique(images.groups, return_inverse=True)
+    return np.lexsort((rng.random(len(images)), rng.permutation(len(names))[group]))
 
 
 def compare(measure: Measure, sides: Sides, rng: np.random.Generator) -> list[dict[str, Any]]:
     """One row for each metric of `measure`: value, low, high, those of `at_equal_counts`, n_real, n_synthetic.
 
-    The 95% interval is value ± 1.96 SD over random halves of both sides (the delete-d jackknife, Shao and Wu,
+    The 95% interval is value ± 1.96 SD over random halves of both sides, by group (the delete-d jackknife, Shao and Wu,
     Ann. Statist. 17:1176, 1989): a bootstrap would repeat images, and find them less diverse. For large sets
     the parts are smaller than halves, and the deviation is scaled accordingly.
     """
@@ -145,7 +152,7 @@ def at_equal_counts(measure: Measure, sides: Sides, rng: np.random.Generator) ->
 
 
 def _part(images: Images, share: float, rng: np.random.Generator) -> Images:
-    return images.choose(rng.permutation(len(images))[: int(len(images) * share)])
+    return images.choose(shuffled(images, rng)[: int(len(images) * share)])
 
 
 def _reach(values: list[float], share: float) -> float:
