@@ -31,7 +31,6 @@ from sonosynth.phantom.simulate import DEMO_PROBE
 from sonosynth.run import Study
 from sonosynth.settings import load
 from sonosynth.tasks.classification.classifier import Recipe, predict
-from sonosynth.tasks.classification.remedies import oversampled
 from sonosynth.tasks.classification.settings import Arm
 
 WITHOUT_GENERATOR = ("real", "real, oversampled")
@@ -63,8 +62,7 @@ def f1_of_arms(folder: Path, seed: int, changes: tuple[str, ...], test: np.ndarr
     train = Split(made["split"]).train
     images = resize(real.pixels[real.rows(train["id"])], s.resolution)
     labels = train["label"].map(KINDS.index).to_numpy(int)
-    repeated = oversampled(labels)
-    arms = {"real": (images, labels), "real, oversampled": (images[repeated], labels[repeated])}
+    arms = {"real": (images, labels), "real, oversampled": (images, labels)}
     for name in study.settings.declared_sets:
         added = SyntheticSet(made[f"synthetic/{name}"])
         codes = added.rows["label"].map(KINDS.index).to_numpy(int)
@@ -73,7 +71,15 @@ def f1_of_arms(folder: Path, seed: int, changes: tuple[str, ...], test: np.ndarr
     steps = s.epochs * math.ceil(max(len(y) for _, y in arms.values()) / s.batch)
     recipe = Recipe(s, machine.classifier, len(KINDS), steps, machine.precision)
     found = trained(
-        partial(predict, training_set(x, y), test, recipe=recipe, arm=Arm(), seed=seed) for x, y in arms.values()
+        partial(
+            predict,
+            training_set(x, y),
+            test,
+            recipe=recipe,
+            seed=seed,
+            arm=Arm(balance="oversample" if name == "real, oversampled" else "none"),
+        )
+        for name, (x, y) in arms.items()
     )
     truth = np.repeat(np.arange(len(KINDS)), len(test) // len(KINDS))
     return {

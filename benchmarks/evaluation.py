@@ -27,6 +27,7 @@ from sonosynth.cohort.decoding import read_grey, to_square
 from sonosynth.fidelity.networks import EMBEDDED, extractor, resolve
 from sonosynth.parallel import in_threads
 from sonosynth.phantom import KINDS, write_cohort
+from sonosynth.tasks.classification import models
 from sonosynth.tasks.classification.classifier import Recipe, predict
 from sonosynth.tasks.classification.settings import Arm, Classifier
 
@@ -60,7 +61,8 @@ def ours(folder: Path, count: int, resolution: int, epochs: int, trainings: int)
     pixels = decoded(items, resolution)
     labels = np.array([label for _, label in items])
     steps = epochs * (len(items) // BATCH)
-    recipe = Recipe(Classifier(batch=BATCH), None, len(KINDS), steps, choose_precision("auto"))
+    settings = Classifier(batch=BATCH)
+    recipe = Recipe(settings, models.resolve(settings.model), len(KINDS), steps, choose_precision("auto"))
     training = training_set(pixels, labels)
     found = trained(
         partial(predict, training, pixels[:3], recipe=recipe, arm=Arm(), seed=seed) for seed in range(trainings)

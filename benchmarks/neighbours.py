@@ -18,7 +18,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
-from sonosynth.tasks.classification.classifier import make_model
+from sonosynth.tasks.classification import models
+from sonosynth.tasks.classification.settings import RANDOM
 
 Item = tuple[Path, int]
 
@@ -125,7 +126,7 @@ def notebook(
 def classify(items: Sequence[Item], classes: int, side: int, batch: int, epochs: int) -> None:
     """Train a ResNet-18 in float32; every image is decoded and transformed again in every epoch."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    network = make_model(None, classes, 0).to(device).train()
+    network = models.make(models.resolve(RANDOM), classes, 0).module.to(device).train()
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-4)
     loader = DataLoader(Folder(items, side), batch, shuffle=True, drop_last=True)
     for _ in range(epochs):

@@ -13,7 +13,15 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # one thread each: two in each of two p
 
 import torch
 from diffusers import AutoencoderKL, PNDMScheduler, StableDiffusionPipeline, UNet2DConditionModel
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer, ResNetConfig, ResNetForImageClassification
+from transformers import (
+    CLIPTextConfig,
+    CLIPTextModel,
+    CLIPTokenizer,
+    ResNetConfig,
+    ResNetForImageClassification,
+    ViTConfig,
+    ViTForImageClassification,
+)
 
 from sonosynth import cli
 from sonosynth import settings as loading
@@ -75,6 +83,18 @@ def tiny_classifier(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("tiny") / "classifier"
     torch.manual_seed(0)
     ResNetForImageClassification(ResNetConfig(embedding_size=8, hidden_sizes=[8], depths=[1])).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def without_batch_norm(tmp_path_factory):
+    """A classifier for which each image counts by itself: no statistics of a batch, no dropout."""
+    folder = tmp_path_factory.mktemp("model") / "vit"
+    torch.manual_seed(0)
+    config = ViTConfig(
+        hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16, image_size=32, patch_size=8
+    )
+    ViTForImageClassification(config).save_pretrained(folder)
     return folder
 
 

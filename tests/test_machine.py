@@ -10,7 +10,7 @@ from transformers import ViTConfig, ViTForImageClassification, ViTModel
 from sonosynth.errors import UserError
 from sonosynth.machine import resolve
 from sonosynth.run import Study
-from sonosynth.tasks.classification.classifier import RANDOM
+from sonosynth.tasks.classification.settings import RANDOM
 
 CONFIG = ViTConfig(
     hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16, image_size=32, patch_size=8
@@ -42,7 +42,7 @@ def test_models_are_found_and_what_is_left_to_the_machine_is_decided(models, set
     assert found.networks[0].folder == folder / "features"
     assert found.precision in ("fp32", "bf16", "fp16")
     assert found.cores >= 1 and found.device in ("cpu", "cuda")
-    assert resolve(settings(f"classifier.model={RANDOM}")).classifier is None
+    assert resolve(settings(f"classifier.model={RANDOM}")).classifier.folder is None
 
 
 @pytest.mark.parametrize(

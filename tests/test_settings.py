@@ -225,7 +225,7 @@ def test_null_removes_an_entry_and_the_default_entries_that_need_it():
         ("arms.mine={real: false}", "arms.mine: real is false: needs sets to be trained on"),
         ("arms.real={real: false, sets: [sd+ti]}", "arms: real is the arm that the others are compared with"),
         ("arms.mine={augmentation: random}", "arms.mine.augmentation: Input should be 'flip', 'classical'"),
-        ("arms.mine={share: 0.5}", "arms.mine.share: there is no such setting"),
+        ("arms.mine={part: 0.5}", "arms.mine.part: there is no such setting"),
         ("arms.real={mixup: 0.2}", "arms: real is the arm that the others are compared with, and takes no settings"),
         ("arms.real=null", "arms: real is the arm that the others are compared with, and takes no settings"),
         ("arms.mine.synthetic=sd", "arms.mine.synthetic: an arm names its sets: arms.mine.sets: ['sd']"),

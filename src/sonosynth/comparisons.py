@@ -27,8 +27,8 @@ def controlling(settings: Settings) -> set[str]:
 
 
 def _bare(arm: Arm) -> Arm:
-    """An arm without its sets and seeds."""
-    return arm.model_copy(update={"sets": (), "seeds": None})
+    """An arm without its sets, and what concerns these, and without seeds."""
+    return arm.model_copy(update={"sets": (), "share": None, "exposures": "all", "seeds": None})
 
 
 def _generated(settings: Settings) -> set[str]:

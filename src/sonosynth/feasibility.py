@@ -6,7 +6,7 @@ from sonosynth.errors import UserError
 from sonosynth.settings import Settings
 from sonosynth.synthesis import requests, ways
 from sonosynth.synthesis.settings import NOISE, REAL
-from sonosynth.tasks.classification.jobs import without_class
+from sonosynth.tasks.classification.jobs import without_class, without_share
 
 OF_A_MODEL = ("adapter", "strength", "synthesis", "refine")  # keys of a set
 LARGEST = None  # whichever class has the most training images
@@ -17,7 +17,7 @@ def check(settings: Settings, labels: Sequence[str]) -> None:
 
     Raises:
         UserError: if a set can't start from what it starts from, takes no such setting, or counts a class that isn't
-            there; or if an arm without real images would have none of a class.
+            there; if an arm without real images has none of a class; or if an arm has a share, and a set lacks a class.
     """
     for name, made in settings.declared_sets.items():
         way = ways.find(made.way)
@@ -34,6 +34,9 @@ def check(settings: Settings, labels: Sequence[str]) -> None:
             missing = set.intersection(*(_never_made(settings, other, labels) for other in arm.sets))
             if missing:
                 raise without_class(name, [label or "the largest class" for label in missing], arm.sets[0])
+        for other in arm.sets if arm.share else ():
+            if missing := _never_made(settings, other, labels):
+                raise without_share(name, [label or "the largest class" for label in missing], other)
 
 
 def _never_made(settings: Settings, name: str, labels: Sequence[str]) -> set[str | None]:

@@ -2,27 +2,25 @@
 
 from dataclasses import dataclass
 
-import torch
-
-from sonosynth import hub, parallel
+from sonosynth import device, parallel
 from sonosynth.bases import checks, sd1
 from sonosynth.fidelity import networks
 from sonosynth.settings import Settings
-from sonosynth.tasks.classification import classifier
+from sonosynth.tasks.classification import models
 
 
 @dataclass(frozen=True)
 class Machine:
     """What the settings that are left to the machine resolve to here.
 
-    precision: `auto` resolved. networks: for fidelity. classifier: to start from, None for random weights. cores: of
+    precision: `auto` resolved. networks: for fidelity. classifier: what it starts from. cores: of
     the CPU. device: "cuda" or "cpu".
     """
 
     base: sd1.Base
     precision: str
     networks: tuple[networks.Network, ...]
-    classifier: hub.Model | None
+    classifier: models.Start
     cores: int
     device: str
 
@@ -36,13 +34,13 @@ def resolve(settings: Settings) -> Machine:
     base = sd1.resolve(settings.base)
     sd1.check_resolution(base.folder, settings.resolution)
     checks.check(base, settings.resolution)
-    model = classifier.resolve(settings.classifier.model)
-    classifier.check_resolution(model, settings.classifier.resolution)
+    start = models.resolve(settings.classifier.model)
+    models.check_resolution(start, settings.classifier.resolution)
     return Machine(
         base,
         sd1.choose_precision(settings.precision),
         tuple(dict.fromkeys(networks.resolve(name) for name in settings.fidelity.features)),  # auto may be one of them
-        model,
+        start,
         parallel.cores(),
-        "cuda" if torch.cuda.is_available() else "cpu",
+        str(device.best()),
     )

@@ -28,6 +28,11 @@ class Repeat:
         return f"repeats/{self.number}/" if self.number else ""
 
     @property
+    def first(self) -> str:
+        """The same of the first repeat with this split."""
+        return f"repeats/{self.block}/" if self.block else ""
+
+    @property
     def split(self) -> int:
         """The number of its fold in the draw."""
         return self.fold[1] if self.fold else 0

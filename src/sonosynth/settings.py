@@ -143,8 +143,13 @@ class Settings(Section):
 
     @property
     def declared_arms(self) -> dict[str, Arm]:
-        """The arms that are run, by name."""
-        return {name: arm for name, arm in self.arms.items() if arm}
+        """The arms that are run, by name: with `compare.exposures`, those with a share once more."""
+        arms = {name: arm for name, arm in self.arms.items() if arm}
+        longer = {
+            f"{name} at equal exposures": arm.model_copy(update={"exposures": "real"})
+            for name, arm in arms.items() if self.compare.exposures and arm.share and arm.exposures == "all"
+        }  # fmt: skip
+        return arms | {name: arm for name, arm in longer.items() if name not in arms}
 
     def seeds_of(self, arm: str) -> tuple[int, ...]:
         """The seeds of an arm's classifiers."""

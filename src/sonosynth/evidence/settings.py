@@ -15,6 +15,11 @@ class Compare(Section):
     primary: str | None = Field(
         None, description="the one arm that the study is about, named beforehand: tested first, and alone"
     )
+    exposures: bool = Field(
+        False,
+        description="train each arm with a share once more, until it has seen as many real images as arms without"
+        " synthetic ones",
+    )
     margin: float = Field(0.02, gt=0, le=1, description="differences in macro F1 below this are not relevant")
     transfer: float = Field(
         0.0,

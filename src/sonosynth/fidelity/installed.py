@@ -1,41 +1,29 @@
 """Feature functions of other installed packages, named as module:name.
 
 Such a function takes images (N, H, W) uint8 grey and returns features (N, D), finite numbers; the features of an image
-must not depend on the images beside it. It is imported only if the settings name it.
+must not depend on the images beside it.
 """
 
-import re
 from collections.abc import Callable
-from importlib import import_module
-from pathlib import Path
-from types import ModuleType
+from functools import partial
 
 import numpy as np
 
-from sonosynth import disk
+from sonosynth import installed
 from sonosynth.errors import UserError, first_line
 
 Extractor = Callable[[np.ndarray], np.ndarray]
 """From images (N, H, W) uint8 grey to features (N, D) float32."""
 
-FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 EXPECTED = "a function of an installed package that makes features (N, D), finite numbers, of images (N, H, W) uint8"
 FIX = "correct or install it, or fidelity.features=embedded"
 BLOCK = 64  # images at a time
 SIDE = 128
 
 
-def is_function(setting: str) -> bool:
-    """Whether a setting names a function of a module, and no folder of that name exists."""
-    return FUNCTION.fullmatch(setting) is not None and not Path(setting).is_dir()
-
-
 def digest(name: str) -> str:
-    """The SHA-256 of the source file of the function's module; what that file imports or reads is not part of it."""
-    file = getattr(_module(name), "__file__", None)
-    if file is None:
-        raise _refusal(name, "its module has no source file")
-    return disk.sha256(Path(file))
+    """The digest of the function's module: see `sonosynth.installed`."""
+    return installed.digest(name, partial(_refusal, name))
 
 
 def check(name: str) -> None:
@@ -50,9 +38,7 @@ def extractor(name: str) -> Extractor:
     Raises:
         UserError: if it can't be imported; when called, if it fails or returns anything but features.
     """
-    function = getattr(_module(name), name.partition(":")[2], None)
-    if not callable(function):
-        raise _refusal(name, "its module has no such function")
+    function = installed.load(name, partial(_refusal, name))
 
     def features(images: np.ndarray) -> np.ndarray:
         parts = [_called(function, name, images[start : start + BLOCK]) for start in range(0, len(images), BLOCK)]
@@ -74,14 +60,6 @@ def _called(function: Callable, name: str, images: np.ndarray) -> np.ndarray:
     if not np.isfinite(found).all():
         raise _refusal(name, "some of its features are no finite numbers")
     return found
-
-
-def _module(name: str) -> ModuleType:
-    module = name.partition(":")[0]
-    try:
-        return import_module(module)
-    except Exception as error:  # a module can raise anything when it is imported
-        raise _refusal(name, f"{module} can't be imported: {first_line(error)}") from error
 
 
 def _refusal(name: str, why: str) -> UserError:

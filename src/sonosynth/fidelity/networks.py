@@ -18,6 +18,7 @@ from sonosynth import disk, hub
 from sonosynth.errors import UserError, loading
 from sonosynth.fidelity import installed
 from sonosynth.fidelity.installed import Extractor
+from sonosynth.installed import is_function
 from sonosynth.section import NO_EFFECT
 
 AUTO, EMBEDDED, INCEPTION = "auto", "embedded", "inception"
@@ -59,7 +60,7 @@ def resolve(setting: str) -> Network:
                 "python -m pip install 'sonosynth[inception]'",
             )
         return Network(name, None, f"torch-fidelity {version('torch-fidelity')}")
-    if installed.is_function(name):
+    if is_function(name):
         network = Network(name, None, installed.digest(name))
         installed.check(name)
         return network

@@ -9,7 +9,8 @@ from sonosynth.firewall import Origins
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """N images (N, H, W) uint8, the label of each (N,) int, its weight in the loss (N,) float64, and its origins.
+    """N images (N, H, W) uint8, the label of each (N,) int, its weight in the loss (N,) float64, its origins, and
+    whether it is synthetic (N,) bool.
 
     Raises:
         ValueError: if their numbers differ.
@@ -19,8 +20,9 @@ class TrainingSet:
     labels: np.ndarray
     weights: np.ndarray
     origins: Origins
+    synthetic: np.ndarray
 
     def __post_init__(self) -> None:
-        counts = {len(self.images), len(self.labels), len(self.weights), len(self.origins.own)}
+        counts = {len(part) for part in (self.images, self.labels, self.weights, self.origins.own, self.synthetic)}
         if len(counts) > 1:
-            raise ValueError(f"images, labels, weights and origins differ in number: {sorted(counts)}")
+            raise ValueError(f"images and what is known of them differ in number: {sorted(counts)}")

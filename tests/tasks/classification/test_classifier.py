@@ -1,34 +1,21 @@
-import json
-import shutil
+import sys
+from dataclasses import replace
+from itertools import pairwise
+from types import ModuleType
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
-from transformers import (
-    AutoModelForImageClassification,
-    ResNetConfig,
-    ResNetForImageClassification,
-    ResNetModel,
-    ViTConfig,
-    ViTForImageClassification,
-)
 
-from sonosynth import hub
-from sonosynth.errors import UserError
 from sonosynth.firewall import Origins
-from sonosynth.tasks.classification.classifier import (
-    Recipe,
-    Selection,
-    check_resolution,
-    make_model,
-    predict,
-    resolve,
-)
-from sonosynth.tasks.classification.remedies import class_weights, classical, mixed, oversampled
-from sonosynth.tasks.classification.settings import Arm, Classifier
+from sonosynth.tasks.classification.classifier import Recipe, Selection, predict
+from sonosynth.tasks.classification.models import IMAGENET, resolve
+from sonosynth.tasks.classification.remedies import class_weights, classical, mixed
+from sonosynth.tasks.classification.settings import RANDOM, Arm, Classifier
 from sonosynth.tasks.training_set import TrainingSet
+
+SHIFT, SCALE = (torch.tensor(x).view(3, 1, 1) for x in IMAGENET)
 
 
 def easy(n, seed):
@@ -41,159 +28,25 @@ def easy(n, seed):
 
 def training_set(images, labels, weights=None):
     weights = np.ones(len(images)) if weights is None else np.asarray(weights, float)
-    return TrainingSet(images, labels, weights, Origins.of_images(str(n) for n in range(len(images))))
+    origins = Origins.of_images(str(n) for n in range(len(images)))
+    return TrainingSet(images, labels, weights, origins, np.zeros(len(images), bool))
 
 
-def recipe(model, steps, *, batch=8, learning_rate=1e-2, classes=2):
-    """Of the model in a folder, or of random weights."""
-    settings = Classifier(batch=batch, learning_rate=learning_rate, resolution=32)
-    return Recipe(settings, resolve(str(model)) if model else None, classes, steps, "fp32")
+def recipe(model, steps, *, batch=8, learning_rate=1e-2, classes=2, **more):
+    settings = Classifier(batch=batch, learning_rate=learning_rate, resolution=32, **more)
+    return Recipe(settings, resolve(str(model)), classes, steps, "fp32")
 
 
 def test_classifier_learns_and_repeats_itself():
     images, labels = easy(40, 0)
     unseen, truth = easy(30, 1)
-    how = recipe(None, 12, learning_rate=1e-3)
+    how = recipe(RANDOM, 12, learning_rate=1e-3)
     runs = [predict(training_set(images, labels), unseen, recipe=how, arm=Arm(), seed=seed) for seed in (0, 0, 1)]
     assert runs[0].shape == (30, 2)
     assert np.allclose(runs[0].sum(axis=1), 1)
     assert (runs[0].argmax(axis=1) == truth).mean() > 0.9
     assert np.array_equal(runs[0], runs[1])
     assert not np.allclose(runs[0], runs[2])
-
-
-def test_resnet_18_has_its_number_of_parameters():
-    assert sum(p.numel() for p in make_model(None, 1000, 0).parameters()) == 11_689_512  # as published
-
-
-def test_pretrained_classifiers_are_loaded_from_folders_and_others_refused(tmp_path):
-    small = ResNetForImageClassification(ResNetConfig(embedding_size=8, hidden_sizes=[8], depths=[1], num_labels=5))
-    small.save_pretrained(tmp_path / "small")
-    loaded = make_model(resolve(str(tmp_path / "small")), 3, 0)
-    assert loaded.config.num_labels == 3
-    assert torch.equal(
-        loaded.resnet.embedder.embedder.convolution.weight, small.resnet.embedder.embedder.convolution.weight
-    )
-    with pytest.raises(UserError, match=r"classifier\.model: nobody/has-this can't be loaded"):
-        resolve("nobody/has-this")
-    (tmp_path / "small" / "config.json").write_text('{"model_type": "clap"}')
-    with pytest.raises(UserError, match=r"classifier\.model: .*small can't be loaded"):
-        resolve(str(tmp_path / "small"))
-
-
-@pytest.fixture
-def folder(tiny_classifier, tmp_path):
-    """A copy of the tiny classifier that a test may change."""
-    return shutil.copytree(tiny_classifier, tmp_path / "classifier")
-
-
-def reweigh(folder, new):
-    """Replace the weights by what `new` makes of them."""
-    save_file(new(load_file(folder / "model.safetensors")), folder / "model.safetensors", {"format": "pt"})
-
-
-def without(end):
-    return lambda tensors: {name: x for name, x in tensors.items() if not name.endswith(end)}
-
-
-@pytest.mark.parametrize(
-    ("harm", "said"),
-    [
-        (without("convolution.weight"), r"4 of its \d+ tensors are missing .*convolution\.weight"),
-        (without("running_mean"), r"4 of its \d+ tensors are missing .*running_mean"),
-        (lambda tensors: {f"model.{name}": x for name, x in tensors.items()}, r"2\d of its 2\d tensors are missing"),
-        (
-            lambda tensors: {name: x[:1] for name, x in tensors.items() if x.ndim},
-            r"of its \d+ tensors are missing or have the wrong shape",
-        ),
-        (lambda tensors: {name: x / 0 for name, x in tensors.items()}, r"tensors contain NaN or infinite values"),
-    ],
-    ids=["missing", "statistics missing", "renamed", "other shape", "not finite"],
-)
-def test_a_classifier_that_lacks_weights_is_refused(folder, tiny_classifier, harm, said):
-    complete = resolve(str(tiny_classifier))
-    reweigh(folder, harm)
-    with pytest.raises(UserError, match=rf"classifier\.model: .*{said}"):
-        resolve(str(folder))
-    if "missing" in said:
-        with pytest.raises(UserError, match=rf"classifier\.model: .*{said}"):
-            make_model(hub.Model("changed since", folder, complete.digest), 3, 0)
-
-
-@pytest.mark.parametrize("accepted", [without("num_batches_tracked"), without(("classifier.1.weight", "1.bias"))])
-def test_the_head_and_counters_may_be_missing(folder, accepted):
-    complete = make_model(resolve(str(folder)), 5, 0).state_dict()
-    reweigh(folder, accepted)
-    found = make_model(resolve(str(folder)), 5, 0).state_dict()
-    assert found.keys() == complete.keys()
-    assert all(torch.equal(found[name], complete[name]) for name in found if not name.endswith("tracked"))
-
-
-def test_a_classifier_in_half_precision_is_trained_in_full(folder):
-    reweigh(folder, lambda tensors: {name: x.half() if x.is_floating_point() else x for name, x in tensors.items()})
-    stored = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps(stored | {"dtype": "float16"}))
-    found = resolve(str(folder))
-    check_resolution(found, 32)
-    assert {x.dtype for x in make_model(found, 3, 0).parameters()} == {torch.float32}
-
-
-def test_a_new_head_is_the_librarys_for_the_seed(tmp_path):
-    torch.manual_seed(0)
-    backbone = ResNetModel(ResNetConfig(embedding_size=8, hidden_sizes=[8], depths=[1]))
-    backbone.save_pretrained(tmp_path)
-    for classes in (2, 3):
-        found = make_model(resolve(str(tmp_path)), classes, 7).state_dict()
-        torch.manual_seed(7)
-        expected = AutoModelForImageClassification.from_pretrained(tmp_path, num_labels=classes).state_dict()
-        assert found.keys() == expected.keys()
-        assert all(torch.equal(found[name], expected[name]) for name in found)
-
-
-@pytest.mark.parametrize(
-    ("values", "said"),
-    [
-        ({"attn_implementation": "kernels-community/flash-attn2"}, "config.json has attn_implementation: kernels-comm"),
-        ({"a": {"b": [{"quantization_config": {"quant_method": "awq"}}]}}, "config.json has quantization_config"),
-        ({"transformers_weights": "adapter_model.bin"}, "config.json has transformers_weights"),
-        ({"depths": [2000]}, "config.json has depths: 2000"),
-        ({"embedding_size": 10**12}, "config.json has embedding_size: 1000000000000"),
-        ({"hidden_sizes": "wide"}, "can't be loaded"),
-    ],
-)
-def test_a_config_that_a_library_should_not_follow_is_refused(folder, values, said):
-    stored = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps(stored | values))
-    with pytest.raises(UserError, match=rf"classifier\.model: .*{said}"):
-        resolve(str(folder))
-
-
-def test_labels_are_no_settings_of_the_network(folder):
-    stored = json.loads((folder / "config.json").read_text())
-    labels = {f"label {n}": n for n in range(2000)} | {"bricklayer": 2000, "depth charge": 2001}
-    classes = {"label2id": labels, "id2label": {n: name for name, n in labels.items()}}
-    (folder / "config.json").write_text(json.dumps(stored | classes))
-    assert make_model(resolve(str(folder)), 3, 0).config.num_labels == 3
-
-
-def test_images_have_a_size_that_the_classifier_takes(tiny_classifier, without_batch_norm):
-    check_resolution(None, 32)
-    check_resolution(resolve(str(tiny_classifier)), 48)
-    check_resolution(resolve(str(without_batch_norm)), 32)
-    with pytest.raises(UserError, match=r"classifier\.resolution: .*can't classify images of 48 x 48 pixels"):
-        check_resolution(resolve(str(without_batch_norm)), 48)
-
-
-def test_a_pretrained_classifier_is_known_by_its_weights_wherever_it_lies(tiny_classifier, tmp_path):
-    assert resolve("resnet-18") is None
-    found = resolve(str(tiny_classifier))
-    assert isinstance(found, hub.Model)
-    assert (found.name, found.folder) == (str(tiny_classifier), tiny_classifier)
-    for name in ("config.json", "model.safetensors"):
-        (tmp_path / name).write_bytes((tiny_classifier / name).read_bytes())
-    assert resolve(str(tmp_path)).digest == found.digest
-    (tmp_path / "model.safetensors").write_bytes((tiny_classifier / "model.safetensors").read_bytes()[:-1] + b"x")
-    assert resolve(str(tmp_path)).digest != found.digest
 
 
 def test_every_remedy_trains_and_changes_the_result(tiny_classifier):
@@ -221,16 +74,81 @@ def test_the_step_that_is_best_on_the_selection_is_used(tiny_classifier):
     assert np.allclose(best, steps[int(np.argmax(right))])
 
 
-@pytest.fixture(scope="module")
-def without_batch_norm(tmp_path_factory):
-    """A classifier for which each image counts by itself: no statistics of a batch, no dropout."""
-    folder = tmp_path_factory.mktemp("model") / "vit"
-    torch.manual_seed(0)
-    config = ViTConfig(
-        hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16, image_size=32, patch_size=8
-    )
-    ViTForImageClassification(config).save_pretrained(folder)
-    return folder
+@pytest.fixture
+def affine(monkeypatch):
+    """A network of one weight matrix, and what it was at every step."""
+    seen = []
+
+    class Affine(torch.nn.Module):
+        def __init__(self, classes):
+            super().__init__()
+            self.linear = torch.nn.Linear(3 * 32 * 32, classes)
+            torch.nn.init.zeros_(self.linear.weight)
+            torch.nn.init.zeros_(self.linear.bias)
+
+        def forward(self, images):
+            if self.training:
+                seen.append(self.linear.weight.detach().clone())
+            return self.linear(images.flatten(1))
+
+    module = ModuleType("affine_networks")
+    module.Affine, module.__file__ = Affine, __file__
+    monkeypatch.setitem(sys.modules, "affine_networks", module)
+    return seen
+
+
+def test_a_cosine_moves_weights_less_and_less(affine):
+    """Adam moves each weight by the rate if all gradients are alike: one image, again and again, at a tiny rate."""
+    images, rate = np.full((8, 32, 32), 255, np.uint8), 1e-7
+    training = training_set(images, np.zeros(8, int))
+    for schedule, expected in (("constant", [1, 1, 1]), ("cosine", [1, 0.75, 0.25])):
+        affine.clear()
+        how = recipe("affine_networks:Affine", 3, learning_rate=rate, schedule=schedule)
+        predict(training, images, recipe=how, arm=Arm(), seed=0)
+        predict(training, images, recipe=replace(how, steps=4), arm=Arm(), seed=0)  # the fourth shows the third's move
+        moves = [float((b - a).abs().mean()) / rate for a, b in pairwise(affine[3:])]
+        wanted = expected if schedule == "constant" else [(1 + np.cos(np.pi * n / 4)) / 2 for n in range(3)]
+        assert moves == pytest.approx(wanted, rel=1e-2)
+
+
+def test_averaged_weights_are_the_mean_of_the_last_steps(affine):
+    images, labels = easy(16, 0)
+    how = recipe("affine_networks:Affine", 8, learning_rate=1e-3)
+    training = training_set(images, labels)
+    predict(training, images, recipe=replace(how, steps=9), arm=Arm(), seed=0)
+    after = torch.stack(affine[1:9])  # the weights after each of the first eight steps
+    found = predict(training, images, recipe=averaging(how, 0.5), arm=Arm(), seed=0)
+    last = predict(training, images, recipe=how, arm=Arm(), seed=0)
+    inputs = (torch.tensor(images)[:, None] / 255 - SHIFT) / SCALE
+
+    def difference(weights):
+        """Of the two logits but for the biases."""
+        logits = inputs.flatten(1) @ weights.T
+        return (logits[:, 0] - logits[:, 1]).numpy()
+
+    def log_odds(probabilities):
+        return np.log(probabilities[:, 0] / probabilities[:, 1])
+
+    for predicted, weights in ((found, after[4:].mean(dim=0)), (last, after[-1])):
+        biases = log_odds(predicted) - difference(weights)
+        assert np.ptp(biases) < 1e-3
+    assert np.ptp(log_odds(found) - difference(after[-1])) > 1e-2
+
+
+def averaging(how, share):
+    return replace(how, settings=how.settings.model_copy(update={"average": share}))
+
+
+def test_batch_statistics_of_averaged_weights_are_those_of_real_images(tiny_classifier):
+    images, labels = easy(40, 0)
+    images[20:] = 255 - images[20:]  # the synthetic ones are negatives
+    training = replace(training_set(images, labels), synthetic=np.arange(40) >= 20)
+    how = averaging(recipe(tiny_classifier, 3, learning_rate=1e-7), 0.5)
+    arm = Arm(sets=("made",), share=0.5)
+    real_alone = predict(training_set(images[:20], labels[:20]), images, recipe=how, arm=Arm(), seed=0)
+    assert np.allclose(predict(training, images, recipe=how, arm=arm, seed=0), real_alone, atol=1e-3)
+    last = predict(training, images, recipe=averaging(how, 0.0), arm=arm, seed=0)
+    assert np.abs(last - real_alone).max() > 1e-2
 
 
 def test_weights_of_images_act_as_repeated_images_do(without_batch_norm):
@@ -251,41 +169,20 @@ def test_weights_of_images_act_as_repeated_images_do(without_batch_norm):
     assert np.abs(trained(rows, None) - repeated).max() > 0.02
 
 
-def test_weights_go_with_their_images_when_small_classes_are_repeated(without_batch_norm):
-    images, _ = easy(6, 3)
-    images[..., 16:] = images[..., 15::-1]
-    labels, weights = np.array([0, 0, 0, 0, 1, 1]), np.array([0.5, 1.5, 1, 2, 0.3, 0.7])
-    rows = oversampled(labels)
-
-    def trained(training, arm):
-        how = recipe(without_batch_norm, 6, batch=len(rows), learning_rate=0.02)
-        return predict(training, images, recipe=how, arm=arm, seed=0)
-
-    found = trained(training_set(images, labels, weights), Arm(balance="oversample"))
-    assert np.array_equal(found, trained(training_set(images[rows], labels[rows], weights[rows]), Arm()))
-    assert not np.allclose(found, trained(training_set(images[rows], labels[rows]), Arm()), atol=1e-3)
-
-
 def test_a_training_set_has_a_label_a_weight_and_origins_for_every_image():
     images, labels = easy(4, 0)
     origins = Origins.of_images("abcd")
-    assert len(TrainingSet(images, labels, np.ones(4), origins).images) == 4
+    real = np.zeros(4, bool)
+    assert len(TrainingSet(images, labels, np.ones(4), origins, real).images) == 4
     for parts in (
-        (images[:3], labels, np.ones(4), origins),
-        (images, labels[:3], np.ones(4), origins),
-        (images, labels, np.ones(5), origins),
-        (images, labels, np.ones(4), origins.choose([0, 1])),
+        (images[:3], labels, np.ones(4), origins, real),
+        (images, labels[:3], np.ones(4), origins, real),
+        (images, labels, np.ones(5), origins, real),
+        (images, labels, np.ones(4), origins.choose([0, 1]), real),
+        (images, labels, np.ones(4), origins, real[:2]),
     ):
         with pytest.raises(ValueError, match="differ in number"):
             TrainingSet(*parts)
-
-
-def test_oversampling_fills_classes_and_keeps_every_image():
-    labels = np.array([0, 0, 0, 0, 0, 1, 1, 2])
-    rows = oversampled(labels)
-    assert np.bincount(labels[rows]).tolist() == [5, 5, 5]
-    assert set(rows) == set(range(8))
-    assert np.bincount(rows).tolist() == [1, 1, 1, 1, 1, 3, 2, 5]
 
 
 def test_class_weights_make_classes_count_alike():

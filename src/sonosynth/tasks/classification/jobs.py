@@ -8,33 +8,34 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from sonosynth import disk, firewall, hub, seeding
+from sonosynth import disk, firewall, seeding
 from sonosynth.artefacts import Artefact, CohortImages, Split, SyntheticSet
 from sonosynth.cohort.decoding import resize
 from sonosynth.errors import UserError
 from sonosynth.synthesis import requests
 from sonosynth.synthesis.settings import Balance
 from sonosynth.tasks.classification.classifier import Recipe, Selection, predict
+from sonosynth.tasks.classification.models import Start
 from sonosynth.tasks.classification.settings import Arm, Classifier
 from sonosynth.tasks.training_set import TrainingSet
 
-VERSION = 3
+VERSION = 4
 
 
 @dataclass(frozen=True)
 class Training:
     """One training run.
 
-    name: the arm's. model: to start from, None for random weights. precision: that of adaptation and synthesis. seed:
-    the generator's. number: one of the arm's seeds. draw, split: of the images. generator: as in predictions.csv.
-    leaks: whether the generator was allowed to see the validation images.
+    name: the arm's. precision: that of adaptation and synthesis. seed: the generator's. number: one of the arm's seeds.
+    draw, split: of the images. generator: as in predictions.csv. leaks: whether the generator was allowed to see the
+    validation images.
     """
 
     name: str
     arm: Arm
     classifier: Classifier
     balance: Balance
-    model: hub.Model | None
+    start: Start
     precision: str
     seed: int
     number: int
@@ -46,11 +47,14 @@ class Training:
 
 def train(
     settings: Training, *, cohort: CohortImages, split: Split, sets: tuple[SyntheticSet, ...] = (),
-    copies: tuple[Artefact, ...] = (), work: Path,
+    copies: tuple[Artefact, ...] = (), search: Artefact | None = None, work: Path,
 ) -> None:  # fmt: skip
     """Train for an arm, predict the validation images: makes table (rows of predictions.csv) and about (JSON).
 
     Real images are resized like synthetic ones: to the study's resolution, then to the classifier's.
+
+    Args:
+        search: of the number of steps: see `search.find_steps`.
 
     Raises:
         UserError: if a validation or inner image is among the origins of the training images, or is itself one of them;
@@ -64,6 +68,10 @@ def train(
         firewall.check(training.origins.all(), split.scored, f"the training images of the arm {settings.name}")
     planned = len(split.train) + sum(requests.plan(list(split.train["label"]), settings.balance.target).values())
     epoch = math.ceil(planned / s.batch)
+    given = s.epochs * epoch if s.steps is None else s.steps
+    steps = int(search.json("about")["steps"] if search else given)
+    if settings.arm.exposures == "real":
+        steps = round(steps / (1 - (settings.arm.share or 0)))
     select = None
     if s.selection == "validation":
         select = Selection(scored, _codes(split.validation["label"], classes), every=epoch)
@@ -72,18 +80,16 @@ def train(
         firewall.check(cohort.origins(rows).all(), split.validation["sha256"], "the images that choose the epoch")
         images = resize(cohort.pixels[rows], side)
         select = Selection(images, _codes(split.inner["label"], classes), every=epoch)
-    # fp16 lacks the range for training without loss scaling; bf16 has it
-    precision = "bf16" if settings.precision == "bf16" else "fp32"
     probabilities = predict(
-        training, scored, recipe=Recipe(s, settings.model, len(classes), s.epochs * epoch, precision),
-        arm=settings.arm, seed=seeding.derive(settings.seed, "classifier", settings.number), select=select,
+        training, scored, recipe=Recipe(s, settings.start, len(classes), steps, settings.precision), arm=settings.arm,
+        seed=seeding.derive(settings.seed, "classifier", settings.number), select=select,
     )  # fmt: skip
     predicted = {
         "arm": settings.name, "draw": settings.draw, "split": settings.split, "generator": settings.generator,
         "seed": settings.number, "id": split.validation["id"], "label": split.validation["label"],
     } | {f"p_{label}": probabilities[:, k] for k, label in enumerate(classes)}  # fmt: skip
     disk.write_text(work / "table", pd.DataFrame(predicted).to_csv(index=False))
-    about = {"arm": settings.name, "n_train": len(training.images), "steps": s.epochs * epoch}
+    about = {"arm": settings.name, "n_train": len(training.images), "steps": steps}
     disk.write_json(work / "about", about)
 
 
@@ -98,6 +104,7 @@ def _training_set(
     origins = cohort.origins(rows)
     firewall.check(origins.all(), split.scored, "the real training images")
     images, labels = [resize(cohort.pixels[rows], side)], [_codes(real["label"], classes)]
+    synthetic = [np.zeros(len(real), bool)]
     scored = pd.concat([split.validation, split.inner])
     scored_pixels = np.asarray(cohort.pixels[cohort.rows(scored["id"])])
     for number, added in enumerate(sets):
@@ -110,12 +117,24 @@ def _training_set(
         firewall.check_pixels(added.pixels, names, scored_pixels)
         images.append(resize(added.pixels[kept], side))
         labels.append(_codes(added.rows["label"][kept], classes))
+        synthetic.append(np.ones(kept.sum(), bool))
+        if settings.arm.share and (without := [label for k, label in enumerate(classes) if k not in labels[-1]]):
+            raise without_share(settings.name, without, added.name)
         origins = origins + added.origins.choose(np.flatnonzero(kept))
     together, codes = np.concatenate(images), np.concatenate(labels)
     missing = [label for k, label in enumerate(classes) if k not in codes]
     if missing and not settings.arm.real:
         raise without_class(settings.name, missing, sets[0].name)
-    return TrainingSet(together, codes, np.ones(len(together)), origins)
+    return TrainingSet(together, codes, np.ones(len(together)), origins, np.concatenate(synthetic))
+
+
+def without_share(arm: str, classes: Sequence[str], name: str) -> UserError:
+    """The error that a set, `name`, of an arm with a share has no image of some classes."""
+    return UserError(
+        f"arms.{arm}.share: the set {name} has no image of {', '.join(sorted(classes))}",
+        "images of every class in every set of the arm, or their source would tell the class",
+        f"give the set a count for every class, for example sets.{name}.count=100",
+    )
 
 
 def without_class(arm: str, classes: Sequence[str], name: str) -> UserError:

@@ -1,7 +1,5 @@
 """Remedies for few, imbalanced images that make no new ones: the baselines that synthetic images have to beat."""
 
-from itertools import cycle, islice
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -9,13 +7,6 @@ from torch.nn import functional as F
 
 TURN, SHIFT, ZOOM = 10.0, 0.05, 0.1  # at most: degrees, fraction of the side, fraction of the scale
 SPECKLE, GAIN = 0.1, 0.15  # standard deviation of the multiplicative noise; largest change of the gain
-
-
-def oversampled(labels: np.ndarray) -> np.ndarray:
-    """Rows that repeat every class of `labels` (N,) int in turn until it has as many images as the largest."""
-    of_class = [np.flatnonzero(labels == k) for k in np.unique(labels)]
-    largest = max(len(rows) for rows in of_class)
-    return np.concatenate([np.fromiter(islice(cycle(rows), largest), int) for rows in of_class])
 
 
 def class_weights(labels: np.ndarray, classes: int) -> Tensor:

@@ -8,6 +8,7 @@ from sonosynth.section import MAX_COUNT, NO_EFFECT, Positive, Rate, Section, See
 
 RANDOM = "resnet-18"
 """The model that starts from random weights."""
+AUTO = "auto"
 
 
 class Arm(Section):
@@ -24,7 +25,18 @@ class Arm(Section):
         " TrivialAugment (Müller and Hutter, ICCV 2021)",
     )
     mixup: float = Field(0.0, ge=0, le=10, description="alpha of MixUp (Zhang et al., ICLR 2018); 0 is none")
-
+    share: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="how often an image that is drawn is synthetic, in every class alike; absent: as often as there are"
+        " such images. Every set needs images of every class",
+    )
+    exposures: Literal["all", "real"] = Field(
+        "all",
+        description="all: as many steps as every arm; real, with a share: more, until as many real images are seen as"
+        " without synthetic ones",
+    )
     seeds: Annotated[tuple[Seed, ...] | None, Field(min_length=1, max_length=1000), NO_EFFECT] = Field(
         None, description="one training per seed; absent: `classifier.seeds`. The one setting that `real` takes, too"
     )
@@ -37,6 +49,10 @@ class Arm(Section):
             raise ValueError("seeds must differ, or the same training would count twice")
         if not self.real and not self.sets:
             raise ValueError("real is false: needs sets to be trained on")
+        if self.share is not None and not (self.real and self.sets):
+            raise ValueError("share: needs sets, and real images beside them")
+        if self.exposures == "real" and self.share is None:
+            raise ValueError("exposures: real needs a share")
         return self
 
 
@@ -46,15 +62,31 @@ class Classifier(Section):
     model: Annotated[str, NO_EFFECT] = Field(
         RANDOM,
         min_length=1,
-        description="resnet-18 (random weights), or a transformers image classifier by hub id or folder"
-        " (paper: microsoft/resnet-18, ImageNet weights)",
+        description="resnet-18 (random weights), embedded (the feature network, pretrained on simulated images), a"
+        " transformers image classifier by hub id or folder (paper: microsoft/resnet-18, ImageNet weights), or a"
+        " function of an installed package as module:name",
     )
     epochs: Positive = Field(
         30,
         description="passes over the training images after the balance plan; the same steps for every arm (paper: 30)",
     )
+    steps: Positive | Literal["auto"] | None = Field(
+        None,
+        description="optimiser steps of every arm; absent: from `epochs`; auto: found in every block on a fifth of its"
+        " real training images",
+    )
     batch: Annotated[int, Field(ge=2, le=MAX_COUNT)] = Field(16, description="images in a batch (paper: 16)")
     learning_rate: Rate = Field(1e-4, description="learning rate of Adam (paper: 1e-4)")
+    schedule: Literal["constant", "cosine"] = Field(
+        "constant", description="of the learning rate: constant (paper), or falling to 0 along a cosine"
+    )
+    average: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="the last share of the steps, over which weights are averaged (Izmailov et al., UAI 2018), with"
+        " batch statistics of the real training images; 0: those of the last step (paper)",
+    )
     resolution: Annotated[int, Field(ge=32, le=4096)] = Field(
         128, description="side of the square input, pixels (scripts: 224)"
     )
@@ -66,6 +98,12 @@ class Classifier(Section):
         description="epoch that is scored: the last, the best on a fifth of the training images, which nothing is then"
         " trained on, or the best on the validation images (scripts; optimistic, and labelled so)",
     )
+
+    @model_validator(mode="after")
+    def _one_choice_of_weights(self) -> "Classifier":
+        if self.average and self.selection != "last":
+            raise ValueError("average: weights are either averaged or those of one epoch (selection: last)")
+        return self
 
     @model_validator(mode="after")
     def _distinct_seeds(self) -> "Classifier":

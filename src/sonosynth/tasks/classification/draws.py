@@ -1,0 +1,53 @@
+"""Which training images are in which batch."""
+
+from typing import Literal
+
+import numpy as np
+
+from sonosynth import seeding
+from sonosynth.tasks.training_set import TrainingSet
+
+Balance = Literal["none", "oversample", "weights"]
+
+
+def draws(training: TrainingSet, balance: Balance, share: float | None, count: int, seed: int) -> np.ndarray:
+    """The rows (count,) of images, drawn one after the other; more of them begin with the same ones.
+
+    With `oversample` every class is equally likely, otherwise as likely as it is frequent among the training images. If
+    there is a `share`, classes are as frequent as among real images, and with that probability an image is synthetic,
+    in every class alike: otherwise the source would tell the class. From each of these parts, all images are drawn in a
+    random order before one is drawn again.
+
+    Raises:
+        ValueError: if a part has no image.
+    """
+    found = np.empty(count, int)
+    parts = pools(training, balance, share)
+    edges = np.cumsum([chance for chance, _ in parts])
+    chosen = np.searchsorted(edges[:-1], seeding.numpy_generator(seed, "parts").random(count), side="right")
+    for number, (_, rows) in enumerate(parts):
+        places, rng = np.flatnonzero(chosen == number), seeding.numpy_generator(seed, "order", number)
+        turns = [rng.permutation(rows) for _ in range(-(-len(places) // len(rows)))]
+        found[places] = np.concatenate([np.empty(0, int), *turns])[: len(places)]
+    return found
+
+
+def pools(training: TrainingSet, balance: Balance, share: float | None) -> list[tuple[float, np.ndarray]]:
+    """The parts that images are drawn from: the chance of each, and its rows.
+
+    Raises:
+        ValueError: if a part has no image.
+    """
+    labels, synthetic = training.labels, training.synthetic
+    if share is None and balance != "oversample":
+        return [(1.0, np.arange(len(labels)))]
+    classes = np.unique(labels)
+    counted = labels if share is None else labels[~synthetic]
+    chances = {k: 1 / len(classes) if balance == "oversample" else float((counted == k).mean()) for k in classes}
+    if share is None:
+        return [(chances[k], np.flatnonzero(labels == k)) for k in classes]
+    sources = ((1 - share, ~synthetic), (share, synthetic))
+    parts = [(chances[k] * part, np.flatnonzero((labels == k) & source)) for k in classes for part, source in sources]
+    if not all(len(rows) for _, rows in parts):
+        raise ValueError("a share needs real and synthetic images of every class")
+    return parts

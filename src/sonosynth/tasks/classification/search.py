@@ -1,0 +1,90 @@
+"""The job that finds how many steps a classifier needs, on the real training images of a block alone."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from sonosynth import disk, firewall, seeding
+from sonosynth.artefacts import CohortImages, Split
+from sonosynth.cohort.decoding import resize
+from sonosynth.cohort.split import folds
+from sonosynth.errors import UserError
+from sonosynth.evidence.scores import macro_f1
+from sonosynth.tasks.classification.classifier import Recipe, predict
+from sonosynth.tasks.classification.models import Start
+from sonosynth.tasks.classification.settings import Arm, Classifier
+from sonosynth.tasks.training_set import TrainingSet
+
+VERSION = 1
+LADDER = (100, 200, 400, 800)
+SEEDS = 2
+ARM = Arm(augmentation="classical", balance="oversample")
+
+
+@dataclass(frozen=True)
+class Searching:
+    """precision, seed, draw, split: as in `classification.jobs.Training`."""
+
+    classifier: Classifier
+    start: Start
+    precision: str
+    seed: int
+    draw: int
+    split: int
+
+
+def find_steps(settings: Searching, *, cohort: CohortImages, split: Split, work: Path) -> None:
+    """Train for each number of steps of `LADDER` on four fifths of the real training images, and score the fifth.
+
+    Makes table (the learning curve: draw, split, steps, f1, error, chosen) and about (JSON: steps). Chosen is the
+    smallest number of steps whose macro F1, mean over seeds, is at most one standard error below the best (Breiman et
+    al. 1984, section 3.4.3); the error is that of groups of images.
+
+    Raises:
+        UserError: if a class has fewer than five images or groups, or a scored image is among the training images.
+    """
+    s, classes, train = settings.classifier, split.classes, split.train
+    rows = cohort.rows(train["id"])
+    firewall.check(cohort.origins(rows).all(), split.scored, "the images that choose the number of steps")
+    labels, hashes, groups = (list(train[name]) for name in ("label", "sha256", "group"))
+    try:
+        held_out = np.array(folds(labels, hashes, groups, 5, seeding.derive(settings.seed, "steps"))) == 0
+    except ValueError as error:
+        raise UserError(
+            f"classifier.steps=auto: a fifth of the training images can't be held back, {error}",
+            "five training images or groups of every class",
+            "classifier.steps=400",
+        ) from None
+    codes = np.array([classes.index(label) for label in labels])
+    pixels = resize(cohort.pixels[rows], s.resolution)
+    training = TrainingSet(
+        pixels[~held_out], codes[~held_out], np.ones((~held_out).sum()),
+        cohort.origins(rows).choose(np.flatnonzero(~held_out)), np.zeros((~held_out).sum(), bool),
+    )  # fmt: skip
+    named = train["group"].where(train["group"] != "", train["id"])[held_out]
+    group_of = pd.factorize(named)[0]
+    truth = pd.DataFrame({"label": np.array(labels)[held_out], "split": 0})
+    # A search of one epoch's weights would look at the scored images once more.
+    plain = s.model_copy(update={"selection": "last"})
+    curve = []
+    for steps in LADDER:
+        values, influences = [], []
+        for number in range(SEEDS):
+            found = predict(
+                training, pixels[held_out], arm=ARM,
+                recipe=Recipe(plain, settings.start, len(classes), steps, settings.precision),
+                seed=seeding.derive(settings.seed, "steps", steps, number),
+            )  # fmt: skip
+            value, influence = macro_f1(truth.assign(**{f"p_{name}": found[:, k] for k, name in enumerate(classes)}))
+            values.append(value)
+            influences.append(influence)
+        of_group = np.bincount(group_of, np.mean(influences, axis=0))
+        curve.append((steps, np.mean(values), np.sqrt((of_group**2).sum())))
+    table = pd.DataFrame(curve, columns=["steps", "f1", "error"])
+    best = table["f1"].argmax()
+    chosen = int(table["steps"][table["f1"] >= table["f1"][best] - table["error"][best]].min())
+    table = table.assign(draw=settings.draw, split=settings.split, chosen=table["steps"] == chosen)
+    disk.write_text(work / "table", table.to_csv(index=False))
+    disk.write_json(work / "about", {"steps": chosen})

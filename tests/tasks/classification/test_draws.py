@@ -1,0 +1,58 @@
+"""How often images are drawn, against the frequencies that were asked for."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from sonosynth.firewall import Origins
+from sonosynth.tasks.classification.draws import draws
+from sonosynth.tasks.training_set import TrainingSet
+
+REAL, SYNTHETIC = (70, 20, 10), (30, 30, 60)
+
+
+def training_set(real, synthetic):
+    """So many images of each class."""
+    labels = np.concatenate([np.repeat(np.arange(3), real), np.repeat(np.arange(3), synthetic)])
+    n = len(labels)
+    images = np.zeros((n, 1, 1), np.uint8)
+    return TrainingSet(images, labels, np.ones(n), Origins.of_images(map(str, range(n))), np.arange(n) >= sum(real))
+
+
+def drawn(training, balance, share, count, seed=0):
+    return draws(training, balance, share, count, seed)
+
+
+@pytest.mark.parametrize("balance", ["none", "weights"])
+def test_without_a_share_every_image_is_drawn_equally_often(balance):
+    training = training_set(REAL, SYNTHETIC)
+    rows = drawn(training, balance, None, 3 * 220 + 100)
+    assert (np.bincount(rows[: 3 * 220], minlength=220) == 3).all()
+    assert len(set(rows[3 * 220 :])) == 100
+    assert list(rows) == list(drawn(training, balance, None, 3 * 220 + 200)[:760])
+    assert list(rows) != list(drawn(training, balance, None, 3 * 220 + 100, seed=1))
+
+
+@pytest.mark.parametrize(
+    ("balance", "share", "of_class"),
+    [("oversample", None, (1 / 3,) * 3), ("oversample", 0.4, (1 / 3,) * 3), ("none", 0.4, (0.7, 0.2, 0.1))],
+)
+def test_classes_and_sources_are_as_frequent_as_asked_for(balance, share, of_class):
+    training, count = training_set(REAL, SYNTHETIC), 20_000
+    rows = drawn(training, balance, share, count)
+    for k, chance in enumerate(of_class):
+        own = training.labels[rows] == k
+        assert stats.binomtest(int(own.sum()), count, chance).pvalue > 0.001
+        if share:
+            from_sets = int(training.synthetic[rows[own]].sum())
+            assert stats.binomtest(from_sets, int(own.sum()), share).pvalue > 0.001
+    times = np.bincount(rows, minlength=len(training.labels))
+    for k in range(3):
+        for synthetic in (False, True) if share else (None,):
+            part = (training.labels == k) & ((training.synthetic == synthetic) if share else True)
+            assert np.ptp(times[part]) <= 1  # in shuffled turns
+
+
+def test_the_source_does_not_tell_the_class_and_a_class_without_it_is_refused():
+    with pytest.raises(ValueError, match="real and synthetic images of every class"):
+        drawn(training_set(REAL, (0, 30, 60)), "none", 0.5, 10)
