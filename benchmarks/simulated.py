@@ -156,6 +156,10 @@ def calibrated(
     """
     grid = np.linspace(-0.5, 3.5, 9)
     curve = _differences(world, folds, scatter, grid, score, COHORTS // 10, rng)
+    while curve[-1] < max(differences):  # scatter can cost more than that
+        further = grid[-1] + np.arange(1, 10) / 2
+        curve = np.append(curve, _differences(world, folds, scatter, further, score, COHORTS // 10, rng))
+        grid = np.append(grid, further)
     none = float(np.interp(0, curve, grid))
     curve += _differences(world, folds, scatter, np.array([none]), score, COHORTS, rng)  # what the few were wrong by
     curve = np.maximum.accumulate(curve + 1e-9 * np.arange(len(grid)))
