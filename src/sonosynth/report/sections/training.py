@@ -41,14 +41,14 @@ def losses(tables: Mapping[str, pd.DataFrame]) -> Figure:
 
 
 def learning_curve(table: pd.DataFrame) -> Figure:
-    """Macro F1 by number of steps, a line per split: rows of learning_curve.csv."""
+    """Macro F1 by number of steps, a line per split and a dot where it was chosen: rows of learning_curve.csv."""
     with plt.rc_context(STYLE):
         figure, axis = plt.subplots(figsize=(COLUMN, 1.9))
-        for (draw, split), rows in table.groupby(["draw", "split"]):
-            line = axis.errorbar(rows["steps"], rows["f1"], rows["error"], elinewidth=0.6, label=f"{draw}, {split}")
-            axis.plot("steps", "f1", "o", data=rows[rows["chosen"]], markersize=4, color=line.lines[0].get_color())
+        for _, rows in table.groupby(["draw", "split"]):
+            (line,) = axis.plot(rows["steps"], rows["f1"], linestyle="-")
+            chosen = rows[rows["chosen"]]
+            axis.plot(chosen["steps"], chosen["f1"], "o", markersize=4, color=line.get_color())
         axis.set_xscale("log", base=2)
         axis.set_xticks(sorted(set(table["steps"])), sorted(set(table["steps"])))
         axis.set(xlabel="steps", ylabel="macro F1")
-        axis.legend(title="draw, fold", loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
