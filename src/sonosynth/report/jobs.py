@@ -69,7 +69,8 @@ def draw(
         arms=settings.arms,
         seconds={job.job: job.seconds for job in finished},
     )
-    shown = Shown(results, cohort, split, adapters, sets, settings.refined, found.get("ultrasound"))
+    optional = (found.get(name) for name in ("ultrasound", "learning_curve"))
+    shown = Shown(results, cohort, split, adapters, sets, settings.refined, *optional)
     save({name: figure for section in SECTIONS for name, figure in section.figures(shown).items()}, work / "figures")
     values = yaml.safe_load(settings.study)
     hashes = {"base": values["resolved"]["base"]["digest"], "cohort.csv (hashes of all images)": split.made.digest}

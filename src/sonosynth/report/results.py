@@ -179,7 +179,8 @@ class Results:
 class Shown:
     """What the sections of the page draw from.
 
-    refined: for each set that starts from another one, that one. ultrasound: rows of ultrasound.csv, or None.
+    refined: for each set that starts from another one, that one. ultrasound, learning_curve: rows of these tables, or
+    None.
     """
 
     results: Results
@@ -189,3 +190,4 @@ class Shown:
     sets: tuple[SyntheticSet, ...]
     refined: Mapping[str, str]
     ultrasound: pd.DataFrame | None
+    learning_curve: pd.DataFrame | None

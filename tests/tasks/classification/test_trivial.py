@@ -97,3 +97,11 @@ def test_whole_levels_pass_unchanged(monkeypatch):
     levels = (torch.arange(256).view(1, 1, 16, 16).float() / 255).expand(4, 1, 16, 16)
     monkeypatch.setattr(module, "OPERATIONS", (module.identity,))
     assert torch.equal(trivial(levels, torch.Generator().manual_seed(0)), levels)
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_operations_work_where_the_image_is(operation):
+    image = torch.rand(12, 10, generator=torch.Generator().manual_seed(0)) * 255
+    expected = operation(image, 17)
+    with torch.device("meta"):  # for all that is not told where to be
+        assert torch.equal(operation(image, 17), expected)

@@ -79,7 +79,7 @@ def contrast(image: Tensor, strength: int) -> Tensor:
 
 def sharpness(image: Tensor, strength: int) -> Tensor:
     """Moves levels away from those of the smoothed image, or towards them; the border stays as it is."""
-    kernel = torch.ones(1, 1, 3, 3)
+    kernel = torch.ones(1, 1, 3, 3, device=image.device)
     kernel[..., 1, 1] = 5
     smooth = image.clone()
     smooth[1:-1, 1:-1] = F.conv2d(image[None, None], kernel / kernel.sum())[0, 0]
@@ -122,8 +122,8 @@ OPERATIONS: tuple[Operation, ...] = (
 def _moved(image: Tensor, across: tuple[float, float, float], down: tuple[float, float, float]) -> Tensor:
     """At the centre (x, y) of each pixel what `image` (H, W) has at (across, down) · (x, y, 1), black outside it."""
     height, width = image.shape
-    x, y = torch.arange(width) + 0.5, torch.arange(height)[:, None] + 0.5
-    columns, rows = ((a * x + b * y + c).floor().long() for a, b, c in (across, down))
+    x, y = (torch.arange(side, device=image.device) + 0.5 for side in (width, height))
+    columns, rows = ((a * x + b * y[:, None] + c).floor().long() for a, b, c in (across, down))
     inside = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)
     return image[rows.clamp(0, height - 1), columns.clamp(0, width - 1)] * inside
 

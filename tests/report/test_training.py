@@ -1,0 +1,26 @@
+"""The section on training."""
+
+import io
+
+import pandas as pd
+from matplotlib import pyplot as plt
+
+from sonosynth.report.sections.training import learning_curve
+
+TABLE = """steps,f1,error,draw,split,chosen
+100,0.5,0.04,0,0,False
+200,0.7,0.03,0,0,True
+400,0.72,0.03,0,0,False
+100,0.6,0.05,0,1,True
+200,0.55,0.05,0,1,False
+400,0.58,0.05,0,1,False
+"""
+
+
+def test_the_learning_curve_has_a_line_and_a_dot_for_each_split():
+    axis = learning_curve(pd.read_csv(io.StringIO(TABLE))).axes[0]
+    drawn = [line.get_xydata().tolist() for line in axis.lines]
+    assert drawn[::2] == [[[100, 0.5], [200, 0.7], [400, 0.72]], [[100, 0.6], [200, 0.55], [400, 0.58]]]
+    assert drawn[1::2] == [[[200, 0.7]], [[100, 0.6]]]
+    assert [label.get_text() for label in axis.get_xticklabels()] == ["100", "200", "400"]
+    plt.close("all")
