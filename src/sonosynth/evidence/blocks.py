@@ -111,6 +111,16 @@ def arranged(predictions: pd.DataFrame, groups: Mapping[str, str]) -> Design:
     return Design(np.array([codes[name] for name in named]), folds, runs, generators, left_out)
 
 
+def of_common_images(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Predictions of the same images by the classifiers of all blocks, as one split for `arranged`.
+
+    What is repeated of every arm is then the block (draw, split and generator), with other training images each: it
+    stands as the generator, and its seeds are that generator's runs.
+    """
+    blocks = predictions.groupby(["draw", "split", "generator"], dropna=False).ngroup()
+    return predictions.assign(draw=0, split=0, generator=blocks.astype(str))
+
+
 def _runs(part: pd.DataFrame) -> list[Run]:
     """The runs of one arm in one draw: the n-th trainings of all folds make one set of predictions."""
     number = part.groupby("split")["run"].rank("dense")

@@ -27,7 +27,8 @@ def summary(results: Results) -> str:
     console.print(shown)
     for name, value in results.measured_on.items():
         console.print(f"{name}: {value}", soft_wrap=True)
-    for sentence in (results.floor(), *results.caricatures(), *results.sentences(), results.headline()):
+    before = (results.floor(), *results.caricatures(), *results.sentences())
+    for sentence in (*before, *results.sealed_sentences(), results.headline()):
         console.print(sentence, soft_wrap=True)
     return text.getvalue()
 
