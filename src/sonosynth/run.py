@@ -62,8 +62,8 @@ class Study:
             opened = unsealing.opened(root, self.settings)
             if opened and opened.spoiled:
                 progress.say(
-                    f"the sealed part is spoiled: it was opened on {opened.date}, with other settings, and is not scored"
-                    " again"
+                    f"the sealed part is spoiled: it was opened on {opened.date}, with other settings, and isn't scored"
+                    " with these"
                 )
             wanted = jobs.with_needs(ordered, lambda job: job.run in COMMANDS[command])
             replaceable = None if change else COMMANDS["report"]

@@ -26,7 +26,7 @@ class _Record:
 def opened(root: Path, settings: Settings) -> Unsealed | None:
     """When the sealed part of the run `root` was opened, and whether that was with other settings; None if never."""
     record = _read(root)
-    return record and Unsealed(record.date, record.looks, spoiled=record.settings != digest(settings))
+    return Unsealed(record.date, record.looks, spoiled=record.settings != digest(settings)) if record else None
 
 
 def open_once(root: Path, settings: Settings, looks: int) -> None:

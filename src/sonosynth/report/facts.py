@@ -94,8 +94,8 @@ class Counts:
     twins: pairs of near-duplicates; crossing: those across the split. left_out: validation images that are not scored
     since they have a near-duplicate in training. draws_left_out: draws of folds that an arm has not finished.
     made_again: of each set, how many images showed nothing new at first; unusable: how many still did in the end.
-    inner: images that choose the epoch. sealed: images set aside. adjacent: labels of classes whose images with consecutive file numbers
-    are suspiciously alike.
+    inner: images that choose the epoch. sealed: images that are set aside. adjacent: labels of classes whose images
+    with consecutive file numbers are suspiciously alike.
     """
 
     simulated: bool

@@ -44,7 +44,8 @@ def verdict(
         share = f" ({refusal.share:.0%})" if refusal.share else ""
         return f"{arm}: refused, since {refusal.fault}{share}."
     if compare.transfer:
-        where = f"{'here' if where == ON_COHORT else where}, and where effects differ from those here by {compare.transfer:g} (standard deviation)"
+        here = "here" if where == ON_COHORT else where
+        where = f"{here}, and where effects differ from those here by {compare.transfer:g} (standard deviation)"
     contrasts = rows.to_dict("records")
     names = " and ".join(str(row["against"]) for row in contrasts)
     not_beaten = " or ".join(str(row["against"]) for row in contrasts[1:] if not row["low"] > 0)

@@ -50,11 +50,13 @@ def train(
 ) -> None:  # fmt: skip
     """Train for an arm, predict the validation images: makes table (rows of predictions.csv) and about (JSON).
 
-    The predictions of the sealed images are in `about`, from which none but `report.sealed.unseal` takes them. Real images are resized like synthetic ones: to the study's resolution, then to the classifier's.
+    Predictions of sealed images are hidden in `about`, where only the job that opens the sealed part reads them.
+
+    Real images are resized like synthetic ones: to the study's resolution, then to the classifier's.
 
     Raises:
-        UserError: if a validation, inner or sealed image is among the origins of the training images, or is itself one of them;
-            or if the arm has no training image of a class.
+        UserError: if a validation, inner or sealed image is among the origins of the training images, or is itself one
+            of them; or if the arm has no training image of a class.
     """
     s, classes, side = settings.classifier, split.classes, settings.classifier.resolution
     validation, sealed = (resize(cohort.pixels[cohort.rows(x["id"])], side) for x in (split.validation, split.sealed))
@@ -75,8 +77,9 @@ def train(
     # fp16 lacks the range for training without loss scaling; bf16 has it
     precision = "bf16" if settings.precision == "bf16" else "fp32"
     probabilities = predict(
-        training, np.concatenate([validation, sealed]), recipe=Recipe(s, settings.model, len(classes), s.epochs * epoch, precision),
-        arm=settings.arm, seed=seeding.derive(settings.seed, "classifier", settings.number), select=select,
+        training, np.concatenate([validation, sealed]), arm=settings.arm,
+        recipe=Recipe(s, settings.model, len(classes), s.epochs * epoch, precision),
+        seed=seeding.derive(settings.seed, "classifier", settings.number), select=select,
     )  # fmt: skip
     parts = np.split(probabilities, [len(validation)])
     found, hidden = (_rows(settings, *x, classes) for x in zip((split.validation, split.sealed), parts, strict=True))

@@ -1,0 +1,116 @@
+"""A sealed part in a whole run: what knows of it, and what opens it."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from conftest import sign
+from sonosynth import disk
+from sonosynth.artefacts import Split
+from sonosynth.errors import UserError
+from sonosynth.run import Study, reopen
+from sonosynth.unsealing import FILE
+
+FEW = (
+    "arms={real+sd+img2img: null, real+sd+ti: null, real+sd+ti+img2img: null, real+classical+sd+ti: null}",
+    "adapters.sd+ti=null", "sets.sd+img2img=null", "classifier.seeds=[0]", "split.sealed=0.4",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def sealed(settings, phantoms, tmp_path_factory) -> Path:
+    """A finished run with a sealed part."""
+    root = tmp_path_factory.mktemp("sealed") / "run"
+    Study(phantoms, settings(*FEW)).run(root, processes=False)
+    return root
+
+
+@pytest.fixture
+def copy(sealed, tmp_path) -> Path:
+    return Path(shutil.copytree(sealed, tmp_path / "run"))
+
+
+def split_of(root):
+    return Split({job.name: status.made for job, status in reopen(root).statuses(root)}["split"])
+
+
+def test_nothing_that_is_shown_knows_it(sealed):
+    ids = set(split_of(sealed).sealed["id"])
+    assert len(ids) == 2 + 5 + 3
+    for file in (sealed / "evaluation").glob("*.csv"):
+        rows = pd.read_csv(file, dtype=str, keep_default_na=False)
+        assert not any(rows[name].isin(ids).any() for name in rows), file.name
+    assert not list((sealed / "evaluation").glob("sealed*"))
+    page = (sealed / "report.html").read_text()
+    assert not any(name in page for name in ids)
+    assert "10 images, in no split; sonosynth unseal scores them, once" in page and 'id="sealed"' not in page
+    for about in json.loads((sealed / "adapters" / "sd" / "adapter.json").read_text())["images"]:
+        assert about in set(split_of(sealed).train["sha256"])
+
+
+def test_it_is_opened_once_with_one_set_of_settings(copy, settings, phantoms, answer, monkeypatch):
+    before = (copy / "evaluation" / "predictions.csv").read_bytes()
+    reopen(copy).unseal(copy, processes=False)
+    found = pd.read_csv(copy / "evaluation" / "sealed.csv")
+    assert list(found) == list(pd.read_csv(copy / "evaluation" / "predictions.csv"))
+    assert set(found["id"]) == set(split_of(copy).sealed["id"])
+    assert found.groupby("arm")["id"].nunique().to_dict() == {"real": 10, "real+sd": 10, "real+oversampling": 10}
+    assert np.allclose(found.filter(like="p_").sum(axis=1), 1)
+    verdicts = pd.read_csv(copy / "evaluation" / "sealed_verdicts.csv")
+    assert list(verdicts) == list(pd.read_csv(copy / "evaluation" / "verdicts.csv"))
+    assert set(verdicts["finding"]) == {"not enough runs"}
+    assert (copy / "evaluation" / "predictions.csv").read_bytes() == before
+    record = json.loads((copy / FILE).read_text())
+    said = f"Sealed part: scored once, on {record['date']}, with these settings; 10 images; 1 look at the validation"
+    page = (copy / "report.html").read_text()
+    assert said in page and 'id="sealed"' in page
+
+    reopen(copy).unseal(copy, processes=False)  # the same settings again: the same tables
+    assert json.loads((copy / FILE).read_text()) == record
+    pd.testing.assert_frame_equal(pd.read_csv(copy / "evaluation" / "sealed.csv"), found)
+
+    other = Study(phantoms, settings(*FEW, "classifier.seeds=[1]"))
+    other.run(copy, change=True, processes=False)
+    page = (copy / "report.html").read_text()
+    assert "spoiled" in page and 'id="sealed"' not in page
+    assert not list((copy / "evaluation").glob("sealed*"))
+    status, message = answer("unseal", copy)
+    assert status == 2 and "was opened on" in message and "fix: " in message
+
+    Study(phantoms, settings(*FEW)).run(copy, change=True, processes=False)  # back again
+    pd.testing.assert_frame_equal(pd.read_csv(copy / "evaluation" / "sealed_verdicts.csv"), verdicts)
+
+
+def test_a_run_that_is_not_finished_or_has_no_such_part_stays_closed(copy, finished, answer):
+    (copy / "evaluation" / "predictions.csv").unlink()
+    status, message = answer("unseal", copy)
+    assert status == 2 and "is not finished" in message and not (copy / FILE).exists()
+    status, message = answer("unseal", finished)
+    assert status == 2 and "has no sealed part" in message and not (finished / FILE).exists()
+
+
+@pytest.mark.parametrize("leaks", [False, True])
+def test_a_sealed_image_behind_an_adapter_fails_the_run(copy, settings, phantoms, leaks):
+    if leaks:
+        Study(phantoms, settings(*FEW, "adapt.on=all")).run(copy, "adapt", change=True, processes=False)
+    split, file = split_of(copy), copy / "adapters" / "sd" / "adapter.json"
+    about = json.loads(file.read_text())
+    assert set(about["images"]) == set((split.used if leaks else split.train)["sha256"])
+    disk.write_json(file, about | {"images": [*about["images"], split.sealed["sha256"].iloc[0]]})
+    sign(copy, "adapters/sd")
+    with pytest.raises(UserError, match="adapters/sd: was made from 1 validation image"):
+        reopen(copy).run(copy, "synthesize", change=True, processes=False)
+
+
+def test_a_sealed_image_among_the_training_images_fails_the_run(copy):
+    split, file = split_of(copy), copy / ".parts" / "images.csv"
+    rows = pd.read_csv(file, keep_default_na=False, dtype=str)
+    rows.loc[rows["id"] == split.train["id"].iloc[0], "sha256"] = split.sealed["sha256"].iloc[0]
+    rows.to_csv(file, index=False)
+    sign(copy, "cohort")
+    with pytest.raises(UserError, match="was made from 1 validation image"):
+        reopen(copy).run(copy, "adapt", change=True, processes=False)
