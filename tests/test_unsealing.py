@@ -10,10 +10,10 @@ import pytest
 
 from conftest import sign
 from sonosynth import disk
-from sonosynth.artefacts import Split
+from sonosynth.artefacts import CohortImages, Split
 from sonosynth.errors import UserError
 from sonosynth.run import Study, reopen
-from sonosynth.unsealing import FILE
+from sonosynth.unsealing import FILE, open_once
 
 FEW = (
     "arms={real+sd+img2img: null, real+sd+ti: null, real+sd+ti+img2img: null, real+classical+sd+ti: null}",
@@ -39,7 +39,8 @@ def split_of(root):
 
 
 def test_nothing_that_is_shown_knows_it(sealed):
-    ids = set(split_of(sealed).sealed["id"])
+    split = split_of(sealed)
+    ids = set(split.sealed["id"])
     assert len(ids) == 2 + 5 + 3
     for file in (sealed / "evaluation").glob("*.csv"):
         rows = pd.read_csv(file, dtype=str, keep_default_na=False)
@@ -48,8 +49,9 @@ def test_nothing_that_is_shown_knows_it(sealed):
     page = (sealed / "report.html").read_text()
     assert not any(name in page for name in ids)
     assert "10 images, in no split; sonosynth unseal scores them, once" in page and 'id="sealed"' not in page
-    for about in json.loads((sealed / "adapters" / "sd" / "adapter.json").read_text())["images"]:
-        assert about in set(split_of(sealed).train["sha256"])
+    assert set(json.loads((sealed / "adapters" / "sd" / "adapter.json").read_text())["images"]) == set(
+        split.train["sha256"]
+    )
 
 
 def test_it_is_opened_once_with_one_set_of_settings(copy, settings, phantoms, answer, monkeypatch):
@@ -81,36 +83,41 @@ def test_it_is_opened_once_with_one_set_of_settings(copy, settings, phantoms, an
     status, message = answer("unseal", copy)
     assert status == 2 and "was opened on" in message and "fix: " in message
 
-    Study(phantoms, settings(*FEW)).run(copy, change=True, processes=False)  # back again
-    pd.testing.assert_frame_equal(pd.read_csv(copy / "evaluation" / "sealed_verdicts.csv"), verdicts)
 
-
-def test_a_run_that_is_not_finished_or_has_no_such_part_stays_closed(copy, finished, answer):
+def test_a_run_that_is_not_finished_or_has_no_such_part_stays_closed(copy, answer, settings):
     (copy / "evaluation" / "predictions.csv").unlink()
     status, message = answer("unseal", copy)
     assert status == 2 and "is not finished" in message and not (copy / FILE).exists()
-    status, message = answer("unseal", finished)
-    assert status == 2 and "has no sealed part" in message and not (finished / FILE).exists()
+    with pytest.raises(UserError, match="has no sealed part"):
+        open_once(copy, settings(), looks=1)
 
 
 @pytest.mark.parametrize("leaks", [False, True])
-def test_a_sealed_image_behind_an_adapter_fails_the_run(copy, settings, phantoms, leaks):
-    if leaks:
-        Study(phantoms, settings(*FEW, "adapt.on=all")).run(copy, "adapt", change=True, processes=False)
+def test_no_training_may_know_a_sealed_image(sealed, leaks):
+    split = split_of(sealed)
+    forbidden, hidden = split.forbidden(leaks=leaks), set(split.sealed["sha256"])
+    assert forbidden == hidden if leaks else forbidden == hidden | set(split.validation["sha256"]) == split.scored
+    assert not hidden & set(split.used["sha256"]) and len(split.used) == 13
+
+
+def test_a_sealed_image_in_a_leaking_adapter_fails_the_run(copy, settings, phantoms):
+    leaking = Study(phantoms, settings(*FEW, "adapt.on=all"))
+    leaking.run(copy, "adapt", change=True, processes=False)
     split, file = split_of(copy), copy / "adapters" / "sd" / "adapter.json"
     about = json.loads(file.read_text())
-    assert set(about["images"]) == set((split.used if leaks else split.train)["sha256"])
+    assert set(about["images"]) == set(split.used["sha256"])
     disk.write_json(file, about | {"images": [*about["images"], split.sealed["sha256"].iloc[0]]})
     sign(copy, "adapters/sd")
     with pytest.raises(UserError, match="adapters/sd: was made from 1 validation image"):
-        reopen(copy).run(copy, "synthesize", change=True, processes=False)
+        leaking.run(copy, "synthesize", change=True, processes=False)
 
 
-def test_a_sealed_image_among_the_training_images_fails_the_run(copy):
-    split, file = split_of(copy), copy / ".parts" / "images.csv"
-    rows = pd.read_csv(file, keep_default_na=False, dtype=str)
-    rows.loc[rows["id"] == split.train["id"].iloc[0], "sha256"] = split.sealed["sha256"].iloc[0]
-    rows.to_csv(file, index=False)
-    sign(copy, "cohort")
-    with pytest.raises(UserError, match="was made from 1 validation image"):
-        reopen(copy).run(copy, "adapt", change=True, processes=False)
+def test_the_pixels_of_a_sealed_image_in_a_set_fail_the_run(copy):
+    made = {job.name: status.made for job, status in reopen(copy).statuses(copy)}
+    split, cohort, file = Split(made["split"]), CohortImages(made["cohort"]), copy / ".parts" / "pixels" / "sd.npy"
+    pixels = np.load(file)
+    pixels[0] = cohort.pixels[cohort.rows(split.sealed["id"])[0]]
+    np.save(file, pixels)
+    sign(copy, "synthetic/sd")
+    with pytest.raises(UserError, match="is a validation image"):
+        reopen(copy).run(copy, "evaluate", change=True, processes=False)

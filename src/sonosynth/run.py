@@ -141,9 +141,10 @@ class Study:
         """
         _check_folder(root)
         with store.Run(root).locked():
-            statuses = dict(self.statuses(root))
-            needed = jobs.with_needs(list(statuses), lambda job: job.name == TABLES)
-            left = [job.name for job in needed if statuses[job].state is not State.DONE]
+            found = self.statuses(root)
+            state = {job.name: status.state for job, status in found}
+            needed = jobs.with_needs([job for job, _ in found], lambda job: job.name == TABLES)
+            left = [job.name for job in needed if state[job.name] is not State.DONE]
             if left:
                 raise UserError(
                     f"{root}: is not finished: {len(left)} jobs are left, the first is {left[0]}",

@@ -24,7 +24,7 @@ def unseal(
     Args:
         parts: what the classifiers' jobs made.
     """
-    predictions = pd.concat([pd.DataFrame(part.json("about")[SEALED]) for part in parts])
+    predictions = pd.concat([pd.DataFrame(**part.json("about")[SEALED]) for part in parts])
     groups = {str(i): str(g) for i, g in zip(split.sealed["id"], split.sealed["group"], strict=True) if g}
     found = all_verdicts(settings, of_common_images(predictions), groups, copying(settings, copies), words.ON_SEALED)
     disk.write_text(work / "predictions", predictions.to_csv(index=False))

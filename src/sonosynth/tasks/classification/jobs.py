@@ -85,7 +85,7 @@ def train(
     found, hidden = (_rows(settings, *x, classes) for x in zip((split.validation, split.sealed), parts, strict=True))
     disk.write_text(work / "table", found.to_csv(index=False))
     about = {"arm": settings.name, "n_train": len(training.images), "steps": s.epochs * epoch}
-    disk.write_json(work / "about", about | ({SEALED: hidden.to_dict("list")} if len(hidden) else {}))
+    disk.write_json(work / "about", about | ({SEALED: hidden.to_dict("split", index=False)} if len(hidden) else {}))
 
 
 def _rows(settings: Training, images: pd.DataFrame, probabilities: np.ndarray, classes: list[str]) -> pd.DataFrame:
