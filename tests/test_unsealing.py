@@ -21,6 +21,14 @@ FEW = (
 )  # fmt: skip
 
 
+@pytest.fixture(scope="module", autouse=True)
+def no_figures():
+    """Pages without figures: they take most of the time, and show what is in the tables, or training images."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sonosynth.report.jobs.SECTIONS", ())
+        yield
+
+
 @pytest.fixture(scope="module")
 def sealed(settings, phantoms, tmp_path_factory) -> Path:
     """A finished run with a sealed part."""

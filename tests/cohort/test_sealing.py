@@ -14,7 +14,7 @@ from sonosynth.errors import UserError
 
 @pytest.fixture
 def cohort(tmp_path):
-    """30 images of a, 20 of b; the first ten of a class are of two patients; a20, a21 and b15, b16 are near-duplicates."""
+    """30 images of a, 20 of b; the first ten of each are of two patients; a20 and a21, b15 and b16 are near-duplicates."""
     rng, lines = np.random.default_rng(0), ["file,label,group"]
     for label, count in (("a", 30), ("b", 20)):
         pixels = [rng.integers(0, 250, (24, 20), np.uint8) for _ in range(count)]

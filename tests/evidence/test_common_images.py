@@ -3,10 +3,11 @@
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import stats
 
 from sonosynth.evidence import judge
-from sonosynth.evidence.blocks import arranged, of_common_images
+from sonosynth.evidence.blocks import arranged, of_common_images, scored
+from sonosynth.evidence.contrasts import estimate
+from sonosynth.evidence.scores import macro_f1
 
 BLOCKS = [(draw, split) for draw in (0, 1) for split in range(3)]
 
@@ -24,7 +25,7 @@ def predictions(right):
     return pd.DataFrame(rows)
 
 
-def macro_f1(hits):
+def by_hand(hits):
     """Of two classes with four images each, and each image's influence, by the definitions."""
     truth = np.repeat([0, 1], 4)
     said = np.where(np.isin(np.arange(8), list(hits)), truth, 1 - truth)
@@ -40,24 +41,27 @@ def macro_f1(hits):
 def test_a_block_stands_as_a_generator_and_its_seeds_are_averaged():
     most, all_of_them = [set(range(7)), set(range(1, 8))], set(range(8))
     right = {
-        "real": [[{0, 1, 2, 4, 5}, {0, 1, 4, 5, 6}], [{0, 1, 2, 3, 4}, {1, 2, 4, 5, 6, 7}], *[[{0, 4, 5, 6, 7}, {0, 1}]] * 4],
+        "real": [
+            [{0, 1, 2, 4, 5}, {0, 1, 4, 5, 6}],
+            [{0, 1, 2, 3, 4}, {1, 2, 4, 5, 6, 7}],
+            *[[{0, 4, 5, 6, 7}, {0, 1}]] * 4,
+        ],
         "set": [[all_of_them], [most[0]], [most[1]], [all_of_them], [most[0]], [all_of_them]],
     }
     table = of_common_images(predictions(right))
     design = arranged(table, {})
     assert design.one_split and design.units("real") == design.units("set") == 6
-    found = judge(table).iloc[0]
+    found = estimate(design, *(scored(design, arm, macro_f1) for arm in ("set", "real")))
 
-    scored = {arm: [[macro_f1(hits) for hits in seeds] for seeds in blocks] for arm, blocks in right.items()}
-    value = {arm: np.array([np.mean([v for v, _ in x]) for x in blocks]) for arm, blocks in scored.items()}
-    moves = {arm: np.stack([np.mean([u for _, u in x], axis=0) for x in blocks]) for arm, blocks in scored.items()}
+    known = {arm: [[by_hand(hits) for hits in seeds] for seeds in blocks] for arm, blocks in right.items()}
+    value = {arm: np.array([np.mean([v for v, _ in x]) for x in blocks]) for arm, blocks in known.items()}
+    moves = {arm: np.stack([np.mean([u for _, u in x], axis=0) for x in blocks]) for arm, blocks in known.items()}
     difference = value["set"].mean() - value["real"].mean()
     between = sum(x.var(ddof=1) / 6 for x in value.values())
     within = sum(((x - x.mean(axis=0)) ** 2).sum() / (6 * 5) for x in moves.values())
-    images = 8 / 7 * ((moves["set"].mean(axis=0) - moves["real"].mean(axis=0)) ** 2).sum()
-    error = np.sqrt(max(images, images - within + between, images - within + between / within * within))
-    assert found["difference"] == pytest.approx(difference)
-    assert found["p"] == pytest.approx(2 * stats.t.sf(difference / error, 5))
+    assert (found.value, found.between, found.within) == pytest.approx((difference, between, within))
+    assert found.freedom == 5
+    assert judge(table)["difference"].item() == pytest.approx(difference)
 
 
 def test_generators_of_one_fold_are_told_apart_and_one_block_is_not_enough():
