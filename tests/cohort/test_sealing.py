@@ -10,11 +10,12 @@ from sonosynth.cohort.reading import read
 from sonosynth.cohort.settings import Split
 from sonosynth.cohort.split import to_table
 from sonosynth.errors import UserError
+from sonosynth.jobs import keyed
 
 
 @pytest.fixture
 def cohort(tmp_path):
-    """30 images of a, 20 of b; the first ten of each are of two patients; a20 and a21, b15 and b16 are near-duplicates."""
+    """30 images of a, 20 of b. The first ten of each are of two patients; a20 and a21, b15 and b16 are twins."""
     rng, lines = np.random.default_rng(0), ["file,label,group"]
     for label, count in (("a", 30), ("b", 20)):
         pixels = [rng.integers(0, 250, (24, 20), np.uint8) for _ in range(count)]
@@ -57,3 +58,8 @@ def test_a_class_of_one_group_can_not_be_shared(tmp_path, cohort):
     cohort.images.loc[cohort.images["label"] == "b", "group"] = "b"
     with pytest.raises(UserError, match=r"split\.sealed=0\.2"):
         sealing.draw(cohort, Split(), 0.2, 0)
+
+
+def test_without_it_no_key_of_a_job_knows_the_setting():
+    assert set(keyed(Split())) == {"holdout", "groups", "conflicts"}
+    assert keyed(Split(sealed=0.2)) == keyed(Split())  # the job that seals has the share, and splits need what it makes
