@@ -64,9 +64,11 @@ def test_a_block_stands_as_a_generator_and_its_seeds_are_averaged():
     assert judge(table)["difference"].item() == pytest.approx(difference)
 
 
-def test_generators_of_one_fold_are_told_apart_and_one_block_is_not_enough():
+def test_generators_of_a_block_are_its_runs_and_count_by_themselves_where_there_is_one_block():
     rows = predictions({"real": [[{0, 1}]] * 6, "set": [[{0, 4}]] * 6})
-    both = pd.concat([rows, rows[rows["arm"] == "set"].assign(generator=2)])
-    assert arranged(of_common_images(both), {}).generators == {"real": 6, "set": 12}
-    one = of_common_images(rows[(rows["draw"] == 0) & (rows["split"] == 0)])
-    assert set(judge(one)["finding"]) == {"not enough runs"}
+    several = pd.concat([rows, *(rows[rows["arm"] == "set"].assign(generator=n) for n in range(2, 6))])
+    design = arranged(of_common_images(several), {})
+    assert design.generators == {"real": 6, "set": 6} and len(design.runs["set"][0]) == 30
+    one = several[(several["draw"] == 0) & (several["split"] == 0)]
+    assert arranged(of_common_images(one), {}).generators == {"real": 1, "set": 5}
+    assert set(judge(of_common_images(one))["finding"]) == {"not enough runs"}  # of real: one seed

@@ -114,11 +114,15 @@ def arranged(predictions: pd.DataFrame, groups: Mapping[str, str]) -> Design:
 def of_common_images(predictions: pd.DataFrame) -> pd.DataFrame:
     """Predictions of the same images by the classifiers of all blocks, as one split for `arranged`.
 
-    What is repeated of every arm is then the block (draw, split and generator), with other training images each: it
-    stands as the generator, and its seeds are that generator's runs.
+    What is repeated, of every arm, is then the block (a fold of a draw), whose training images differ from the others':
+    it stands as the generator. Generators and seeds within it are its runs, since what is peculiar to its training
+    images is common to them. With one block alone, generators stay what they are.
     """
-    blocks = predictions.groupby(["draw", "split", "generator"], dropna=False).ngroup()
-    return predictions.assign(draw=0, split=0, generator=blocks.astype(str))
+    blocks = predictions.groupby(["draw", "split"]).ngroup()
+    if blocks.nunique() == 1:
+        return predictions
+    runs = predictions.groupby(["generator", "seed"], dropna=False).ngroup()
+    return predictions.assign(draw=0, split=0, generator=blocks.astype(str), seed=runs)
 
 
 def _runs(part: pd.DataFrame) -> list[Run]:
