@@ -97,7 +97,13 @@ def test_a_run_that_is_not_finished_or_has_no_such_part_stays_closed(copy, answe
     status, message = answer("unseal", copy)
     assert status == 2 and "is not finished" in message and not (copy / FILE).exists()
     with pytest.raises(UserError, match="has no sealed part"):
-        open_once(copy, settings(), looks=1)
+        open_once(copy, settings())
+
+
+@pytest.mark.parametrize("change", ["split.sealed=0.3", "seed=1"])
+def test_nothing_is_sealed_once_it_was_seen(copy, settings, phantoms, change):
+    with pytest.raises(UserError, match="has scored validation images without this sealed part"):
+        Study(phantoms, settings(*FEW, change)).run(copy, change=True, processes=False)
 
 
 @pytest.mark.parametrize("leaks", [False, True])

@@ -56,6 +56,7 @@ class Study:
             changes.check_cohort(run, COHORT, files)
             text = self.as_yaml(machine)
             ordered = self._plan(root, files, machine)
+            unsealing.check_unseen(run, ordered)
             change = self._may_change(run, text, ordered, ask, change=change)
             disk.write_text(root / store.STUDY, text)
             self._announce(files)
@@ -151,7 +152,7 @@ class Study:
                     "a run in which all classifiers are trained: the sealed part is scored once, by all of them",
                     f"finish it: sonosynth report {root}",
                 )
-            unsealing.open_once(root, self.settings, looks.count(root, self.settings))
+            unsealing.open_once(root, self.settings)
         return self.run(root, processes=processes)
 
     def as_yaml(self, machine: Machine) -> str:

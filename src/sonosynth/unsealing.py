@@ -1,15 +1,18 @@
 """The record in a run that its sealed part was opened: once, with one set of settings."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 
-from sonosynth import disk
+from sonosynth import disk, looks, records
+from sonosynth.cohort.jobs import seal
 from sonosynth.errors import UserError
-from sonosynth.looks import digest
+from sonosynth.jobs import Job, keyed
 from sonosynth.report.facts import Unsealed
 from sonosynth.settings import Settings
+from sonosynth.store import Run
 
 FILE = ".unsealed"
 
@@ -26,14 +29,11 @@ class _Record:
 def opened(root: Path, settings: Settings) -> Unsealed | None:
     """When the sealed part of the run `root` was opened, and whether that was with other settings; None if never."""
     record = _read(root)
-    return Unsealed(record.date, record.looks, spoiled=record.settings != digest(settings)) if record else None
+    return Unsealed(record.date, record.looks, spoiled=record.settings != looks.digest(settings)) if record else None
 
 
-def open_once(root: Path, settings: Settings, looks: int) -> None:
+def open_once(root: Path, settings: Settings) -> None:
     """Record that the sealed part is opened now, with these settings; nothing happens if it was, with the same ones.
-
-    Args:
-        looks: at the validation images so far.
 
     Raises:
         UserError: if there is no sealed part, or it was opened with other settings.
@@ -53,7 +53,28 @@ def open_once(root: Path, settings: Settings, looks: int) -> None:
         )
     if not before:
         now = datetime.now().astimezone().date().isoformat()
-        disk.write_json(root / FILE, asdict(_Record(digest(settings), now, looks)))
+        disk.write_json(root / FILE, asdict(_Record(looks.digest(settings), now, looks.count(root, settings))))
+
+
+def check_unseen(run: Run, ordered: Sequence[Job]) -> None:
+    """Refuse to seal images that the run has trained on or scored before.
+
+    Args:
+        ordered: the jobs of the study.
+
+    Raises:
+        UserError: if validation images were scored before this part was sealed.
+    """
+    job = next((job for job in ordered if job.run is seal), None)
+    if job is None or not (run.root / looks.FILE).exists():
+        return
+    record = records.read(run.record_path(job.name))
+    if record is None or record.inputs.get("settings") != keyed(job.settings):
+        raise UserError(
+            f"{run.root}: has scored validation images without this sealed part",
+            "images that are set aside before anything was trained (split.sealed, split.conflicts and seed as before)",
+            "give another --out, and decide there by what you have seen here no more",
+        )
 
 
 def _read(root: Path) -> _Record | None:

@@ -18,9 +18,8 @@ def unseal(
 ) -> None:
     """Makes predictions, with the columns of predictions.csv, and verdicts, with those of verdicts.csv.
 
-    All classifiers of an arm predict the same images, so that what is repeated is the block (see
-    `of_common_images`). Neither a generator
-    that has seen validation images nor an epoch that was chosen on them is a fault here; copies are.
+    All classifiers of an arm predict the same images, so that blocks are repeats: see `of_common_images`. Neither a
+    generator that has seen validation images nor an epoch that was chosen on them is a fault here; copies are.
 
     Args:
         parts: what the classifiers' jobs made.
