@@ -56,6 +56,10 @@ def test_nothing_that_is_shown_knows_it(sealed):
     assert not list((sealed / "evaluation").glob("sealed*"))
     page = (sealed / "report.html").read_text()
     assert not any(name in page for name in ids)
+    assert (
+        reopen(sealed).sealed(sealed)
+        == "40% of the images of each class, in no split; sonosynth unseal scores them, once"
+    )
     assert "10 images, in no split; sonosynth unseal scores them, once" in page and 'id="sealed"' not in page
     assert set(json.loads((sealed / "adapters" / "sd" / "adapter.json").read_text())["images"]) == set(
         split.train["sha256"]

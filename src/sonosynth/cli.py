@@ -93,12 +93,13 @@ def plan(
 
     is_run = any((place / name).exists() for name in ("study.yaml", ".jobs"))
     cohort, files = (reopen(place).path, [place / "study.yaml"]) if is_run else (place, [])
-    statuses = Study(cohort, settings.load(preset, [*files, *config], given)).statuses(place if is_run else None)
+    study, root = Study(cohort, settings.load(preset, [*files, *config], given)), place if is_run else None
+    statuses = study.statuses(root)
     rows = [planned(job, status) for job, status in statuses]
     if as_json:
         typer.echo(json.dumps(rows, indent=1))
     else:
-        show_plan(rows, leftovers.find(Run(place), statuses) if is_run else ())
+        show_plan(rows, leftovers.find(Run(place), statuses) if is_run else (), study.sealed(root))
 
 
 @app.command()

@@ -10,6 +10,7 @@ from sonosynth.cohort.reading import Files, list_files
 from sonosynth.errors import UserError, inert, is_plain
 from sonosynth.jobs import Job, Made, State, Status
 from sonosynth.machine import Machine, resolve
+from sonosynth.report import words
 from sonosynth.runners.local import run_jobs
 from sonosynth.settings import NOT_SETTINGS, Settings, as_yaml, load, shipped_words, validated
 from sonosynth.study import COHORT, COMMANDS, TABLES, plan
@@ -129,6 +130,12 @@ class Study:
         files = list_files(self.path)
         changes.check_cohort(run, COHORT, files)
         return run.statuses(self._plan(run.root, files, machine))
+
+    def sealed(self, root: Path | None = None) -> str:
+        """The state of the sealed part in the folder `root`, in words; "" if there is none."""
+        share = self.settings.split.sealed
+        opened = unsealing.opened(root, self.settings) if root else None
+        return words.sealed(f"{share:.0%} of the images of each class", opened) if share else ""
 
     def _plan(self, root: Path, files: Files, machine: Machine) -> list[Job]:
         seen, opened = looks.count(root, self.settings), unsealing.opened(root, self.settings)

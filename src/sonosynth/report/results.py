@@ -164,7 +164,7 @@ class Results:
         """How the sealed part was scored, and one sentence per arm; none while it is closed."""
         if self.sealed is None:
             return []
-        how = f"Sealed part: {words.sealed(self.counts.sealed, self.facts.unsealed)}."
+        how = f"Sealed part: {words.sealed(words.number_of(self.counts.sealed, 'image'), self.facts.unsealed)}."
         return [how, *self.sealed["sentence"][self.sealed["sentence"] != ""]]
 
     def headline(self) -> str:

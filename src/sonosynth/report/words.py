@@ -79,18 +79,18 @@ def _not_compared(comparison: Comparison) -> str:
     return f" It is not compared with {' or '.join(absent)}: none is declared." if absent else ""
 
 
-def sealed(count: int, unsealed: Unsealed | None) -> str:
-    """The state of a sealed part of `count` images."""
+def sealed(what: str, unsealed: Unsealed | None) -> str:
+    """The state of the sealed part, which is `what`."""
     if unsealed is None:
-        return f"{count} images, in no split; sonosynth unseal scores them, once"
+        return f"{what}, in no split; sonosynth unseal scores them, once"
     if unsealed.spoiled:
         return (
-            f"{count} images, in no split; spoiled: the sealed part was opened on {unsealed.date} with other settings,"
+            f"{what}, in no split; spoiled: the sealed part was opened on {unsealed.date} with other settings,"
             " and whoever has seen its result may have changed these because of it"
         )
     return (
-        f"scored once, on {unsealed.date}, with these settings; {_number(count, 'image')};"
-        f" {_number(unsealed.looks, 'look')} at the validation images before"
+        f"scored once, on {unsealed.date}, with these settings; {what};"
+        f" {number_of(unsealed.looks, 'look')} at the validation images before"
     )
 
 
@@ -200,7 +200,7 @@ def measured_on(facts: Facts, counts: Counts) -> dict[str, str]:
     """What the scores were measured on; printed beside them everywhere."""
     base = "the embedded small model, pretrained on simulated images" if facts.embedded else facts.base
     splits = f"{facts.draws} x {facts.folds} grouped folds" if facts.folds else "one split"
-    generators, seeds = _number(facts.generators, "generator"), _number(facts.seeds, "seed")
+    generators, seeds = number_of(facts.generators, "generator"), number_of(facts.seeds, "seed")
     side = facts.classifier_resolution
     inner = f", {counts.inner} inner" if counts.inner else ""
     described = {
@@ -215,10 +215,10 @@ def measured_on(facts: Facts, counts: Counts) -> dict[str, str]:
         " each further one makes a chance finding likelier)",
     }
     if counts.sealed:
-        described["sealed part"] = sealed(counts.sealed, facts.unsealed)
+        described["sealed part"] = sealed(number_of(counts.sealed, "image"), facts.unsealed)
     if counts.draws_left_out:
         described["draws left out"] = (
-            f"{_number(counts.draws_left_out, 'draw')} of folds that not every arm has finished"
+            f"{number_of(counts.draws_left_out, 'draw')} of folds that not every arm has finished"
         )
     if any(counts.made_again.values()):
         described["images made again"] = "; ".join(
@@ -230,7 +230,8 @@ def measured_on(facts: Facts, counts: Counts) -> dict[str, str]:
     return described
 
 
-def _number(count: int, name: str) -> str:
+def number_of(count: int, name: str) -> str:
+    """A number of things, in the singular or the plural."""
     return f"{count} {name}{'s' * (count != 1)}"
 
 
