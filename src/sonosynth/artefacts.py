@@ -13,7 +13,7 @@ import safetensors.numpy
 from sonosynth.firewall import Origins
 from sonosynth.jobs import Made
 
-TRAIN, INNER, VALIDATION = "train", "inner", "validation"
+TRAIN, INNER, VALIDATION, SEALED = "train", "inner", "validation", "sealed"
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,7 @@ class Split(Artefact):
     """One assignment of the images to training and validation: cohort.csv.
 
     With `classifier.selection: inner` there is an inner side, too: nothing is trained on it, and it chooses the epoch.
+    With `split.sealed` there is a sealed side, the same in all splits: nothing but `sonosynth unseal` may score it.
     """
 
     @cached_property
@@ -85,8 +86,8 @@ class Split(Artefact):
 
     @property
     def used(self) -> pd.DataFrame:
-        """The rows that are not excluded."""
-        return self.rows[self.rows["excluded"] == ""]
+        """The rows that are neither excluded nor sealed."""
+        return self.rows[(self.rows["excluded"] == "") & (self.rows["split"] != SEALED)]
 
     @property
     def train(self) -> pd.DataFrame:
@@ -104,14 +105,24 @@ class Split(Artefact):
         return self.rows[self.rows["split"] == VALIDATION]
 
     @property
+    def sealed(self) -> pd.DataFrame:
+        """The sealed rows, if any."""
+        return self.rows[self.rows["split"] == SEALED]
+
+    @property
     def classes(self) -> list[str]:
         """The labels, sorted."""
         return sorted(set(self.used["label"]))
 
     @property
     def scored(self) -> frozenset[str]:
-        """The SHA-256s of the validation and inner images: no training may have them among its origins."""
-        return frozenset(self.validation["sha256"]) | frozenset(self.inner["sha256"])
+        """The SHA-256s of the validation, inner and sealed images: no training may have them among its origins."""
+        return self.forbidden(leaks=False)
+
+    def forbidden(self, *, leaks: bool) -> frozenset[str]:
+        """As `scored`; of the sealed images alone if the generator `leaks`, that is, may see the others."""
+        sides = [self.sealed] if leaks else [self.validation, self.inner, self.sealed]
+        return frozenset().union(*(side["sha256"] for side in sides))
 
 
 class Adapter(Artefact):

@@ -9,11 +9,14 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sonosynth.errors import UserError, first_line, inert
+
+if TYPE_CHECKING:
+    from sonosynth.run import Study
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 CohortPath = Annotated[Path, typer.Argument(metavar="COHORT", help="Folder of class folders, or a CSV.")]
@@ -90,12 +93,13 @@ def plan(
 
     is_run = any((place / name).exists() for name in ("study.yaml", ".jobs"))
     cohort, files = (reopen(place).path, [place / "study.yaml"]) if is_run else (place, [])
-    statuses = Study(cohort, settings.load(preset, [*files, *config], given)).statuses(place if is_run else None)
+    study, root = Study(cohort, settings.load(preset, [*files, *config], given)), place if is_run else None
+    statuses = study.statuses(root)
     rows = [planned(job, status) for job, status in statuses]
     if as_json:
         typer.echo(json.dumps(rows, indent=1))
     else:
-        show_plan(rows, leftovers.find(Run(place), statuses) if is_run else ())
+        show_plan(rows, leftovers.find(Run(place), statuses) if is_run else (), study.sealed(root))
 
 
 @app.command()
@@ -135,14 +139,24 @@ def report(run: RunPath) -> None:
     _up_to("report", run)
 
 
+@app.command()
+def unseal(run: RunPath) -> None:
+    """Score the sealed part of a finished run (split.sealed), once, and report it."""
+    _reopened(run).unseal(run)
+
+
 def _up_to(command: str, run: Path) -> None:
+    _reopened(run).run(run, command)
+
+
+def _reopened(run: Path) -> "Study":
     from sonosynth.runners import workers
 
     with _nothing_to_save():
         workers.start()
         from sonosynth.run import reopen
 
-    reopen(run).run(run, command)
+    return reopen(run)
 
 
 INTERRUPTED = "interrupted; run the same command again to resume"

@@ -51,7 +51,7 @@ def check(origins: Collection[str], scored: Collection[str], what: str) -> None:
     if leaked:
         raise UserError(
             f"{what}: was made from {len(leaked)} validation image(s), the first with the SHA-256 {min(leaked)}",
-            "training images only; scores on these validation images would mean nothing",
+            "training images only; scores on validation, inner or sealed images would mean nothing",
             "remove it and run the study again",
         )
 

@@ -14,17 +14,18 @@ FILE = ".looks"  # a digest of the settings of each look
 
 def count(root: Path, settings: Settings) -> int:
     """The number of looks in the run `root`, the one with these settings included."""
-    return len({*_known(root), _digest(settings)})
+    return len({*_known(root), digest(settings)})
 
 
 def note(root: Path, settings: Settings) -> None:
     """Remember a look with these settings."""
-    known, own = _known(root), _digest(settings)
+    known, own = _known(root), digest(settings)
     if own not in known:
         disk.write_text(root / FILE, "\n".join([*known, own]) + "\n")
 
 
-def _digest(settings: Settings) -> str:
+def digest(settings: Settings) -> str:
+    """A digest of all settings."""
     return key(settings.model_dump(mode="json"))
 
 

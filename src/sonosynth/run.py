@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from sonosynth import changes, disk, jobs, leftovers, looks, plain_yaml, progress, store
+from sonosynth import changes, disk, jobs, leftovers, looks, plain_yaml, progress, store, unsealing
 from sonosynth.cohort.reading import Files, list_files
 from sonosynth.errors import UserError, inert, is_plain
 from sonosynth.jobs import Job, Made, State, Status
 from sonosynth.machine import Machine, resolve
+from sonosynth.report import words
 from sonosynth.runners.local import run_jobs
 from sonosynth.settings import NOT_SETTINGS, Settings, as_yaml, load, shipped_words, validated
 from sonosynth.study import COHORT, COMMANDS, TABLES, plan
@@ -55,10 +56,17 @@ class Study:
             files, machine = list_files(self.path), resolve(self.settings)
             changes.check_cohort(run, COHORT, files)
             text = self.as_yaml(machine)
-            ordered = plan(self.settings, files, machine, text, looks.count(root, self.settings))
+            ordered = self._plan(root, files, machine)
+            unsealing.check_unseen(run, ordered)
             change = self._may_change(run, text, ordered, ask, change=change)
             disk.write_text(root / store.STUDY, text)
             self._announce(files)
+            opened = unsealing.opened(root, self.settings)
+            if opened and opened.spoiled:
+                progress.say(
+                    f"the sealed part is spoiled: it was opened on {opened.date}, with other settings, and isn't scored"
+                    " with these"
+                )
             wanted = jobs.with_needs(ordered, lambda job: job.run in COMMANDS[command])
             replaceable = None if change else COMMANDS["report"]
             made = run_jobs(run, wanted, machine.cores, processes=processes, replaceable=replaceable)
@@ -121,8 +129,38 @@ class Study:
         machine, run = resolve(self.settings), store.Run(root or Path("/nonexistent"))
         files = list_files(self.path)
         changes.check_cohort(run, COHORT, files)
-        seen = looks.count(run.root, self.settings)
-        return run.statuses(plan(self.settings, files, machine, self.as_yaml(machine), seen))
+        return run.statuses(self._plan(run.root, files, machine))
+
+    def sealed(self, root: Path | None = None) -> str:
+        """The state of the sealed part in the folder `root`, in words; "" if there is none."""
+        share = self.settings.split.sealed
+        opened = unsealing.opened(root, self.settings) if root else None
+        return words.sealed(f"{share:.0%} of the images of each class", opened) if share else ""
+
+    def _plan(self, root: Path, files: Files, machine: Machine) -> list[Job]:
+        seen, opened = looks.count(root, self.settings), unsealing.opened(root, self.settings)
+        return plan(self.settings, files, machine, self.as_yaml(machine), seen, opened)
+
+    def unseal(self, root: Path, *, processes: bool = True) -> dict[str, Made]:
+        """Open the sealed part of a finished run, once: score it, and draw the report again; returns as `run`.
+
+        Raises:
+            UserError: if there is no such part, the run isn't finished, or the part was opened with other settings.
+        """
+        _check_folder(root)
+        with store.Run(root).locked():
+            found = self.statuses(root)
+            state = {job.name: status.state for job, status in found}
+            needed = jobs.with_needs([job for job, _ in found], lambda job: job.name == TABLES)
+            left = [job.name for job in needed if state[job.name] is not State.DONE]
+            if left:
+                raise UserError(
+                    f"{root}: is not finished: {len(left)} jobs are left, the first is {left[0]}",
+                    "a run in which all classifiers are trained: the sealed part is scored once, by all of them",
+                    f"finish it: sonosynth report {root}",
+                )
+            unsealing.open_once(root, self.settings)
+        return self.run(root, processes=processes)
 
     def as_yaml(self, machine: Machine) -> str:
         """study.yaml: the cohort, the settings, what they resolve to here, and the versions."""

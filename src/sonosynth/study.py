@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import product
 
-from sonosynth import extensions, feasibility, jobs
+from sonosynth import extensions, feasibility, jobs, seeding
 from sonosynth.adapters import jobs as adaptation
 from sonosynth.adapters import token as inversion
 from sonosynth.adapters.learning import with_token
@@ -21,8 +21,8 @@ from sonosynth.jobs import Job
 from sonosynth.machine import Machine
 from sonosynth.repeats import Repeat, repeats
 from sonosynth.report import jobs as report
-from sonosynth.report import tables
-from sonosynth.report.facts import Facts
+from sonosynth.report import sealed, tables
+from sonosynth.report.facts import Facts, Unsealed
 from sonosynth.settings import REFERENCE, Settings, shipped_words
 from sonosynth.synthesis import jobs as synthesis
 from sonosynth.synthesis import ways
@@ -32,16 +32,20 @@ from sonosynth.tasks.classification import search
 from sonosynth.tasks.classification.settings import AUTO
 
 COHORT, LATENTS, PREDICTIONS, TABLES = "cohort", "latents", "predictions", "tables"  # jobs
-OPTIONAL = ("fidelity", "images/ultrasound")  # tables that the report shows if they exist
+SEALED, UNSEALED = "sealed", "unsealed"
+OPTIONAL = ("fidelity", "images/ultrasound", UNSEALED)  # tables that the report shows if they exist
 PARTS = ".parts"  # of the run: what is kept for later jobs, not for people
 AT_ONCE = 4  # classifiers that are trained at the same time, at most
 
 
-def plan(settings: Settings, cohort: Files, machine: Machine, study: str = "", looks: int = 1) -> list[Job]:
+def plan(
+    settings: Settings, cohort: Files, machine: Machine, study: str = "", looks: int = 1,
+    unsealed: Unsealed | None = None,
+) -> list[Job]:  # fmt: skip
     """The jobs of a study, each after those it needs.
 
     Args:
-        study: study.yaml as text, which the report prints. looks: as in `report.facts.Facts`.
+        study: study.yaml as text, which the report prints. looks, unsealed: as in `report.facts.Facts`.
 
     Raises:
         UserError: if the settings don't fit the cohort, or an installed extension doesn't fit the settings.
@@ -51,15 +55,16 @@ def plan(settings: Settings, cohort: Files, machine: Machine, study: str = "", l
     every = repeats(settings)
     first, *others = ([*graph.of_repeat(repeat)] for repeat in every)
     found = [*graph.of_the_cohort(), *first, *(job for repeat in others for job in repeat), *graph.of_the_first()]
-    found += graph.tables(every, [job.name for job in found if job.run is classification.train])
-    found.append(graph.report(found, study, first, looks))
+    opened = settings.split.sealed > 0 and unsealed is not None and not unsealed.spoiled
+    found += graph.tables(every, [job.name for job in found if job.run is classification.train], opened=opened)
+    found.append(graph.report(found, study, first, looks, unsealed))
     return jobs.ordered(found)
 
 
 COMMANDS: dict[str, set[object]] = {
     "adapt": {adaptation.learn},
     "synthesize": {synthesis.make},
-    "evaluate": {fidelity.join, fidelity.single_images, tables.tabulate},
+    "evaluate": {fidelity.join, fidelity.single_images, tables.tabulate, sealed.unseal},
     "report": {report.draw},
 }
 """What each command of the command line is for; it runs these jobs, and what they need."""
@@ -110,6 +115,9 @@ class _Graph:
         places = {"pixels": f"{PARTS}/pixels/real.npy", "images": f"{PARTS}/images.csv", "about": f"{PARTS}/about.json"}
         settings = reading.Reading(self.files, s.resolution, s.skip_bad)
         yield Job(COHORT, reading.decode, settings, {}, places | {"twins": "twins.csv"}, threads=m.cores)
+        if s.split.sealed:
+            sealing = reading.Sealing(s.split.sealed, s.split, seeding.derive(s.seed, "sealed"))
+            yield Job(SEALED, reading.seal, sealing, {"cohort": COHORT}, {"table": f"{PARTS}/sealed.csv"})
         if s.declared_adapters:
             encoding, latents = adaptation.Encoding(m.base, m.precision), {"latents": f"{PARTS}/latents.safetensors"}
             yield self.model_job(LATENTS, adaptation.encode, encoding, {"cohort": COHORT}, latents)
@@ -122,7 +130,8 @@ class _Graph:
         splitting = reading.Splitting(
             self.settings.split, repeat.split_seed, repeat.fold, inner=self.settings.classifier.selection == "inner"
         )
-        yield Job(f"{at}split", reading.split, splitting, {"cohort": COHORT}, {"table": f"{at}cohort.csv"})
+        images = {"cohort": COHORT} | ({"sealed": SEALED} if self.settings.split.sealed else {})
+        yield Job(f"{at}split", reading.split, splitting, images, {"table": f"{at}cohort.csv"})
         yield from self.adapters(repeat)
         yield from self.sets(repeat)
         yield from self.copies(repeat)
@@ -265,24 +274,36 @@ class _Graph:
         if sets:
             yield self.join("fidelity", tuple(f"fidelity/{name}" for name in sets), "evaluation/fidelity.csv")
 
-    def tables(self, every: Sequence[Repeat], trained: Sequence[str]) -> Iterator[Job]:
-        """predictions.csv, from the jobs `trained` of all classifiers, and what is computed from it."""
+    def tables(self, every: Sequence[Repeat], trained: Sequence[str], *, opened: bool) -> Iterator[Job]:
+        """predictions.csv, from the jobs `trained` of all classifiers, and what is computed from it.
+
+        Args:
+            opened: whether the sealed part is judged, too.
+        """
         s = self.settings
         yield self.join(PREDICTIONS, tuple(trained), "evaluation/predictions.csv")
         tabulating = tables.Tabulating(
             reference=REFERENCE, arms=self.arms, compare=s.compare, refused=refusals(s, self.arms),
             controls=tuple(sorted(controlling(s))), blocks=tuple((r.draw, r.split) for r in every),
         )  # fmt: skip
+        copies = tuple(f"{r.place}memorisation" for r in every)
         yield Job(
             TABLES, tables.tabulate, tabulating,
             {"cohort": COHORT, "predictions": PREDICTIONS, "parts": tuple(trained),
-             "splits": tuple(f"{r.place}split" for r in every),
-             "copies": tuple(f"{r.place}memorisation" for r in every)},
+             "splits": tuple(f"{r.place}split" for r in every), "copies": copies},
             {"about": f"{PARTS}/evaluation.json"}
             | {name: f"evaluation/{name}.csv" for name in ("table", "classes", "verdicts")},
         )  # fmt: skip
 
-    def report(self, others: Sequence[Job], study: str, repeated: Sequence[Job], looks: int) -> Job:
+        if opened:
+            yield Job(
+                UNSEALED, sealed.unseal, tabulating, {"split": "split", "parts": tuple(trained), "copies": copies},
+                {"predictions": "evaluation/sealed.csv", "verdicts": "evaluation/sealed_verdicts.csv"},
+            )  # fmt: skip
+
+    def report(
+        self, others: Sequence[Job], study: str, repeated: Sequence[Job], looks: int, unsealed: Unsealed | None
+    ) -> Job:
         """The figures and the page."""
         s, m = self.settings, self.machine
         facts = Facts(
@@ -294,6 +315,7 @@ class _Graph:
             networks=tuple(network.name for network in m.networks),
             repeated={job.name: job.threads / m.cores for job in repeated if job.run is classification.train}
             | {job.name: 1.0 for job in repeated if job.run is not classification.train}, looks=looks,
+            unsealed=unsealed,
         )  # fmt: skip
         drawing = report.Drawing(
             facts, {name: arm.sets for name, arm in s.declared_arms.items()},

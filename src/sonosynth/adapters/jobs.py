@@ -98,8 +98,8 @@ def learn(
         disk.write_bytes(out / TOKEN_FILE, (token.place("token") / TOKEN_FILE).read_bytes())
         losses += [("token", i, x) for i, x in enumerate(learned["losses"], 1)]
         origins |= frozenset(learned["images"])
-        if shared.adapt.on == "training":
-            firewall.check(origins, split.scored, f"the token of {token.made.job}")
+        forbidden = split.forbidden(leaks=shared.adapt.on == "all")
+        firewall.check(origins, forbidden, f"the token of {token.made.job}")
     if settings.lora:
         examples, seen = _examples(shared, cohort, split, latents)
         values = learning.learn_lora(
@@ -131,7 +131,7 @@ def _examples(
     seen = split.used if shared.adapt.on == "all" else split.train
     rows = cohort.rows(seen["id"])
     origins = cohort.origins(rows).all()
-    if shared.adapt.on == "training":
-        firewall.check(origins, split.scored, "the images that the adapter would be trained on")
+    forbidden = split.forbidden(leaks=shared.adapt.on == "all")
+    firewall.check(origins, forbidden, "the images that the adapter would be trained on")
     prompts = [shared.prompts[label] for label in seen["label"]]
     return learning.Examples(Latents.load(latents.place("latents")).choose(rows), prompts), origins

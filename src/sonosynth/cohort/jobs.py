@@ -4,10 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from sonosynth import disk, progress
-from sonosynth.artefacts import INNER, TRAIN, VALIDATION, CohortImages
-from sonosynth.cohort import reading
+from sonosynth.artefacts import INNER, TRAIN, VALIDATION, Artefact, CohortImages
+from sonosynth.cohort import reading, sealing
 from sonosynth.cohort import settings as sections
 from sonosynth.cohort.reading import Cohort, Files
 from sonosynth.cohort.split import crossing, to_table
@@ -53,6 +54,22 @@ def decode(settings: Reading, *, work: Path) -> None:
 
 
 @dataclass(frozen=True)
+class Sealing:
+    """share: of each class. split: how near-duplicates with several labels are dealt with. seed: the draw's."""
+
+    share: float
+    split: sections.Split
+    seed: int
+
+
+def seal(settings: Sealing, *, cohort: CohortImages, work: Path) -> None:
+    """Set the sealed part aside, the same for all splits: makes table, the ids of its images."""
+    ids = sealing.draw(_as_read(cohort), settings.split, settings.share, settings.seed)
+    disk.write_text(work / "table", pd.DataFrame({"id": ids}).to_csv(index=False))
+    progress.say(f"sealed: {len(ids)} images, to be scored once, by sonosynth unseal")
+
+
+@dataclass(frozen=True)
 class Splitting:
     """seed: the split's. fold: (k, i), the i-th of k folds is held out, or None for a share of each class. inner:
     whether a fifth of the training images is held back to choose the epoch.
@@ -64,13 +81,14 @@ class Splitting:
     inner: bool
 
 
-def split(settings: Splitting, *, cohort: CohortImages, work: Path) -> None:
-    """Assign the images to training, validation and, if asked for, the inner side: makes table (cohort.csv)."""
-    found = Cohort(
-        Path("of this study"), cohort.images, cohort.twins, np.empty(0), cohort.about["problems"], {},
-        cohort.about["simulated"],
-    )  # fmt: skip
-    table = to_table(found, settings.split, settings.seed, settings.fold, inner=settings.inner)
+def split(settings: Splitting, *, cohort: CohortImages, sealed: Artefact | None = None, work: Path) -> None:
+    """Assign the images to training, validation and, if asked for, the inner side: makes table (cohort.csv).
+
+    Args:
+        sealed: the images that are set aside, see `seal`.
+    """
+    found, aside = _as_read(cohort), list(sealed.table("table", "id")["id"]) if sealed else []
+    table = to_table(found, settings.split, settings.seed, settings.fold, inner=settings.inner, sealed=aside)
     disk.write_text(work / "table", table.to_csv(index=False))
     if len(found.twins):
         excluded = int(table["excluded"].str.startswith("label conflict").sum())
@@ -84,3 +102,10 @@ def split(settings: Splitting, *, cohort: CohortImages, work: Path) -> None:
         rows = table[table["split"] == side]
         counts = ", ".join(f"{n} {label}" for label, n in sorted(rows["label"].value_counts().items()))
         progress.say(f"{name}: {len(rows)} images ({counts})")
+
+
+def _as_read(cohort: CohortImages) -> Cohort:
+    about = cohort.about
+    return Cohort(
+        Path("of this study"), cohort.images, cohort.twins, np.empty(0), about["problems"], {}, about["simulated"]
+    )

@@ -1,11 +1,11 @@
 """Settings of the cohort: how it is split, and the prompts for its labels."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from sonosynth.errors import is_plain
-from sonosynth.section import Section
+from sonosynth.section import NO_EFFECT, Section
 
 
 class Split(Section):
@@ -18,6 +18,11 @@ class Split(Section):
     conflicts: Literal["exclude", "keep"] = Field(
         "exclude", description="near-duplicates with conflicting labels: leave them out, or keep them (paper)"
     )
+    # No effect by itself: the job that seals has it among its settings, and splits need what that makes.
+    sealed: Annotated[float, NO_EFFECT] = Field(
+        0.0, ge=0, le=0.5,
+        description="share of each class that is set aside first, and scored once, by sonosynth unseal; 0: none",
+    )  # fmt: skip
 
 
 class Prompts(Section):

@@ -1,15 +1,15 @@
-"""Training, inner and validation images: cohort.csv."""
+"""Training, inner, validation and sealed images: cohort.csv."""
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
 import pandas as pd
 from sklearn.model_selection import StratifiedGroupKFold
 
 from sonosynth import seeding
-from sonosynth.artefacts import INNER, TRAIN, VALIDATION
+from sonosynth.artefacts import INNER, SEALED, TRAIN, VALIDATION
 from sonosynth.cohort.reading import Cohort, conflicts, groups_of
 from sonosynth.cohort.settings import Split
 from sonosynth.cohort.twins import components
@@ -19,34 +19,31 @@ COLUMNS = ["id", "file", "sha256", "label", "mask", "group", "split", "excluded"
 
 
 def to_table(
-    cohort: Cohort, settings: Split, seed: int, fold: tuple[int, int] | None = None, *, inner: bool = False
-) -> pd.DataFrame:
+    cohort: Cohort, settings: Split, seed: int, fold: tuple[int, int] | None = None, *, inner: bool = False,
+    sealed: Collection[str] = (),
+) -> pd.DataFrame:  # fmt: skip
     """The rows of cohort.csv (see `COLUMNS`), ordered by id; paths are relative to the cohort.
 
     Files that can't be used are listed as excluded, with the reason.
 
     Args:
         seed: of the split. fold: (k, i) holds out the i-th of k folds instead of a share. inner: whether a fifth of the
-            training images is held back, too.
+            training images is held back, too. sealed: ids of the images that are in no split (see `sealing.draw`).
 
     Raises:
         UserError: if a class would have no image on one side.
     """
     images = cohort.images
     ids, labels = list(images["id"]), cohort.labels
-    excluded = [""] * len(ids)
-    place = {name: row for row, name in enumerate(ids)}
-    for group in conflicts(cohort) if settings.conflicts == "exclude" else []:
-        for name in group:
-            others = ", ".join(f"{other} ({labels[place[other]]})" for other in group if other != name)
-            excluded[place[name]] = f"label conflict with {others}"
-    units = _units(cohort, with_twins=settings.groups == "twins")
+    excluded = why_excluded(cohort, settings)
+    units = units_of(cohort, with_twins=settings.groups == "twins")
     groups = [""] * len(ids)
     for rows in units:
         named = sorted({images["group"][row] for row in rows} - {""})
         for row in rows if named or len(rows) > 1 else []:
             groups[row] = " + ".join(named) or f"twins of {ids[rows[0]]}"
-    kept = [row for row, reason in enumerate(excluded) if not reason]
+    aside = set(sealed)
+    kept = [row for row, reason in enumerate(excluded) if not reason and ids[row] not in aside]
     position = {row: i for i, row in enumerate(kept)}
     contents = [images["pixels"][row] for row in kept]
     try:
@@ -62,9 +59,9 @@ def to_table(
         raise UserError(
             f"cohort {cohort.path}: {how} {error}",
             "images of every class on both sides",
-            "add images or groups of that class, or change split.holdout, split.groups or repeats.folds",
+            "add images or groups of that class, or change split.holdout, split.groups, split.sealed or repeats.folds",
         ) from None
-    sides = dict(zip(kept, drawn, strict=True))
+    sides = dict(zip(kept, drawn, strict=True)) | {row: SEALED for row, name in enumerate(ids) if name in aside}
     usable = images.assign(group=groups, split=[sides.get(row, "") for row in range(len(ids))], excluded=excluded)
     bad = [{"id": name, "file": name, "excluded": f"can't be used: {why}"} for name, why in cohort.problems.items()]
     if inner:
@@ -86,7 +83,19 @@ def _inner(train: pd.DataFrame, seed: int) -> pd.Index:
     return train.index[np.array(numbers) == 0]
 
 
-def _units(cohort: Cohort, *, with_twins: bool) -> list[list[int]]:
+def why_excluded(cohort: Cohort, settings: Split) -> list[str]:
+    """Why each image is in no split, "" for those that are."""
+    ids, labels = list(cohort.images["id"]), cohort.labels
+    reasons = [""] * len(ids)
+    place = {name: row for row, name in enumerate(ids)}
+    for group in conflicts(cohort) if settings.conflicts == "exclude" else []:
+        for name in group:
+            others = ", ".join(f"{other} ({labels[place[other]]})" for other in group if other != name)
+            reasons[place[name]] = f"label conflict with {others}"
+    return reasons
+
+
+def units_of(cohort: Cohort, *, with_twins: bool) -> list[list[int]]:
     """The positions of the images in parts that a split keeps together.
 
     Images of one named group and exact copies always are; chains of near-duplicates if asked for.

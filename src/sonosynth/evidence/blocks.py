@@ -117,6 +117,20 @@ def arranged(predictions: pd.DataFrame, groups: Mapping[str, str]) -> Design:
     return Design(group_of, folds, runs, generators, left_out, (images / images.sum(axis=0)).max(axis=1))
 
 
+def of_common_images(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Predictions of the same images by the classifiers of all blocks, as one split for `arranged`.
+
+    What is repeated, of every arm, is then the block (a fold of a draw), whose training images differ from the others':
+    it stands as the generator. Generators and seeds within it are its runs, since what is peculiar to its training
+    images is common to them. With one block alone, generators stay what they are.
+    """
+    blocks = predictions.groupby(["draw", "split"]).ngroup()
+    if blocks.nunique() == 1:
+        return predictions
+    runs = predictions.groupby(["generator", "seed"], dropna=False).ngroup()
+    return predictions.assign(draw=0, split=0, generator=blocks.astype(str), seed=runs)
+
+
 def _runs(part: pd.DataFrame) -> list[Run]:
     """The runs of one arm in one draw: the n-th trainings of all folds make one set of predictions."""
     number = part.groupby("split")["run"].rank("dense")

@@ -47,13 +47,25 @@ class Refusal:
 
 
 @dataclass(frozen=True)
+class Unsealed:
+    """date: when the sealed part was opened, ISO. looks: at the validation images before that, as in `Facts`. spoiled:
+    whether that was with other settings than the study's.
+    """
+
+    date: str
+    looks: int
+    spoiled: bool
+
+
+@dataclass(frozen=True)
 class Facts:
     """What the settings say of a study.
 
     cohort, base: their names; embedded: whether the base is the small one that ships. networks: for fidelity. seeds:
     their number. leaks: whether the generator was allowed to see the validation images. repeated: the jobs of the first
     split and generator, which each further one repeats, and the share of the machine that each of them takes. looks:
-    how often these validation images were scored in this folder, each time with other settings.
+    how often these validation images were scored in this folder, each time with other settings. unsealed: None if the
+    sealed part, if any, was never opened.
     """
 
     cohort: str
@@ -72,6 +84,7 @@ class Facts:
     leaks: bool
     repeated: Annotated[Mapping[str, float], NO_EFFECT]
     looks: int
+    unsealed: Unsealed | None = None
 
 
 @dataclass(frozen=True)
@@ -81,8 +94,8 @@ class Counts:
     twins: pairs of near-duplicates; crossing: those across the split. left_out: validation images that are not scored
     since they have a near-duplicate in training. draws_left_out: draws of folds that an arm has not finished.
     made_again: of each set, how many images showed nothing new at first; unusable: how many still did in the end.
-    inner: images that choose the epoch. adjacent: labels of classes whose images with consecutive file numbers
-    are suspiciously alike.
+    inner: images that choose the epoch. sealed: images that are set aside. adjacent: labels of classes whose images
+    with consecutive file numbers are suspiciously alike.
     """
 
     simulated: bool
@@ -95,4 +108,5 @@ class Counts:
     made_again: dict[str, int]
     unusable: dict[str, int]
     inner: int = 0
+    sealed: int = 0
     adjacent: tuple[str, ...] = ()

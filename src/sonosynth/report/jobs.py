@@ -58,6 +58,7 @@ def draw(
         left_out=about["left_out"], draws_left_out=len(about["draws_left_out"]),
         made_again={made.name: int((made.rows["attempts"] > 1).sum()) for made in sets},
         unusable={made.name: int(made.flawed.sum()) for made in sets}, inner=len(split.inner),
+        sealed=len(split.sealed),
         adjacent=tuple(found["label"] for found in cohort.about["adjacent"] if found["suspicious"]),
     )  # fmt: skip
     always = ("table", "classes", "verdicts", "memorisation", "predictions")
@@ -68,6 +69,7 @@ def draw(
         counts=counts,
         arms=settings.arms,
         seconds={job.job: job.seconds for job in finished},
+        sealed=found.get("sealed_verdicts"),
     )
     optional = (found.get(name) for name in ("ultrasound", "learning_curve"))
     shown = Shown(results, cohort, split, adapters, sets, settings.refined, *optional)

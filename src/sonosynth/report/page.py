@@ -51,6 +51,8 @@ def page(results: Results, provenance: Provenance, figures: Path) -> str:
         "table": results.table, "classes": results.classes, "verdicts": results.verdicts,
         "fidelity": results.fidelity,
     }  # fmt: skip
+    if results.sealed is not None:
+        tables["sealed_verdicts"] = results.sealed
     environment.globals |= {
         "number": words.number,
         "alt": alt,
@@ -59,7 +61,7 @@ def page(results: Results, provenance: Provenance, figures: Path) -> str:
     }
     methods = environment.get_template("methods.txt.j2")
     return environment.get_template("page.html.j2").render(
-        sections=SECTIONS,
+        sections=[section for section in SECTIONS if section.shown(results)],
         columns=COLUMNS,
         scores=SCORES,
         results=results,

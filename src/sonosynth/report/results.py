@@ -33,7 +33,8 @@ SCORES = ("accuracy", "f1", "auc", "ppv", "recall")
 class Results:
     """The tables of a run (see `report.tables` and `fidelity.jobs`), and what they were measured on.
 
-    arms: the synthetic sets that each adds. seconds: how long each job took, by name.
+    arms: the synthetic sets that each adds. seconds: how long each job took, by name. sealed: verdicts
+    on the sealed part, None while that is closed.
     """
 
     table: pd.DataFrame
@@ -46,6 +47,7 @@ class Results:
     counts: Counts
     arms: Mapping[str, tuple[str, ...]]
     seconds: Mapping[str, float]
+    sealed: pd.DataFrame | None = None
 
     @property
     def measured_on(self) -> dict[str, str]:
@@ -157,6 +159,13 @@ class Results:
         if Finding.NOT_ENOUGH_RUNS in self.findings.values():
             said.append(words.needed(self.facts, self.seconds))
         return said
+
+    def sealed_sentences(self) -> list[str]:
+        """How the sealed part was scored, and one sentence per arm; none while it is closed."""
+        if self.sealed is None:
+            return []
+        how = f"Sealed part: {words.sealed(words.number_of(self.counts.sealed, 'image'), self.facts.unsealed)}."
+        return [how, *self.sealed["sentence"][self.sealed["sentence"] != ""]]
 
     def headline(self) -> str:
         """The one sentence to remember."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -62,8 +63,8 @@ def tabulate(
     counts = {arm: [about["n_train"] for about in trained if about["arm"] == arm] for arm in settings.arms}
     n_train = {arm: round(float(np.mean(values))) if values else 0 for arm, values in counts.items()}
     table, classes = tables.scores(design, n_train)
-    refused = {**settings.refused, **_copying(settings, copies)}
-    verdicts = _verdicts(settings, found, groups, refused)
+    refused = {**settings.refused, **copying(settings, copies)}
+    verdicts = all_verdicts(settings, found, groups, refused)
     about = {"left_out": every["id"].nunique() - found["id"].nunique(), "draws_left_out": list(design.left_out)}
     for name, rows in {"table": table, "classes": classes, "verdicts": verdicts}.items():
         disk.write_text(work / name, rows.to_csv(index=False))
@@ -88,7 +89,7 @@ def _independent(
     return predictions[kept]
 
 
-def _copying(settings: Tabulating, copies: Sequence[Artefact]) -> dict[str, Refusal]:
+def copying(settings: Tabulating, copies: Sequence[Artefact]) -> dict[str, Refusal]:
     """The arms that add copies of training images, and are no controls."""
     found = pd.concat([table.table("table", "set") for table in copies])
     flags = {str(name): rows for name, rows in found.groupby("set") if name not in settings.controls}
@@ -103,10 +104,15 @@ def _copying(settings: Tabulating, copies: Sequence[Artefact]) -> dict[str, Refu
     return refused
 
 
-def _verdicts(
-    settings: Tabulating, found: pd.DataFrame, groups: Mapping[str, str], refused: Mapping[str, Refusal]
-) -> pd.DataFrame:
-    """verdicts.csv: the contrasts of each arm by the score that decides, with its sentence; then those by others."""
+def all_verdicts(
+    settings: Tabulating, found: pd.DataFrame, groups: Mapping[str, str], refused: Mapping[str, Refusal],
+    where: str = words.ON_COHORT,
+) -> pd.DataFrame:  # fmt: skip
+    """verdicts.csv: the contrasts of each arm by the score that decides, with its sentence; then those by others.
+
+    Args:
+        found: the predictions that count. groups: of an image by its id. where: what findings hold on, in words.
+    """
     compare, reference = settings.compare, settings.reference
     run = set(found["arm"])
     arms = [arm for arm in settings.arms if arm != reference]
@@ -126,8 +132,9 @@ def _verdicts(
     every = pd.DataFrame([*verdicts.to_dict("records"), *without], columns=COLUMNS)
     order = every["arm"].map({arm: place for place, arm in enumerate(arms)}).argsort(kind="stable")
     verdicts = every.iloc[order].reset_index(drop=True).assign(**{"class": ALL})
+    say = partial(words.verdict, compare=compare, reference=reference, where=where)
     said = {
-        own.index[0]: words.verdict(str(arm), own, settings.arms[str(arm)], compare, reference, refused.get(str(arm)))
+        own.index[0]: say(str(arm), own, settings.arms[str(arm)], refusal=refused.get(str(arm)))
         for arm, own in verdicts.groupby("arm")
     }
     verdicts["sentence"] = [said.get(place, "") for place in verdicts.index]

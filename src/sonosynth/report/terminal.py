@@ -27,7 +27,8 @@ def summary(results: Results) -> str:
     console.print(shown)
     for name, value in results.measured_on.items():
         console.print(f"{name}: {value}", soft_wrap=True)
-    for sentence in (results.floor(), *results.caricatures(), *results.sentences(), results.headline()):
+    before = (results.floor(), *results.caricatures(), *results.sentences())
+    for sentence in (*before, *results.sealed_sentences(), results.headline()):
         console.print(sentence, soft_wrap=True)
     return text.getvalue()
 
@@ -67,8 +68,8 @@ def planned(job: Job, status: Status) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def show_plan(rows: Sequence[Mapping[str, Any]], left: Sequence[Leftover] = ()) -> None:
-    """Print the jobs of a study, and what is left of earlier settings: what `sonosynth plan` found."""
+def show_plan(rows: Sequence[Mapping[str, Any]], left: Sequence[Leftover] = (), sealed: str = "") -> None:
+    """Print the jobs of a study, the state of its `sealed` part, and what is left of earlier settings."""
     console = plain_console()
     others = (Column(title, overflow="fold") for title in ("needs", "makes", "state", "seconds"))
     shown = Table(Column("job", no_wrap=True), *others, title=f"{len(rows)} jobs")
@@ -82,6 +83,8 @@ def show_plan(rows: Sequence[Mapping[str, Any]], left: Sequence[Leftover] = ()) 
     counts = {state: sum(row["state"] == state for row in rows) for state in ("done", "missing", "stale", "waiting")}
     spent = sum(row["seconds"] or 0 for row in rows)
     console.print(", ".join(f"{n} {state}" for state, n in counts.items() if n) + f"; {spent:.0f} s spent so far")
+    if sealed:
+        console.print(f"sealed part: {sealed}", soft_wrap=True, highlight=False)
     if left:
         console.print("no longer part of the study (sonosynth run … --change removes it):")
     for one in left:

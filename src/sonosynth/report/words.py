@@ -10,7 +10,7 @@ from sonosynth.evidence.judging import ENOUGH_BLOCKS, ENOUGH_OF_OTHERS, ENOUGH_R
 from sonosynth.evidence.settings import Compare
 from sonosynth.fidelity.across import Caricature
 from sonosynth.fidelity.networks import EMBEDDED, INCEPTION
-from sonosynth.report.facts import Comparison, Counts, Facts, Refusal
+from sonosynth.report.facts import Comparison, Counts, Facts, Refusal, Unsealed
 
 SELECTION = {
     "last": "last step scored",
@@ -18,6 +18,8 @@ SELECTION = {
     "validation": "best epoch ON THE VALIDATION IMAGES scored, as in the original scripts: optimistic for all arms",
 }
 LEAK = "the generator was trained on the validation images, too (adapt.on=all): no score is evidence"
+ON_COHORT = "on this data set"
+ON_SEALED = "on the sealed images, given this cohort's training images"
 
 
 def number(value: float, form: str = "%.3f") -> str:
@@ -26,12 +28,14 @@ def number(value: float, form: str = "%.3f") -> str:
 
 
 def verdict(
-    arm: str, rows: pd.DataFrame, comparison: Comparison, compare: Compare, reference: str, refusal: Refusal | None
-) -> str:
+    arm: str, rows: pd.DataFrame, comparison: Comparison, compare: Compare, reference: str, refusal: Refusal | None,
+    where: str = ON_COHORT,
+) -> str:  # fmt: skip
     """One sentence on an arm, or two.
 
     Args:
-        rows: its contrasts by the score that decides, as in verdicts.csv; the first is that with `reference`.
+        rows: its contrasts by the score that decides, as in verdicts.csv; the first is that with `reference`. where:
+            what findings hold on.
     """
     finding = Finding(rows["finding"].iloc[0])
     if finding is Finding.NOT_RUN:
@@ -39,9 +43,9 @@ def verdict(
     if refusal:
         share = f" ({refusal.share:.0%})" if refusal.share else ""
         return f"{arm}: refused, since {refusal.fault}{share}."
-    where = "on this data set"
     if compare.transfer:
-        where = f"here, and where effects differ from those here by {compare.transfer:g} (standard deviation)"
+        here = "here" if where == ON_COHORT else where
+        where = f"{here}, and where effects differ from those here by {compare.transfer:g} (standard deviation)"
     contrasts = rows.to_dict("records")
     names = " and ".join(str(row["against"]) for row in contrasts)
     not_beaten = " or ".join(str(row["against"]) for row in contrasts[1:] if not row["low"] > 0)
@@ -73,6 +77,21 @@ def _not_compared(comparison: Comparison) -> str:
     absent = ["the same arm without its sets"] * (comparison.without is None)
     absent += ["a cheap comparator (compare.cheap)"] * (comparison.cheap is None)
     return f" It is not compared with {' or '.join(absent)}: none is declared." if absent else ""
+
+
+def sealed(what: str, unsealed: Unsealed | None) -> str:
+    """The state of the sealed part, which is `what`."""
+    if unsealed is None:
+        return f"{what}, in no split; sonosynth unseal scores them, once"
+    if unsealed.spoiled:
+        return (
+            f"{what}, in no split; spoiled: the sealed part was opened on {unsealed.date} with other settings,"
+            " and whoever has seen its result may have changed these because of it"
+        )
+    return (
+        f"scored once, on {unsealed.date}, with these settings; {what};"
+        f" {number_of(unsealed.looks, 'look')} at the validation images before"
+    )
 
 
 def prior_shift(arm: str, other: str, label: str, difference: float) -> str:
@@ -181,7 +200,7 @@ def measured_on(facts: Facts, counts: Counts) -> dict[str, str]:
     """What the scores were measured on; printed beside them everywhere."""
     base = "the embedded small model, pretrained on simulated images" if facts.embedded else facts.base
     splits = f"{facts.draws} x {facts.folds} grouped folds" if facts.folds else "one split"
-    generators, seeds = _number(facts.generators, "generator"), _number(facts.seeds, "seed")
+    generators, seeds = number_of(facts.generators, "generator"), number_of(facts.seeds, "seed")
     side = facts.classifier_resolution
     inner = f", {counts.inner} inner" if counts.inner else ""
     described = {
@@ -195,9 +214,11 @@ def measured_on(facts: Facts, counts: Counts) -> dict[str, str]:
         "looks": f"{facts.looks} (with so many different settings were these validation images scored in this folder;"
         " each further one makes a chance finding likelier)",
     }
+    if counts.sealed:
+        described["sealed part"] = sealed(number_of(counts.sealed, "image"), facts.unsealed)
     if counts.draws_left_out:
         described["draws left out"] = (
-            f"{_number(counts.draws_left_out, 'draw')} of folds that not every arm has finished"
+            f"{number_of(counts.draws_left_out, 'draw')} of folds that not every arm has finished"
         )
     if any(counts.made_again.values()):
         described["images made again"] = "; ".join(
@@ -209,7 +230,8 @@ def measured_on(facts: Facts, counts: Counts) -> dict[str, str]:
     return described
 
 
-def _number(count: int, name: str) -> str:
+def number_of(count: int, name: str) -> str:
+    """A number of things, in the singular or the plural."""
     return f"{count} {name}{'s' * (count != 1)}"
 
 

@@ -72,8 +72,8 @@ def make(
         UserError: if a validation image is among the origins of what it is made from, or the source has too few images.
     """
     shared = adapter.origins if adapter else frozenset()
-    if adapter and not settings.leaks:
-        firewall.check(shared, split.scored, str(adapter.folder))
+    if adapter:
+        firewall.check(shared, split.forbidden(leaks=settings.leaks), str(adapter.folder))
     samples = dict.fromkeys(split.classes, SAMPLES)
     starts = None
     if source:
@@ -97,8 +97,8 @@ def make(
         rows = np.array([starts.place[r.source] for r in wanted], int) if starts else None
         initial = starts.pixels[rows] if starts else None
         own = starts.origins.choose(rows) if starts and rows is not None else Origins(frozenset(), ())
-        if cohort or not settings.leaks:  # an adapter that leaks excuses no starting image that does
-            firewall.check(own.all(), split.scored, f"a starting image of {settings.name}")
+        forbidden = split.forbidden(leaks=settings.leaks and not cohort)  # excuses no starting image that leaks itself
+        firewall.check(own.all(), forbidden, f"a starting image of {settings.name}")
         pixels = make_set(wanted, initial, maker, work / folder, name=settings.name, batch=settings.synthesis.batch)
         return pixels, own
 

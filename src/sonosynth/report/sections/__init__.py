@@ -8,22 +8,24 @@ from dataclasses import dataclass, field
 
 from matplotlib.figure import Figure
 
-from sonosynth.report.results import Shown
+from sonosynth.report.results import Results, Shown
 from sonosynth.report.sections import ablation, classifier, copies, fidelity, pictures, training
 
 
 @dataclass(frozen=True)
 class Section:
-    """One section: its id and title, its figures, and what each of them shows."""
+    """One section: its id and title, its figures, what each of them shows, and whether a page has it."""
 
     id: str
     title: str
     figures: Callable[[Shown], dict[str, Figure]] = lambda _: {}
     alt: Mapping[str, str] = field(default_factory=dict)
+    shown: Callable[[Results], bool] = lambda _: True
 
 
 SECTIONS = (
     Section("ablation", "Ablation", ablation.figures, ablation.ALT),
+    Section("sealed", "Sealed part", shown=lambda results: results.sealed is not None),
     Section("pictures", "Pictures", pictures.figures, pictures.ALT),
     Section("classifier", "Classifier", classifier.figures, classifier.ALT),
     Section("fidelity", "Fidelity", fidelity.figures, fidelity.ALT),

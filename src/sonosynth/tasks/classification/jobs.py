@@ -1,4 +1,4 @@
-"""The job that trains a classifier for one arm and seed, and predicts the validation images."""
+"""The job that trains a classifier for one arm and seed, and predicts the validation and the sealed images."""
 
 import math
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from sonosynth import disk, firewall, seeding
-from sonosynth.artefacts import Artefact, CohortImages, Split, SyntheticSet
+from sonosynth.artefacts import SEALED, Artefact, CohortImages, Split, SyntheticSet
 from sonosynth.cohort.decoding import resize
 from sonosynth.errors import UserError
 from sonosynth.synthesis import requests
@@ -51,21 +51,22 @@ def train(
 ) -> None:  # fmt: skip
     """Train for an arm, predict the validation images: makes table (rows of predictions.csv) and about (JSON).
 
+    Predictions of sealed images are hidden in `about`, where only the job that opens the sealed part reads them.
+
     Real images are resized like synthetic ones: to the study's resolution, then to the classifier's.
 
     Args:
         search: of the number of steps: see `search.find_steps`.
 
     Raises:
-        UserError: if a validation or inner image is among the origins of the training images, or is itself one of them;
-            or if the arm has no training image of a class.
+        UserError: if a validation, inner or sealed image is among the origins of the training images, or is itself one
+            of them; or if the arm has no training image of a class.
     """
     s, classes, side = settings.classifier, split.classes, settings.classifier.resolution
-    held_out = cohort.rows(split.validation["id"])
-    scored = resize(cohort.pixels[held_out], side)
+    validation, sealed = (resize(cohort.pixels[cohort.rows(x["id"])], side) for x in (split.validation, split.sealed))
     training = _training_set(settings, cohort, split, sets, copies)
-    if not settings.leaks:
-        firewall.check(training.origins.all(), split.scored, f"the training images of the arm {settings.name}")
+    forbidden = split.forbidden(leaks=settings.leaks)
+    firewall.check(training.origins.all(), forbidden, f"the training images of the arm {settings.name}")
     planned = len(split.train) + sum(requests.plan(list(split.train["label"]), settings.balance.target).values())
     epoch = math.ceil(planned / s.batch)
     given = s.epochs * epoch if s.steps is None else s.steps
@@ -74,23 +75,32 @@ def train(
         steps = round(steps / (1 - (settings.arm.share or 0)))
     select = None
     if s.selection == "validation":
-        select = Selection(scored, _codes(split.validation["label"], classes), every=epoch)
+        select = Selection(validation, _codes(split.validation["label"], classes), every=epoch)
     elif s.selection == "inner":
         rows = cohort.rows(split.inner["id"])
-        firewall.check(cohort.origins(rows).all(), split.validation["sha256"], "the images that choose the epoch")
+        others = pd.concat([split.validation, split.sealed])["sha256"]
+        firewall.check(cohort.origins(rows).all(), others, "the images that choose the epoch")
         images = resize(cohort.pixels[rows], side)
         select = Selection(images, _codes(split.inner["label"], classes), every=epoch)
     probabilities = predict(
-        training, scored, recipe=Recipe(s, settings.start, len(classes), steps, settings.precision), arm=settings.arm,
+        training, np.concatenate([validation, sealed]), arm=settings.arm,
+        recipe=Recipe(s, settings.start, len(classes), steps, settings.precision),
         seed=seeding.derive(settings.seed, "classifier", settings.number), select=select,
     )  # fmt: skip
-    predicted = {
-        "arm": settings.name, "draw": settings.draw, "split": settings.split, "generator": settings.generator,
-        "seed": settings.number, "id": split.validation["id"], "label": split.validation["label"],
-    } | {f"p_{label}": probabilities[:, k] for k, label in enumerate(classes)}  # fmt: skip
-    disk.write_text(work / "table", pd.DataFrame(predicted).to_csv(index=False))
+    parts = np.split(probabilities, [len(validation)])
+    found, hidden = (_rows(settings, *x, classes) for x in zip((split.validation, split.sealed), parts, strict=True))
+    disk.write_text(work / "table", found.to_csv(index=False))
     about = {"arm": settings.name, "n_train": len(training.images), "steps": steps}
-    disk.write_json(work / "about", about)
+    disk.write_json(work / "about", about | ({SEALED: hidden.to_dict("split", index=False)} if len(hidden) else {}))
+
+
+def _rows(settings: Training, images: pd.DataFrame, probabilities: np.ndarray, classes: list[str]) -> pd.DataFrame:
+    """Rows of predictions.csv, from probabilities (N, classes)."""
+    about = {
+        "arm": settings.name, "draw": settings.draw, "split": settings.split, "generator": settings.generator,
+        "seed": settings.number, "id": images["id"], "label": images["label"],
+    }  # fmt: skip
+    return pd.DataFrame(about | {f"p_{label}": probabilities[:, k] for k, label in enumerate(classes)})
 
 
 def _training_set(
@@ -105,7 +115,7 @@ def _training_set(
     firewall.check(origins.all(), split.scored, "the real training images")
     images, labels = [resize(cohort.pixels[rows], side)], [_codes(real["label"], classes)]
     synthetic = [np.zeros(len(real), bool)]
-    scored = pd.concat([split.validation, split.inner])
+    scored = pd.concat([split.validation, split.inner, split.sealed])
     scored_pixels = np.asarray(cohort.pixels[cohort.rows(scored["id"])])
     for number, added in enumerate(sets):
         kept = ~added.flawed

@@ -1,0 +1,31 @@
+"""The job that opens the sealed part: it gathers the hidden predictions, and judges by them."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from sonosynth import disk
+from sonosynth.artefacts import SEALED, Artefact, Split
+from sonosynth.evidence.blocks import of_common_images
+from sonosynth.report import words
+from sonosynth.report.tables import Tabulating, all_verdicts, copying
+
+VERSION = 1
+
+
+def unseal(
+    settings: Tabulating, *, split: Split, parts: tuple[Artefact, ...], copies: tuple[Artefact, ...], work: Path
+) -> None:
+    """Makes predictions, with the columns of predictions.csv, and verdicts, with those of verdicts.csv.
+
+    All classifiers of an arm predict the same images, so that blocks are repeats: see `of_common_images`. Neither a
+    generator that has seen validation images nor an epoch that was chosen on them is a fault here; copies are.
+
+    Args:
+        parts: what the classifiers' jobs made.
+    """
+    predictions = pd.concat([pd.DataFrame(**part.json("about")[SEALED]) for part in parts])
+    groups = {str(i): str(g) for i, g in zip(split.sealed["id"], split.sealed["group"], strict=True) if g}
+    found = all_verdicts(settings, of_common_images(predictions), groups, copying(settings, copies), words.ON_SEALED)
+    disk.write_text(work / "predictions", predictions.to_csv(index=False))
+    disk.write_text(work / "verdicts", found.to_csv(index=False))
