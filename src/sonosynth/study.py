@@ -25,7 +25,7 @@ from sonosynth.report import tables
 from sonosynth.report.facts import Facts
 from sonosynth.settings import REFERENCE, Settings, shipped_words
 from sonosynth.synthesis import jobs as synthesis
-from sonosynth.synthesis import ways
+from sonosynth.synthesis import times, ways
 from sonosynth.synthesis.settings import NOISE, REAL
 from sonosynth.tasks.classification import jobs as classification
 
@@ -84,6 +84,15 @@ def _check(settings: Settings, cohort: Files, machine: Machine) -> None:
     tokens = {name: adapter.token for name, adapter in settings.declared_adapters.items()}
     prompts = {name: [with_token(prompt, text) for prompt in words] for name, text in {"": None, **tokens}.items()}
     inversion.check(machine.base.folder, tokens, prompts, settings.token.init)
+    for solver in sorted({settings.synthesis_of(x).solver for x in settings.declared_sets if _refine_steps(settings, x)}):
+        times.check(machine.base.folder, solver)
+
+
+def _refine_steps(settings: Settings, name: str) -> int | None:
+    """The steps of a set that a model makes from noised images; None if it isn't one, or goes by diffusers' rule."""
+    made = settings.declared_sets[name]
+    noised = made.start != NOISE and ways.find(made.way).model and settings.strength_of(name)
+    return settings.refine_of(name).steps if noised else None
 
 
 class _Graph:
@@ -168,8 +177,9 @@ class _Graph:
                 depth=depth[name], count=s.balance if fills_up else declared.count, synthesis=s.synthesis_of(name),
                 prompts={label: with_token(s.prompts.of(label), token) for label in self.files.labels},
                 strength=s.strength_of(name) if way.model and declared.start != NOISE else None,
-                base=m.base if way.model else None, precision=m.precision, resolution=s.resolution,
-                seed=repeat.seed, leaks=self.leaks, source=declared.start, negative_control=declared.control,
+                refine_steps=_refine_steps(s, name), base=m.base if way.model else None,
+                precision=m.precision, resolution=s.resolution, seed=repeat.seed, leaks=self.leaks,
+                source=declared.start, negative_control=declared.control,
             )  # fmt: skip
             parts = f"{at}{PARTS}"
             yield self.model_job(
