@@ -160,7 +160,8 @@ def test_entries_inherit_what_they_do_not_say_otherwise():
     s = load(
         "quick", (),
         ("lora.steps=7", "adapters.small={lora: {rank: 2}}", "synthesis.steps=9", "refine.strength=0.4",
-         "sets.a={from: real, adapter: small, synthesis: {guidance: 5}}", "sets.b={from: a, strength: 0.6, refine: {steps: 5}}",
+         "sets.a={from: real, adapter: small, synthesis: {guidance: 5}}",
+         "sets.b={from: a, strength: 0.6, refine: {steps: 5}}",
          "sets.c={from: b, refine: {strength: 0.7}}"),
     )  # fmt: skip
     assert (s.lora_of("small").steps, s.lora_of("small").rank, s.lora_of("sd").rank) == (7, 2, 16)

@@ -84,7 +84,8 @@ def _check(settings: Settings, cohort: Files, machine: Machine) -> None:
     tokens = {name: adapter.token for name, adapter in settings.declared_adapters.items()}
     prompts = {name: [with_token(prompt, text) for prompt in words] for name, text in {"": None, **tokens}.items()}
     inversion.check(machine.base.folder, tokens, prompts, settings.token.init)
-    for solver in sorted({settings.synthesis_of(x).solver for x in settings.declared_sets if _refine_steps(settings, x)}):
+    exact = [name for name in settings.declared_sets if _refine_steps(settings, name)]
+    for solver in sorted({settings.synthesis_of(name).solver for name in exact}):
         times.check(machine.base.folder, solver)
 
 
