@@ -1,7 +1,6 @@
 """Adaptation of a base to a cohort's training images: the token first, then the LoRA.
 
-Both minimise the error of the predicted noise (Ho et al., NeurIPS 2020, eq. 14; velocity where the base
-predicts that). Latents are encoded once, mirror images included; for the LoRA the prompts are, too.
+Latents are encoded once, mirror images included; for the LoRA the prompts are, too.
 """
 
 from collections.abc import Sequence
@@ -10,21 +9,17 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from diffusers import DDPMScheduler, StableDiffusionPipeline
-from diffusers.models.attention_processor import AttnProcessor
+from diffusers import StableDiffusionPipeline
 from peft.helpers import disable_input_dtype_casting
 from torch import Tensor
 
 from sonosynth.adapters import lora as low_rank
 from sonosynth.adapters import token as inversion
+from sonosynth.adapters.noise import NoiseError
 from sonosynth.adapters.settings import Lora, Token
 from sonosynth.adapters.training import Schedule, make_accelerator, train
 from sonosynth.bases import sd1
 from sonosynth.bases.latents import Latents, encode_prompts, tokenize
-
-SMALL = 1024
-"""Largest latent, in positions, with full attention: all pairs are held in memory. 256 pixels in Stable Diffusion."""
-
 
 @dataclass(frozen=True)
 class Examples:
@@ -40,10 +35,12 @@ def with_token(prompt: str, token: str | None) -> str:
 
 
 def learn_token(
-    settings: Token, text: str, base: sd1.Base, examples: Examples, *, precision: str, seed: int, work: Path, out: Path
-) -> tuple[list[float], dict[str, float]]:
+    settings: Token, text: str, base: sd1.Base, examples: Examples, *, precision: str, seed: int, work: Path, out: Path,
+    balanced: bool = False,
+) -> tuple[list[float], dict[str, float]]:  # fmt: skip
     """Textual inversion of the token `text`; writes it into the folder `out`, and checkpoints into `work`.
 
+    balanced: whether every class, that is every different prompt, is seen equally often, or every image.
     Returns the losses, and how far the vector moved: its norm before and after, the distance between the two
     and the cosine of the angle.
     """
@@ -54,7 +51,7 @@ def learn_token(
     inversion.check_present(pipeline, text, prompts)
     distinct, rows = _distinct(prompts)
     tokens = tokenize(pipeline.tokenizer, distinct)
-    error = _noise_error(pipeline, examples.latents)
+    error = NoiseError(pipeline, examples.latents)
     before = new.vector.detach().clone()
 
     def loss_of(indices: Tensor, generator: torch.Generator) -> Tensor:
@@ -65,7 +62,7 @@ def learn_token(
     schedule = Schedule.of(settings, weight_decay=0)
     with inversion.override_embedding(pipeline, new):
         losses = train(
-            f"token {text}", [new.vector], loss_of, len(prompts), schedule,
+            f"token {text}", [new.vector], loss_of, _strata(rows, balanced), schedule,
             accelerator=accelerator, seed=seed, checkpoint=work / "token.safetensors",
         )  # fmt: skip
     inversion.save(new, out)
@@ -79,27 +76,34 @@ def learn_token(
 
 
 def learn_lora(
-    settings: Lora, base: sd1.Base, examples: Examples, *, precision: str, seed: int, work: Path, out: Path
-) -> list[float]:
+    settings: Lora, base: sd1.Base, examples: Examples, *, precision: str, seed: int, work: Path, out: Path,
+    balanced: bool = False,
+) -> list[float]:  # fmt: skip
     """LoRA on the base, with the learned token in every prompt if there is one in the folder `out`.
 
-    Writes `pytorch_lora_weights.safetensors` into `out`, and checkpoints into `work`; returns the losses.
+    balanced: as for a token. Writes `pytorch_lora_weights.safetensors` into `out`, and checkpoints into `work`; returns
+    the losses.
     """
     accelerator = make_accelerator(precision, settings.accumulation)
     load = partial(sd1.load, base.folder, sd1.DTYPES[precision], accelerator.device)
     embeddings, rows = _embed(load(without=("vae", "unet")), examples.prompts, out)
+    nothing = len(embeddings) - 1
     pipeline = load(without=("vae", "text_encoder"))
-    error = _noise_error(pipeline, examples.latents)
+    error = NoiseError(pipeline, examples.latents, settings.weighting == "min-snr")
     parameters = low_rank.attach(pipeline, settings.rank, settings.layers, seed)
 
     def loss_of(indices: Tensor, generator: torch.Generator) -> Tensor:
-        return error(indices, embeddings[rows[indices].to(embeddings.device)], generator)
+        chosen = rows[indices]
+        if settings.drop_prompt:
+            dropped = torch.rand(len(chosen), generator=generator) < settings.drop_prompt
+            chosen = chosen.masked_fill(dropped, nothing)
+        return error(indices, embeddings[chosen.to(embeddings.device)], generator)
 
     # peft would cast all inputs to its weights' float32, and autocast would cast them back.
     with disable_input_dtype_casting(pipeline.unet):
         # One name for all adapters, so that those with and without a token see the same images, noise and timesteps.
         losses = train(
-            "LoRA", parameters, loss_of, len(rows), Schedule.of(settings),
+            "LoRA", parameters, loss_of, _strata(rows, balanced), Schedule.of(settings),
             accelerator=accelerator, seed=seed, checkpoint=work / "lora.safetensors",
         )  # fmt: skip
     low_rank.save(pipeline, out)
@@ -107,13 +111,15 @@ def learn_lora(
 
 
 def _embed(pipeline: StableDiffusionPipeline, prompts: Sequence[str], folder: Path) -> tuple[Tensor, Tensor]:
-    """Embeddings of the different prompts (D, length, width), and which of them each of the N prompts is: (N,)."""
+    """Embeddings of the different prompts and of the empty one (D + 1, length, width); which each of N prompts is."""
     if token := inversion.load(pipeline, folder):
         prompts = [with_token(prompt, token) for prompt in prompts]
         inversion.check_present(pipeline, token, prompts)
     distinct, rows = _distinct(prompts)
     with torch.no_grad():
-        return encode_prompts(pipeline.text_encoder, tokenize(pipeline.tokenizer, distinct)), rows
+        # The empty one by itself: in the others' batch it could change their rounding.
+        parts = [encode_prompts(pipeline.text_encoder, tokenize(pipeline.tokenizer, x)) for x in (distinct, [""])]
+    return torch.cat(parts), rows
 
 
 def _distinct(prompts: Sequence[str]) -> tuple[list[str], Tensor]:
@@ -122,25 +128,6 @@ def _distinct(prompts: Sequence[str]) -> tuple[list[str], Tensor]:
     return distinct, torch.tensor([distinct.index(prompt) for prompt in prompts])
 
 
-class _noise_error:
-    """The denoising loss of a batch of latents under given prompt embeddings."""
-
-    def __init__(self, pipeline: StableDiffusionPipeline, latents: Latents) -> None:
-        self.unet, self.latents = pipeline.unet, latents
-        self.scheduler = DDPMScheduler.from_config(pipeline.scheduler.config)
-        small = latents.mean[0, 0].numel() <= SMALL
-        if small and self.unet.device.type == "cpu" and self.unet.dtype == torch.bfloat16:
-            # There, the backward pass of torch's fused attention is so slow that it costs a seventh of a step.
-            self.unet.set_attn_processor(AttnProcessor())
-
-    def __call__(self, indices: Tensor, embeddings: Tensor, generator: torch.Generator) -> Tensor:
-        clean = self.latents.sample(indices, generator)
-        noise = torch.randn(clean.shape, generator=generator)
-        steps = self.scheduler.config.num_train_timesteps
-        times = torch.randint(0, steps, (len(clean),), generator=generator)
-        noisy = self.scheduler.add_noise(clean, noise, times)
-        velocity = self.scheduler.config.prediction_type == "v_prediction"
-        target = self.scheduler.get_velocity(clean, noise, times) if velocity else noise
-        device, dtype = self.unet.device, self.unet.dtype
-        predicted = self.unet(noisy.to(device, dtype), times.to(device), embeddings.to(dtype)).sample
-        return torch.nn.functional.mse_loss(predicted.float(), target.to(device))
+def _strata(rows: Tensor, balanced: bool) -> list[Tensor]:
+    """The images that are drawn from in turn: those of each class, or all of them; by the prompt of each, (N,)."""
+    return [(rows == row).nonzero()[:, 0] for row in rows.unique()] if balanced else [torch.arange(len(rows))]

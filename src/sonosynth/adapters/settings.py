@@ -27,7 +27,24 @@ class Lora(Section):
     steps: Positive = Field(1000, description="optimiser steps (scripts: 3000)")
     batch: Positive = Field(8, description="images in a batch (scripts: 4)")
     accumulation: Positive = Field(1, description="batches in a step (scripts: 1)")
-    learning_rate: Rate = Field(1e-3, description="learning rate of AdamW, constant (scripts: 1e-4)")
+    learning_rate: Rate = Field(1e-3, description="learning rate of AdamW (scripts: 1e-4)")
+    schedule: Literal["constant", "cosine"] = Field(
+        "constant", description="the learning rate stays (scripts), or a cosine takes it to zero at the last step"
+    )
+    average: float = Field(
+        0.0, ge=0, lt=1,
+        description="share of the old weights in the running average that is kept in the end, for example 0.99; 0: the"
+        " last step's weights (scripts)",
+    )
+    drop_prompt: float = Field(
+        0.0, ge=0, lt=1,
+        description="share of the prompts that are replaced by the empty one, which guidance is relative to (scripts: 0)",
+    )
+    weighting: Literal["none", "min-snr"] = Field(
+        "none",
+        description="all noise levels count the same (scripts), or less the fainter the noise is (min-SNR-5, Hang et al.,"
+        " ICCV 2023)",
+    )
 
 
 class Adapt(Section):
@@ -35,6 +52,9 @@ class Adapt(Section):
 
     on: Literal["training", "all"] = Field(
         "training", description="images that adapters are trained on; all is the scripts' leak, and labelled as such"
+    )
+    balance: Literal["none", "classes"] = Field(
+        "none", description="what adapters see equally often: every image (scripts), or every class"
     )
 
 
