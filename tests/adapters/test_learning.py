@@ -121,8 +121,8 @@ def test_a_balanced_adapter_sees_every_prompt_equally_often(tiny_base, examples,
             return super().__call__(indices, embeddings, generator)
 
     monkeypatch.setattr(learning, "NoiseError", Error)
-    uneven = Examples(examples.latents, [PROMPTS[0]] * 5 + [PROMPTS[1]])
-    common = {"precision": "fp32", "seed": 0, "work": tmp_path, "out": tmp_path, "balanced": True}
+    uneven = Examples(examples.latents, [PROMPTS[0]] * 5 + [PROMPTS[1]], balanced=True)
+    common = {"precision": "fp32", "seed": 0, "work": tmp_path, "out": tmp_path}
     base = sd1.resolve(str(tiny_base))
     learn_token(Token(steps=5, batch=2), TOKEN, base, uneven, **common)
     learn_lora(Lora(rank=2, steps=5, batch=2), base, uneven, **common)

@@ -28,8 +28,8 @@ def problem():
 
 def run(weight, loss_of, schedule, path, seed=1):
     return train(
-        "test", [weight], loss_of, [torch.arange(40)], schedule, accelerator=make_accelerator("fp32", schedule.accumulation), seed=seed,
-        checkpoint=path,
+        "test", [weight], loss_of, [torch.arange(40)], schedule, seed=seed, checkpoint=path,
+        accelerator=make_accelerator("fp32", schedule.accumulation),
     )  # fmt: skip
 
 

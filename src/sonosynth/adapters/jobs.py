@@ -66,7 +66,7 @@ def learn_token(settings: TokenLearning, *, cohort: CohortImages, split: Split, 
     _empty(out)
     losses, movement = learning.learn_token(
         settings.token, settings.text, shared.base, examples, precision=shared.precision,
-        seed=seeding.derive(shared.seed, "token"), work=work, out=out, balanced=shared.adapt.balance == "classes",
+        seed=seeding.derive(shared.seed, "token"), work=work, out=out,
     )  # fmt: skip
     about = {"text": settings.text, "losses": losses, "movement": movement, "images": sorted(origins)}
     disk.write_json(work / "about", about)
@@ -104,7 +104,7 @@ def learn(
         examples, seen = _examples(shared, cohort, split, latents)
         values = learning.learn_lora(
             settings.lora, shared.base, examples, precision=shared.precision,
-            seed=seeding.derive(shared.seed, "lora"), work=work, out=out, balanced=shared.adapt.balance == "classes",
+            seed=seeding.derive(shared.seed, "lora"), work=work, out=out,
         )  # fmt: skip
         losses += [("lora", i, x) for i, x in enumerate(values, 1)]
         origins |= seen
@@ -134,4 +134,5 @@ def _examples(
     if shared.adapt.on == "training":
         firewall.check(origins, split.scored, "the images that the adapter would be trained on")
     prompts = [shared.prompts[label] for label in seen["label"]]
-    return learning.Examples(Latents.load(latents.place("latents")).choose(rows), prompts), origins
+    chosen = Latents.load(latents.place("latents")).choose(rows)
+    return learning.Examples(chosen, prompts, shared.adapt.balance == "classes"), origins

@@ -21,12 +21,17 @@ from sonosynth.adapters.training import Schedule, make_accelerator, train
 from sonosynth.bases import sd1
 from sonosynth.bases.latents import Latents, encode_prompts, tokenize
 
+
 @dataclass(frozen=True)
 class Examples:
-    """What a base is adapted to: the latents of N images and the prompt of each, without the token."""
+    """What a base is adapted to: the latents of N images and the prompt of each, without the token.
+
+    balanced: whether every class, that is every different prompt, is seen equally often, or every image.
+    """
 
     latents: Latents
     prompts: Sequence[str]
+    balanced: bool = False
 
 
 def with_token(prompt: str, token: str | None) -> str:
@@ -35,12 +40,10 @@ def with_token(prompt: str, token: str | None) -> str:
 
 
 def learn_token(
-    settings: Token, text: str, base: sd1.Base, examples: Examples, *, precision: str, seed: int, work: Path, out: Path,
-    balanced: bool = False,
-) -> tuple[list[float], dict[str, float]]:  # fmt: skip
+    settings: Token, text: str, base: sd1.Base, examples: Examples, *, precision: str, seed: int, work: Path, out: Path
+) -> tuple[list[float], dict[str, float]]:
     """Textual inversion of the token `text`; writes it into the folder `out`, and checkpoints into `work`.
 
-    balanced: whether every class, that is every different prompt, is seen equally often, or every image.
     Returns the losses, and how far the vector moved: its norm before and after, the distance between the two
     and the cosine of the angle.
     """
@@ -62,7 +65,7 @@ def learn_token(
     schedule = Schedule.of(settings, weight_decay=0)
     with inversion.override_embedding(pipeline, new):
         losses = train(
-            f"token {text}", [new.vector], loss_of, _strata(rows, balanced), schedule,
+            f"token {text}", [new.vector], loss_of, _strata(rows, examples), schedule,
             accelerator=accelerator, seed=seed, checkpoint=work / "token.safetensors",
         )  # fmt: skip
     inversion.save(new, out)
@@ -76,12 +79,11 @@ def learn_token(
 
 
 def learn_lora(
-    settings: Lora, base: sd1.Base, examples: Examples, *, precision: str, seed: int, work: Path, out: Path,
-    balanced: bool = False,
-) -> list[float]:  # fmt: skip
+    settings: Lora, base: sd1.Base, examples: Examples, *, precision: str, seed: int, work: Path, out: Path
+) -> list[float]:
     """LoRA on the base, with the learned token in every prompt if there is one in the folder `out`.
 
-    balanced: as for a token. Writes `pytorch_lora_weights.safetensors` into `out`, and checkpoints into `work`; returns
+    Writes `pytorch_lora_weights.safetensors` into `out`, and checkpoints into `work`; returns
     the losses.
     """
     accelerator = make_accelerator(precision, settings.accumulation)
@@ -103,7 +105,7 @@ def learn_lora(
     with disable_input_dtype_casting(pipeline.unet):
         # One name for all adapters, so that those with and without a token see the same images, noise and timesteps.
         losses = train(
-            "LoRA", parameters, loss_of, _strata(rows, balanced), Schedule.of(settings),
+            "LoRA", parameters, loss_of, _strata(rows, examples), Schedule.of(settings),
             accelerator=accelerator, seed=seed, checkpoint=work / "lora.safetensors",
         )  # fmt: skip
     low_rank.save(pipeline, out)
@@ -128,6 +130,8 @@ def _distinct(prompts: Sequence[str]) -> tuple[list[str], Tensor]:
     return distinct, torch.tensor([distinct.index(prompt) for prompt in prompts])
 
 
-def _strata(rows: Tensor, balanced: bool) -> list[Tensor]:
-    """The images that are drawn from in turn: those of each class, or all of them; by the prompt of each, (N,)."""
-    return [(rows == row).nonzero()[:, 0] for row in rows.unique()] if balanced else [torch.arange(len(rows))]
+def _strata(rows: Tensor, examples: Examples) -> list[Tensor]:
+    """The images that are drawn from in turn: those of each class, or all; rows: which prompt each has, (N,)."""
+    if not examples.balanced:
+        return [torch.arange(len(rows))]
+    return [(rows == row).nonzero()[:, 0] for row in rows.unique()]

@@ -44,6 +44,7 @@ class NoiseError:
             self.unet.set_attn_processor(AttnProcessor())
 
     def __call__(self, indices: Tensor, embeddings: Tensor, generator: torch.Generator) -> Tensor:
+        """The error for the images `indices` (B,) under embeddings (B, length, width), at times that are drawn."""
         clean = self.latents.sample(indices, generator)
         noise = torch.randn(clean.shape, generator=generator)
         steps = self.scheduler.config.num_train_timesteps

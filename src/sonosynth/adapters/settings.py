@@ -32,18 +32,21 @@ class Lora(Section):
         "constant", description="the learning rate stays (scripts), or a cosine takes it to zero at the last step"
     )
     average: float = Field(
-        0.0, ge=0, lt=1,
+        0.0,
+        ge=0,
+        lt=1,
         description="share of the old weights in the running average that is kept in the end, for example 0.99; 0: the"
         " last step's weights (scripts)",
     )
     drop_prompt: float = Field(
-        0.0, ge=0, lt=1,
-        description="share of the prompts that are replaced by the empty one, which guidance is relative to (scripts: 0)",
+        0.0,
+        ge=0,
+        lt=1,
+        description="share of the prompts that are left empty, as guidance needs (Ho and Salimans, 2022; scripts: 0)",
     )
     weighting: Literal["none", "min-snr"] = Field(
         "none",
-        description="all noise levels count the same (scripts), or less the fainter the noise is (min-SNR-5, Hang et al.,"
-        " ICCV 2023)",
+        description="every noise level counts the same (scripts), or faint noise less (min-SNR-5, Hang et al., ICCV 2023)",
     )
 
 
