@@ -46,7 +46,7 @@ class Lora(Section):
     )
     weighting: Literal["none", "min-snr"] = Field(
         "none",
-        description="every noise level counts the same (scripts), or faint noise less (min-SNR-5, Hang et al., ICCV 2023)",
+        description="every noise level counts the same (scripts); min-snr: faint noise less (Hang et al., ICCV 2023)",
     )
 
 
