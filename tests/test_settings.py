@@ -15,6 +15,7 @@ def test_paper_preset_is_the_paper():
     s = load("paper")
     assert s.base == "stable-diffusion-v1-5/stable-diffusion-v1-5"
     assert (s.lora.rank, s.lora.steps, s.lora.batch, s.lora.learning_rate) == (4, 3000, 4, 1e-4)
+    assert (s.lora.schedule, s.lora.average, s.lora.drop_prompt, s.adapt.balance) == ("constant", 0, 0, "none")
     assert (s.token.steps, s.token.batch * s.token.accumulation, s.token.learning_rate) == (2000, 4, 5e-4)
     assert (s.balance.target, s.refine.strength, s.refine.steps) == (350, 0.3, None)
     assert {name: (x.start, x.adapter) for name, x in s.declared_sets.items()} == {

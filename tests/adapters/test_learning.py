@@ -9,7 +9,6 @@ from safetensors.torch import load_file
 
 from sonosynth.adapters import learning, lora, token
 from sonosynth.adapters.learning import Examples, learn_lora, learn_token
-from sonosynth.adapters.noise import NoiseError
 from sonosynth.adapters.settings import Lora, Token
 from sonosynth.bases import sd1
 from sonosynth.bases.latents import Latents, encode_images, encode_prompts, tokenize
@@ -73,7 +72,7 @@ def test_bfloat16_has_float32s_gradient_and_never_holds_all_pairs_of_many_positi
 
     def gradient_and_largest_tensor(dtype):
         pipeline = sd1.load(tiny_base, dtype, "cpu", without=("vae", "text_encoder"))
-        error = NoiseError(pipeline, Latents(mean, torch.zeros_like(mean)))
+        error = learning._noise_error(pipeline, Latents(mean, torch.zeros_like(mean)))
         parameters, sizes = lora.attach(pipeline, 4, "attention", 0), []
         kept = torch.autograd.graph.saved_tensors_hooks(lambda x: sizes.append(x.numel()) or x, lambda x: x)
         with kept, torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
@@ -90,12 +89,12 @@ def test_bfloat16_has_float32s_gradient_and_never_holds_all_pairs_of_many_positi
 def test_dropped_prompts_teach_the_empty_one(tiny_base, examples, tmp_path, monkeypatch):
     asked = []
 
-    class Error(learning.NoiseError):
+    class Error(learning._noise_error):
         def __call__(self, indices, embeddings, generator):
             asked.extend(embeddings)
             return super().__call__(indices, embeddings, generator)
 
-    monkeypatch.setattr(learning, "NoiseError", Error)
+    monkeypatch.setattr(learning, "_noise_error", Error)
     pipeline = sd1.load(tiny_base, torch.float32, "cpu")
     with torch.no_grad():
         empty = encode_prompts(pipeline.text_encoder, tokenize(pipeline.tokenizer, [""]))[0]
@@ -115,12 +114,12 @@ def test_dropped_prompts_teach_the_empty_one(tiny_base, examples, tmp_path, monk
 def test_a_balanced_adapter_sees_every_prompt_equally_often(tiny_base, examples, tmp_path, monkeypatch):
     seen = []
 
-    class Error(learning.NoiseError):
+    class Error(learning._noise_error):
         def __call__(self, indices, embeddings, generator):
             seen.extend(indices.tolist())
             return super().__call__(indices, embeddings, generator)
 
-    monkeypatch.setattr(learning, "NoiseError", Error)
+    monkeypatch.setattr(learning, "_noise_error", Error)
     uneven = Examples(examples.latents, [PROMPTS[0]] * 5 + [PROMPTS[1]], balanced=True)
     common = {"precision": "fp32", "seed": 0, "work": tmp_path, "out": tmp_path}
     base = sd1.resolve(str(tiny_base))

@@ -8,7 +8,7 @@ from sonosynth import settings as loading
 
 SETS = "sets={again: {kind: copy, from: real}, coded: {from: real, strength: 0}, varied: {from: real, strength: 0.5}}"
 
-PLAIN = ("lora={schedule: constant, average: 0, drop_prompt: 0, weighting: none}", "adapt.balance=none")
+PLAIN = ("lora={schedule: constant, average: 0, drop_prompt: 0}", "adapt.balance=none")
 
 
 def methods(*changes):
@@ -49,11 +49,9 @@ def test_only_a_declared_comparator_is_named():
 def test_the_recipe_of_a_lora_is_said():
     plain = "rate 0.001)", "was trained on the training images by"
     assert all(text in methods(*PLAIN) for text in plain)
-    other = methods(
-        "lora={schedule: cosine, average: 0.9, drop_prompt: 0.2, weighting: min-snr}", "adapt.balance=classes"
-    )
+    other = methods("lora={schedule: cosine, average: 0.9, drop_prompt: 0.2}", "adapt.balance=classes")
     assert "The adapter sd was trained on the training images, every class equally often, by low-rank" in other
     assert (
-        "learning rate 0.001 decaying to zero by a cosine, errors weighted by min-SNR-5, 0.2 of the prompts left empty,"
+        "learning rate 0.001 decaying to zero by a cosine, 0.2 of the prompts left empty,"
         " running average of the weights (0.9)). "
     ) in other

@@ -34,7 +34,7 @@ def adapter(base, tmp_path_factory):
     examples = Examples(latents, [PROMPTS[i % 2] for i in range(6)])
     common = {"precision": "fp32", "seed": 0, "work": folder / "work", "out": folder}
     learn_token(Token(steps=5, batch=2, learning_rate=0.05), TOKEN, base, examples, **common)
-    recipe = {"schedule": "cosine", "average": 0.5, "drop_prompt": 0.1, "weighting": "min-snr"}
+    recipe = {"schedule": "cosine", "average": 0.5, "drop_prompt": 0.1}
     learn_lora(Lora(rank=4, steps=8, batch=2, learning_rate=0.02, **recipe), base, examples, **common)
     return folder
 

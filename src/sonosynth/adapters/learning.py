@@ -1,6 +1,7 @@
 """Adaptation of a base to a cohort's training images: the token first, then the LoRA.
 
-Latents are encoded once, mirror images included; for the LoRA the prompts are, too.
+Both minimise the error of the predicted noise (Ho et al., NeurIPS 2020, eq. 14; velocity where the base
+predicts that). Latents are encoded once, mirror images included; for the LoRA the prompts are, too.
 """
 
 from collections.abc import Sequence
@@ -9,17 +10,20 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from diffusers import StableDiffusionPipeline
+from diffusers import DDPMScheduler, StableDiffusionPipeline
+from diffusers.models.attention_processor import AttnProcessor
 from peft.helpers import disable_input_dtype_casting
 from torch import Tensor
 
 from sonosynth.adapters import lora as low_rank
 from sonosynth.adapters import token as inversion
-from sonosynth.adapters.noise import NoiseError
 from sonosynth.adapters.settings import Lora, Token
 from sonosynth.adapters.training import Schedule, make_accelerator, train
 from sonosynth.bases import sd1
 from sonosynth.bases.latents import Latents, encode_prompts, tokenize
+
+SMALL = 1024
+"""Largest latent, in positions, with full attention: all pairs are held in memory. 256 pixels in Stable Diffusion."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,7 @@ def learn_token(
     inversion.check_present(pipeline, text, prompts)
     distinct, rows = _distinct(prompts)
     tokens = tokenize(pipeline.tokenizer, distinct)
-    error = NoiseError(pipeline, examples.latents)
+    error = _noise_error(pipeline, examples.latents)
     before = new.vector.detach().clone()
 
     def loss_of(indices: Tensor, generator: torch.Generator) -> Tensor:
@@ -83,22 +87,20 @@ def learn_lora(
 ) -> list[float]:
     """LoRA on the base, with the learned token in every prompt if there is one in the folder `out`.
 
-    Writes `pytorch_lora_weights.safetensors` into `out`, and checkpoints into `work`; returns
-    the losses.
+    Writes `pytorch_lora_weights.safetensors` into `out`, and checkpoints into `work`; returns the losses.
     """
     accelerator = make_accelerator(precision, settings.accumulation)
     load = partial(sd1.load, base.folder, sd1.DTYPES[precision], accelerator.device)
     embeddings, rows = _embed(load(without=("vae", "unet")), examples.prompts, out)
-    nothing = len(embeddings) - 1
     pipeline = load(without=("vae", "text_encoder"))
-    error = NoiseError(pipeline, examples.latents, settings.weighting == "min-snr")
+    error = _noise_error(pipeline, examples.latents)
     parameters = low_rank.attach(pipeline, settings.rank, settings.layers, seed)
 
     def loss_of(indices: Tensor, generator: torch.Generator) -> Tensor:
         chosen = rows[indices]
         if settings.drop_prompt:
             dropped = torch.rand(len(chosen), generator=generator) < settings.drop_prompt
-            chosen = chosen.masked_fill(dropped, nothing)
+            chosen = chosen.masked_fill(dropped, -1)  # the empty prompt
         return error(indices, embeddings[chosen.to(embeddings.device)], generator)
 
     # peft would cast all inputs to its weights' float32, and autocast would cast them back.
@@ -135,3 +137,27 @@ def _strata(rows: Tensor, examples: Examples) -> list[Tensor]:
     if not examples.balanced:
         return [torch.arange(len(rows))]
     return [(rows == row).nonzero()[:, 0] for row in rows.unique()]
+
+
+class _noise_error:
+    """The denoising loss of a batch of latents under given prompt embeddings."""
+
+    def __init__(self, pipeline: StableDiffusionPipeline, latents: Latents) -> None:
+        self.unet, self.latents = pipeline.unet, latents
+        self.scheduler = DDPMScheduler.from_config(pipeline.scheduler.config)
+        small = latents.mean[0, 0].numel() <= SMALL
+        if small and self.unet.device.type == "cpu" and self.unet.dtype == torch.bfloat16:
+            # There, the backward pass of torch's fused attention is so slow that it costs a seventh of a step.
+            self.unet.set_attn_processor(AttnProcessor())
+
+    def __call__(self, indices: Tensor, embeddings: Tensor, generator: torch.Generator) -> Tensor:
+        clean = self.latents.sample(indices, generator)
+        noise = torch.randn(clean.shape, generator=generator)
+        steps = self.scheduler.config.num_train_timesteps
+        times = torch.randint(0, steps, (len(clean),), generator=generator)
+        noisy = self.scheduler.add_noise(clean, noise, times)
+        velocity = self.scheduler.config.prediction_type == "v_prediction"
+        target = self.scheduler.get_velocity(clean, noise, times) if velocity else noise
+        device, dtype = self.unet.device, self.unet.dtype
+        predicted = self.unet(noisy.to(device, dtype), times.to(device), embeddings.to(dtype)).sample
+        return torch.nn.functional.mse_loss(predicted.float(), target.to(device))

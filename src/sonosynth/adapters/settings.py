@@ -29,7 +29,7 @@ class Lora(Section):
     accumulation: Positive = Field(1, description="batches in a step (scripts: 1)")
     learning_rate: Rate = Field(1e-3, description="learning rate of AdamW (scripts: 1e-4)")
     schedule: Literal["constant", "cosine"] = Field(
-        "constant", description="the learning rate stays (scripts), or a cosine takes it to zero at the last step"
+        "cosine", description="the learning rate stays (scripts), or a cosine takes it to zero at the last step"
     )
     average: float = Field(
         0.0,
@@ -43,10 +43,6 @@ class Lora(Section):
         ge=0,
         lt=1,
         description="share of the prompts that are left empty, as guidance needs (Ho and Salimans, 2022; scripts: 0)",
-    )
-    weighting: Literal["none", "min-snr"] = Field(
-        "none",
-        description="every noise level counts the same (scripts); min-snr: faint noise less (Hang et al., ICCV 2023)",
     )
 
 
