@@ -53,7 +53,7 @@ class Adapt(Section):
         "training", description="images that adapters are trained on; all is the scripts' leak, and labelled as such"
     )
     balance: Literal["none", "classes"] = Field(
-        "none", description="what adapters see equally often: every image (scripts), or every class"
+        "classes", description="classes: adapters see every class equally often; none: every image (scripts)"
     )
 
 
