@@ -147,7 +147,7 @@ def by_sonosynth(model: Model, each: int, way: Way, out: Path) -> tuple[float, f
 
     def refine(some: Sequence[Request], starts: np.ndarray | None) -> np.ndarray:
         assert starts is not None
-        return sampler.refine(starts, [r.prompt for r in some], [r.seed for r in some], STRENGTH)
+        return sampler.refine(starts, [r.prompt for r in some], [r.seed for r in some], STRENGTH, None)
 
     sources = {label: [r.file_name for r in chosen if r.label == label] for label in model.prompts}
     again = mixed(from_images(dict.fromkeys(sources, each), model.prompts, 0, sources, depth=1))

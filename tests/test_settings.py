@@ -15,8 +15,9 @@ def test_paper_preset_is_the_paper():
     s = load("paper")
     assert s.base == "stable-diffusion-v1-5/stable-diffusion-v1-5"
     assert (s.lora.rank, s.lora.steps, s.lora.batch, s.lora.learning_rate) == (4, 3000, 4, 1e-4)
+    assert (s.lora.schedule, s.lora.average, s.lora.drop_prompt, s.adapt.balance) == ("constant", 0, 0, "none")
     assert (s.token.steps, s.token.batch * s.token.accumulation, s.token.learning_rate) == (2000, 4, 5e-4)
-    assert (s.balance.target, s.refine.strength) == (350, 0.3)
+    assert (s.balance.target, s.refine.strength, s.refine.steps) == (350, 0.3, None)
     assert {name: (x.start, x.adapter) for name, x in s.declared_sets.items()} == {
         "sd": ("noise", "sd"), "sd+img2img": ("sd", "sd"),
         "sd+ti": ("noise", "sd+ti"), "sd+ti+img2img": ("sd+ti", "sd+ti"),
@@ -160,12 +161,14 @@ def test_entries_inherit_what_they_do_not_say_otherwise():
     s = load(
         "quick", (),
         ("lora.steps=7", "adapters.small={lora: {rank: 2}}", "synthesis.steps=9", "refine.strength=0.4",
-         "sets.a={from: real, adapter: small, synthesis: {guidance: 5}}", "sets.b={from: a, strength: 0.6}",
+         "sets.a={from: real, adapter: small, synthesis: {guidance: 5}}",
+         "sets.b={from: a, strength: 0.6, refine: {steps: 5}}",
          "sets.c={from: b, refine: {strength: 0.7}}"),
     )  # fmt: skip
     assert (s.lora_of("small").steps, s.lora_of("small").rank, s.lora_of("sd").rank) == (7, 2, 16)
     assert (s.synthesis_of("a").steps, s.synthesis_of("a").guidance, s.synthesis_of("b").guidance) == (9, 5, 2)
     assert [s.strength_of(name) for name in "abc"] == [0.4, 0.6, 0.7]
+    assert [s.refine_of(name).steps for name in "abc"] == [10, 5, 10]
     assert s.lora_of("sd+ti") == s.lora and s.declared_adapters["sd"].token is None
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from safetensors.torch import load_file, save_file
 
 import features
@@ -67,7 +68,7 @@ def pretrain(out: Path, work: Path, count: int = 8000, seed: int = 0) -> None:
     kinds = np.arange(count) % len(KINDS)
     network, loss_of = features.network_and_loss(images, kinds, measures, accelerator, seed)
     train(
-        "features", list(network.parameters()), loss_of, count, features.SCHEDULE,
+        "features", list(network.parameters()), loss_of, [torch.arange(count)], features.SCHEDULE,
         accelerator=accelerator, seed=seed, checkpoint=work / "features.safetensors",
     )  # fmt: skip
     features.settle(network, images, accelerator)

@@ -75,7 +75,7 @@ def pretrain(
     vae, unet, text_encoder = _models()
     tokenizer = _tokenizer(prompts, work / "tokenizer")
     device = accelerator.device
-    fit = partial(train, samples=len(images), accelerator=accelerator, seed=seed)
+    fit = partial(train, strata=[torch.arange(len(images))], accelerator=accelerator, seed=seed)
 
     vae.to(device, memory_format=torch.channels_last)
     everything = list(vae.parameters())

@@ -121,10 +121,10 @@ def _bad_names(group: str, entries: Mapping[Any, Any]) -> Iterator[str]:
 def _bad_set(place: str, entry: Mapping[str, Any]) -> Iterator[str]:
     yield from _bad_values(f"{place}.synthesis", Synthesis, entry.get("synthesis"))
     yield from _bad_values(f"{place}.refine", Refine, entry.get("refine"))
-    strength, refine = entry.get("strength") is not None, bool(entry.get("refine"))
+    strength, refine = entry.get("strength") is not None, _mapping(entry.get("refine"))
     if (strength or refine) and entry.get("from", NOISE) == NOISE:
         yield f"{place}.strength: needs images to start from: {place}.from: real, or another set"
-    if strength and refine:
+    if strength and "strength" in refine:
         yield f"{place}.strength: is also given in {place}.refine; give it once"
     if isinstance(entry.get("kind"), str):
         try:

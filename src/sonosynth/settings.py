@@ -167,9 +167,12 @@ class Settings(Section):
 
     def strength_of(self, name: str) -> float:
         """The denoising strength of a set that starts from images."""
-        own = self.declared_sets[name]
-        inherited = Refine.model_validate(self.refine.model_dump() | (own.refine or {})).strength
-        return inherited if own.strength is None else own.strength
+        own = self.declared_sets[name].strength
+        return self.refine_of(name).strength if own is None else own
+
+    def refine_of(self, name: str) -> Refine:
+        """How the images of a set are refined, where it gives no strength of its own."""
+        return Refine.model_validate(self.refine.model_dump() | (self.declared_sets[name].refine or {}))
 
 
 def load(preset: str = "quick", files: Sequence[str | Path] = (), changes: Sequence[str] = ()) -> Settings:

@@ -25,7 +25,7 @@ from sonosynth.report import sealed, tables
 from sonosynth.report.facts import Facts, Unsealed
 from sonosynth.settings import REFERENCE, Settings, shipped_words
 from sonosynth.synthesis import jobs as synthesis
-from sonosynth.synthesis import ways
+from sonosynth.synthesis import times, ways
 from sonosynth.synthesis.settings import NOISE, REAL
 from sonosynth.tasks.classification import jobs as classification
 from sonosynth.tasks.classification import search
@@ -91,6 +91,16 @@ def _check(settings: Settings, cohort: Files, machine: Machine) -> None:
     tokens = {name: adapter.token for name, adapter in settings.declared_adapters.items()}
     prompts = {name: [with_token(prompt, text) for prompt in words] for name, text in {"": None, **tokens}.items()}
     inversion.check(machine.base.folder, tokens, prompts, settings.token.init)
+    exact = [name for name in settings.declared_sets if _refine_steps(settings, name)]
+    for solver in sorted({settings.synthesis_of(name).solver for name in exact}):
+        times.check(machine.base.folder, solver)
+
+
+def _refine_steps(settings: Settings, name: str) -> int | None:
+    """The steps of a set that a model makes from noised images; None if it isn't one, or goes by diffusers' rule."""
+    made = settings.declared_sets[name]
+    noised = made.start != NOISE and ways.find(made.way).model and settings.strength_of(name)
+    return settings.refine_of(name).steps if noised else None
 
 
 class _Graph:
@@ -179,8 +189,9 @@ class _Graph:
                 depth=depth[name], count=s.balance if fills_up else declared.count, synthesis=s.synthesis_of(name),
                 prompts={label: with_token(s.prompts.of(label), token) for label in self.files.labels},
                 strength=s.strength_of(name) if way.model and declared.start != NOISE else None,
-                base=m.base if way.model else None, precision=m.precision, resolution=s.resolution,
-                seed=repeat.seed, leaks=self.leaks, source=declared.start, negative_control=declared.control,
+                refine_steps=_refine_steps(s, name), base=m.base if way.model else None,
+                precision=m.precision, resolution=s.resolution, seed=repeat.seed, leaks=self.leaks,
+                source=declared.start, negative_control=declared.control,
             )  # fmt: skip
             parts = f"{at}{PARTS}"
             yield self.model_job(

@@ -1,15 +1,17 @@
 """What is learned from images: the token's vector, and the gradient of the low-rank update."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from sonosynth.adapters import lora, token
-from sonosynth.adapters.learning import Examples, _noise_error, learn_lora, learn_token
+from sonosynth.adapters import learning, lora, token
+from sonosynth.adapters.learning import Examples, learn_lora, learn_token
 from sonosynth.adapters.settings import Lora, Token
 from sonosynth.bases import sd1
-from sonosynth.bases.latents import Latents, encode_images
+from sonosynth.bases.latents import Latents, encode_images, encode_prompts, tokenize
 
 TOKEN = "<ultrasound>"
 PROMPTS = ["ultrasound image of a benign breast lesion", "ultrasound image of a malignant breast lesion"]
@@ -70,7 +72,7 @@ def test_bfloat16_has_float32s_gradient_and_never_holds_all_pairs_of_many_positi
 
     def gradient_and_largest_tensor(dtype):
         pipeline = sd1.load(tiny_base, dtype, "cpu", without=("vae", "text_encoder"))
-        error = _noise_error(pipeline, Latents(mean, torch.zeros_like(mean)))
+        error = learning._noise_error(pipeline, Latents(mean, torch.zeros_like(mean)))
         parameters, sizes = lora.attach(pipeline, 4, "attention", 0), []
         kept = torch.autograd.graph.saved_tensors_hooks(lambda x: sizes.append(x.numel()) or x, lambda x: x)
         with kept, torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
@@ -82,3 +84,45 @@ def test_bfloat16_has_float32s_gradient_and_never_holds_all_pairs_of_many_positi
     assert torch.cosine_similarity(rounded, exact, dim=0) > 0.99
     assert float(rounded.norm()) == pytest.approx(float(exact.norm()), rel=0.02)
     assert side == 8 or largest < side**4
+
+
+def test_dropped_prompts_teach_the_empty_one(tiny_base, examples, tmp_path, monkeypatch):
+    asked = []
+
+    class Error(learning._noise_error):
+        def __call__(self, indices, embeddings, generator):
+            asked.extend(embeddings)
+            return super().__call__(indices, embeddings, generator)
+
+    monkeypatch.setattr(learning, "_noise_error", Error)
+    pipeline = sd1.load(tiny_base, torch.float32, "cpu")
+    with torch.no_grad():
+        empty = encode_prompts(pipeline.text_encoder, tokenize(pipeline.tokenizer, [""]))[0]
+
+    def share(drop):
+        asked.clear()
+        out = tmp_path / str(drop)
+        out.mkdir()
+        settings = Lora(rank=2, steps=20, batch=8, layers="attention", drop_prompt=drop)
+        learn_lora(settings, sd1.resolve(str(tiny_base)), examples, precision="fp32", seed=0, work=out, out=out)
+        return sum(torch.allclose(x, empty) for x in asked) / len(asked)
+
+    assert share(0.0) == 0
+    assert share(0.25) == pytest.approx(0.25, abs=3 * (0.25 * 0.75 / 160) ** 0.5)
+
+
+def test_a_balanced_adapter_sees_every_prompt_equally_often(tiny_base, examples, tmp_path, monkeypatch):
+    seen = []
+
+    class Error(learning._noise_error):
+        def __call__(self, indices, embeddings, generator):
+            seen.extend(indices.tolist())
+            return super().__call__(indices, embeddings, generator)
+
+    monkeypatch.setattr(learning, "_noise_error", Error)
+    uneven = Examples(examples.latents, [PROMPTS[0]] * 5 + [PROMPTS[1]], balanced=True)
+    common = {"precision": "fp32", "seed": 0, "work": tmp_path, "out": tmp_path}
+    base = sd1.resolve(str(tiny_base))
+    learn_token(Token(steps=5, batch=2), TOKEN, base, uneven, **common)
+    learn_lora(Lora(rank=2, steps=5, batch=2), base, uneven, **common)
+    assert [Counter(part)[5] for part in (seen[:10], seen[10:])] == [5, 5]

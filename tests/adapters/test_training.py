@@ -1,9 +1,11 @@
+import math
 import os
 import signal
 
 import pytest
 import safetensors.torch
 import torch
+from diffusers.training_utils import EMAModel
 from torch.optim import AdamW
 
 from sonosynth.adapters.training import Schedule, make_accelerator, train
@@ -26,8 +28,8 @@ def problem():
 
 def run(weight, loss_of, schedule, path, seed=1):
     return train(
-        "test", [weight], loss_of, 40, schedule, accelerator=make_accelerator("fp32", schedule.accumulation), seed=seed,
-        checkpoint=path,
+        "test", [weight], loss_of, [torch.arange(40)], schedule, seed=seed, checkpoint=path,
+        accelerator=make_accelerator("fp32", schedule.accumulation),
     )  # fmt: skip
 
 
@@ -56,8 +58,9 @@ def test_every_step_draws_anew_and_a_seed_draws_the_same(tmp_path):
     assert draws(1) == draws(1) != draws(2)
 
 
-def test_a_stopped_training_ends_as_an_uninterrupted_one(tmp_path):
-    schedule = Schedule(60, 4, 0.05, accumulation=2, warmup=5, decay=True, checkpoint_every=25)
+@pytest.mark.parametrize("average", [0.0, 0.9])
+def test_a_stopped_training_ends_as_an_uninterrupted_one(tmp_path, average):
+    schedule = Schedule(60, 4, 0.05, accumulation=2, warmup=5, decay=True, average=average, checkpoint_every=25)
     whole, loss_of, _ = problem()
     losses = run(whole, loss_of, schedule, tmp_path / "whole.safetensors")
 
@@ -95,6 +98,39 @@ def test_accumulation_equals_a_larger_batch_in_plain_torch(tmp_path):
         torch.nn.utils.clip_grad_norm_([plain], 1.0)
         optimizer.step()
     assert torch.allclose(weight, plain, atol=1e-6)
+
+
+def test_the_parameters_end_as_the_running_average_that_diffusers_computes(tmp_path):
+    after = []
+
+    def trained(steps, average):
+        weight, loss_of, _ = problem()
+        run(weight, loss_of, Schedule(steps, 4, 0.05, average=average), tmp_path / f"{steps}-{average}.safetensors")
+        return weight.detach()
+
+    theirs = EMAModel([torch.nn.Parameter(torch.zeros(1))], decay=0.7)
+    for steps in range(1, 31):
+        after.append(trained(steps, 0.0))
+        theirs.step([torch.nn.Parameter(after[-1].clone())])
+    assert torch.allclose(trained(30, 0.7), theirs.shadow_params[0], atol=1e-6)
+    assert not torch.allclose(after[-1], theirs.shadow_params[0], atol=1e-3)
+
+
+def test_a_finished_training_that_is_called_again_ends_as_its_average(tmp_path):
+    schedule = Schedule(20, 4, 0.05, average=0.9)
+    first, loss_of, _ = problem()
+    run(first, loss_of, schedule, tmp_path / "c.safetensors")
+    second, loss_of, seen = problem()
+    run(second, loss_of, schedule, tmp_path / "c.safetensors")
+    assert not seen
+    assert torch.equal(first, second)
+
+
+@pytest.mark.parametrize("decay", [False, True])
+def test_the_learning_rate_is_constant_or_half_a_cosine(decay):
+    schedule = Schedule(100, 4, 0.05, decay=decay)
+    wanted = [0.5 * (1 + math.cos(math.pi * step / 100)) if decay else 1.0 for step in range(100)]
+    assert [schedule.rate(step) for step in range(100)] == pytest.approx(wanted, abs=1e-6)
 
 
 def test_nan_stops_with_the_step_and_keeps_the_checkpoint(tmp_path):

@@ -8,6 +8,8 @@ from sonosynth import settings as loading
 
 SETS = "sets={again: {kind: copy, from: real}, coded: {from: real, strength: 0}, varied: {from: real, strength: 0.5}}"
 
+PLAIN = ("lora={schedule: constant, average: 0, drop_prompt: 0}", "adapt.balance=none")
+
 
 def methods(*changes):
     values = yaml.safe_load(loading.as_yaml(loading.load("quick", (), changes)))
@@ -23,15 +25,33 @@ def methods(*changes):
     [
         "The set again repeats real training images, as a control. ",
         "The set coded is real training images, encoded and decoded without noise. ",
-        "The set varied was made from real training images with the base as it is, in 12 steps at guidance 2.0, at"
-        " strength 0.5. ",
+        "The set varied was made from real training images with the base as it is, noised to 0.5 of the"
+        " time steps and denoised in 10 steps, at guidance 2.0. ",
+        "The set sd was made from noise and text with the adapter sd, in 12 steps, at guidance 2.0. ",
+        "The set few was made from real training images with the base as it is, noised to 0.3 of the time steps and"
+        " denoised in 5 steps, at guidance 2.0. ",
     ],
 )
 def test_each_set_is_said_to_be_made_as_it_was(said):
-    assert said in methods(SETS)
+    assert said in methods(SETS, "sets.few={from: real, refine: {steps: 5}}")
+
+
+def test_a_refinement_by_diffusers_rule_is_said_to_be_one():
+    assert "in the last 0.3 of 12 steps, at guidance 2.0. " in methods("refine.steps=null")
 
 
 def test_only_a_declared_comparator_is_named():
     named = "where it was declared, and with real+classical+oversampling;"
     assert named in methods()
     assert "where it was declared;" in methods("arms.real+classical+oversampling=null")
+
+
+def test_the_recipe_of_a_lora_is_said():
+    plain = "rate 0.001)", "was trained on the training images by"
+    assert all(text in methods(*PLAIN) for text in plain)
+    other = methods("lora={schedule: cosine, average: 0.9, drop_prompt: 0.2}", "adapt.balance=classes")
+    assert "The adapter sd was trained on the training images, every class equally often, by low-rank" in other
+    assert (
+        "learning rate 0.001 decaying to zero by a cosine, 0.2 of the prompts left empty,"
+        " running average of the weights (0.9)). "
+    ) in other

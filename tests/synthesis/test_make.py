@@ -34,8 +34,9 @@ def images(tmp_path):
 def copying(**changed):
     values = {
         "name": "copies", "kind": "copy", "kind_version": 1, "depth": 1, "prompts": {"a": "an a", "b": "a b"},
-        "count": {"a": 8, "b": 3}, "synthesis": Synthesis(batch=4), "strength": None, "base": None,
-        "precision": "fp32", "resolution": 16, "seed": 3, "leaks": False, "source": "real", "negative_control": True,
+        "count": {"a": 8, "b": 3}, "synthesis": Synthesis(batch=4), "strength": None, "refine_steps": None,
+        "base": None, "precision": "fp32", "resolution": 16, "seed": 3, "leaks": False, "source": "real",
+        "negative_control": True,
     }  # fmt: skip
     return Making(**values | changed)
 

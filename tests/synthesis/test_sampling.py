@@ -11,8 +11,10 @@ from sonosynth.adapters.settings import Lora, Token
 from sonosynth.bases import sd1
 from sonosynth.bases.latents import encode_images
 from sonosynth.errors import UserError
+from sonosynth.run import Study
 from sonosynth.synthesis.sampling import Sampler
 from sonosynth.synthesis.settings import Synthesis
+from sonosynth.synthesis.times import spaced
 
 TOKEN = "<ultrasound>"
 PROMPTS = ["ultrasound image of a benign breast lesion", "ultrasound image of a malignant breast lesion"]
@@ -32,7 +34,8 @@ def adapter(base, tmp_path_factory):
     examples = Examples(latents, [PROMPTS[i % 2] for i in range(6)])
     common = {"precision": "fp32", "seed": 0, "work": folder / "work", "out": folder}
     learn_token(Token(steps=5, batch=2, learning_rate=0.05), TOKEN, base, examples, **common)
-    learn_lora(Lora(rank=4, steps=8, batch=2, learning_rate=0.02), base, examples, **common)
+    recipe = {"schedule": "cosine", "average": 0.5, "drop_prompt": 0.1}
+    learn_lora(Lora(rank=4, steps=8, batch=2, learning_rate=0.02, **recipe), base, examples, **common)
     return folder
 
 
@@ -75,7 +78,7 @@ def test_refinement_equals_plain_diffusers(sampler, plain):
     prompt = with_token(PROMPTS[1], TOKEN)
     adapted = sampler(6, 3.0)
     images = adapted.generate([prompt] * 2, [1, 2])
-    ours = adapted.refine(images, [prompt] * 2, [3, 4], strength=0.5)
+    ours = adapted.refine(images, [prompt] * 2, [3, 4], strength=0.5, steps=None)
     assert not np.array_equal(ours, images)
 
     theirs = plain(StableDiffusionImg2ImgPipeline)(
@@ -85,8 +88,50 @@ def test_refinement_equals_plain_diffusers(sampler, plain):
     assert np.abs(ours[1].astype(int) - np.asarray(theirs.convert("L"))).max() <= 1
 
 
-@pytest.mark.parametrize("solver", ["base", "dpm++"])
-def test_the_timestep_that_is_told_is_the_noisiest_one_that_the_unet_sees(sampler, solver):
+@pytest.mark.parametrize(("strength", "times"), [(0.3, [300, 225, 150, 75]), (1.0, [999, 749, 500, 250])])
+def test_a_refinement_from_an_exact_time_equals_plain_diffusers_with_its_timesteps(sampler, plain, strength, times):
+    prompt = with_token(PROMPTS[1], TOKEN)
+    adapted, pipeline = sampler(6, 3.0, solver="dpm++"), plain(StableDiffusionImg2ImgPipeline)
+    images = np.random.default_rng(0).integers(0, 255, (2, 32, 32), np.uint8)
+    ours = adapted.refine(images, [prompt] * 2, [3, 4], strength, steps=4)
+    pipeline.scheduler = DPMSolverMultistepScheduler.from_config(pipeline.scheduler.config)
+    theirs = pipeline(
+        prompt, image=Image.fromarray(images[1]).convert("RGB"), strength=1.0, timesteps=times,
+        guidance_scale=3.0, generator=torch.Generator().manual_seed(4),
+    ).images[0]  # fmt: skip
+    assert np.abs(ours[1].astype(int) - np.asarray(theirs.convert("L"))).max() <= 1
+    assert np.abs(ours[1].astype(int) - images[1]).mean() > 1
+
+
+def test_the_noise_of_a_strength_does_not_depend_on_the_sampling_steps(sampler):
+    prompt, images = with_token(PROMPTS[0], TOKEN), np.full((1, 32, 32), 90, np.uint8)
+    few, many = (sampler(steps, 3.0, solver="dpm++").refine(images, [prompt], [1], 0.3, 5) for steps in (2, 9))
+    assert np.array_equal(few, many)
+
+
+@pytest.mark.parametrize(
+    ("strength", "steps", "times"),
+    [
+        (0.3, 10, [300, 270, 240, 210, 180, 150, 120, 90, 60, 30]),
+        (0.1664, 1, [166]),
+        (1.0, 2, [999, 500]),
+        (0.002, 10, [2, 1, 0]),
+        (0.0001, 3, [0]),
+    ],
+)
+def test_times_are_evenly_spaced_from_the_one_that_the_strength_names(strength, steps, times):
+    assert spaced(strength, steps, 1000) == times
+
+
+def test_a_solver_that_can_not_start_at_a_given_time_is_refused_by_the_plan(settings, phantoms):
+    with pytest.raises(UserError, match="PNDMScheduler can't start at the time") as error:
+        Study(phantoms, settings("synthesis.solver=base")).statuses()
+    assert "refine.steps=null" in str(error.value)
+    assert Study(phantoms, settings("synthesis.solver=base", "refine.steps=null")).statuses()
+
+
+@pytest.mark.parametrize(("solver", "steps"), [("base", None), ("dpm++", None), ("dpm++", 3)])
+def test_the_timestep_that_is_told_is_the_noisiest_one_that_the_unet_sees(sampler, solver, steps):
     prompt, seen = with_token(PROMPTS[0], TOKEN), []
     adapted = sampler(6, 1.0, solver=solver)
     adapted.pipeline.unet.register_forward_pre_hook(lambda _, inputs: seen.append(int(inputs[1])))
@@ -94,8 +139,8 @@ def test_the_timestep_that_is_told_is_the_noisiest_one_that_the_unet_sees(sample
     timesteps = []
     for strength in (0.2, 0.5, 1.0):
         seen.clear()
-        adapted.refine(images, [prompt], [1], strength)
-        timesteps.append(adapted.first_timestep(strength))
+        adapted.refine(images, [prompt], [1], strength, steps)
+        timesteps.append(int(adapted.times(strength, steps)[0]))
         assert timesteps[-1] == seen[0] == max(seen)
     assert timesteps == sorted(set(timesteps))
 

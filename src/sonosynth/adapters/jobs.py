@@ -134,4 +134,5 @@ def _examples(
     forbidden = split.forbidden(leaks=shared.adapt.on == "all")
     firewall.check(origins, forbidden, "the images that the adapter would be trained on")
     prompts = [shared.prompts[label] for label in seen["label"]]
-    return learning.Examples(Latents.load(latents.place("latents")).choose(rows), prompts), origins
+    chosen = Latents.load(latents.place("latents")).choose(rows)
+    return learning.Examples(chosen, prompts, shared.adapt.balance == "classes"), origins

@@ -28,10 +28,14 @@ SMALL = 1024
 
 @dataclass(frozen=True)
 class Examples:
-    """What a base is adapted to: the latents of N images and the prompt of each, without the token."""
+    """What a base is adapted to: the latents of N images and the prompt of each, without the token.
+
+    balanced: whether every class, that is every different prompt, is seen equally often, or every image.
+    """
 
     latents: Latents
     prompts: Sequence[str]
+    balanced: bool = False
 
 
 def with_token(prompt: str, token: str | None) -> str:
@@ -65,7 +69,7 @@ def learn_token(
     schedule = Schedule.of(settings, weight_decay=0)
     with inversion.override_embedding(pipeline, new):
         losses = train(
-            f"token {text}", [new.vector], loss_of, len(prompts), schedule,
+            f"token {text}", [new.vector], loss_of, _strata(rows, examples), schedule,
             accelerator=accelerator, seed=seed, checkpoint=work / "token.safetensors",
         )  # fmt: skip
     inversion.save(new, out)
@@ -93,13 +97,17 @@ def learn_lora(
     parameters = low_rank.attach(pipeline, settings.rank, settings.layers, seed)
 
     def loss_of(indices: Tensor, generator: torch.Generator) -> Tensor:
-        return error(indices, embeddings[rows[indices].to(embeddings.device)], generator)
+        chosen = rows[indices]
+        if settings.drop_prompt:
+            dropped = torch.rand(len(chosen), generator=generator) < settings.drop_prompt
+            chosen = chosen.masked_fill(dropped, -1)  # the empty prompt
+        return error(indices, embeddings[chosen.to(embeddings.device)], generator)
 
     # peft would cast all inputs to its weights' float32, and autocast would cast them back.
     with disable_input_dtype_casting(pipeline.unet):
         # One name for all adapters, so that those with and without a token see the same images, noise and timesteps.
         losses = train(
-            "LoRA", parameters, loss_of, len(rows), Schedule.of(settings),
+            "LoRA", parameters, loss_of, _strata(rows, examples), Schedule.of(settings),
             accelerator=accelerator, seed=seed, checkpoint=work / "lora.safetensors",
         )  # fmt: skip
     low_rank.save(pipeline, out)
@@ -107,19 +115,28 @@ def learn_lora(
 
 
 def _embed(pipeline: StableDiffusionPipeline, prompts: Sequence[str], folder: Path) -> tuple[Tensor, Tensor]:
-    """Embeddings of the different prompts (D, length, width), and which of them each of the N prompts is: (N,)."""
+    """Embeddings of the different prompts and of the empty one (D + 1, length, width); which each of N prompts is."""
     if token := inversion.load(pipeline, folder):
         prompts = [with_token(prompt, token) for prompt in prompts]
         inversion.check_present(pipeline, token, prompts)
     distinct, rows = _distinct(prompts)
     with torch.no_grad():
-        return encode_prompts(pipeline.text_encoder, tokenize(pipeline.tokenizer, distinct)), rows
+        # The empty one by itself: in the others' batch it could change their rounding.
+        parts = [encode_prompts(pipeline.text_encoder, tokenize(pipeline.tokenizer, x)) for x in (distinct, [""])]
+    return torch.cat(parts), rows
 
 
 def _distinct(prompts: Sequence[str]) -> tuple[list[str], Tensor]:
     """The different prompts, and which of them each of the N prompts is: (N,)."""
     distinct = sorted(set(prompts))
     return distinct, torch.tensor([distinct.index(prompt) for prompt in prompts])
+
+
+def _strata(rows: Tensor, examples: Examples) -> list[Tensor]:
+    """The images that are drawn from in turn: those of each class, or all; rows: which prompt each has, (N,)."""
+    if not examples.balanced:
+        return [torch.arange(len(rows))]
+    return [(rows == row).nonzero()[:, 0] for row in rows.unique()]
 
 
 class _noise_error:

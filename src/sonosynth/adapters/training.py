@@ -18,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from sonosynth import disk, interruption, progress, seeding
+from sonosynth.adapters import order
 from sonosynth.adapters.settings import Lora, Token
 from sonosynth.bases import memory
 from sonosynth.errors import UserError, first_line
@@ -33,7 +34,8 @@ CHECKPOINT_SECONDS = 120  # between checkpoints, at most, where steps are slow
 class Schedule:
     """How long and how fast: optimiser steps, samples in a batch, batches in a step, AdamW's learning rate.
 
-    warmup: steps of linear warm-up. decay: whether a cosine takes the rate to zero at the last step.
+    warmup: steps of linear warm-up. decay: whether a cosine takes the rate to zero at the last step. average: share of
+    the old in the running average of the parameters; 0: none is kept.
     """
 
     steps: int
@@ -42,15 +44,18 @@ class Schedule:
     accumulation: int = 1
     warmup: int = 0
     decay: bool = False
+    average: float = 0.0
     weight_decay: float = 1e-2
     checkpoint_every: int = 250
 
     @classmethod
     def of(cls, settings: Token | Lora, weight_decay: float = 1e-2) -> "Schedule":
-        """The schedule that a section of settings names, at a constant rate."""
+        """The schedule that a section of settings names; a token is learned at a constant rate, and not averaged."""
+        decay, average = (settings.schedule == "cosine", settings.average) if isinstance(settings, Lora) else (False, 0)
         return cls(
-            settings.steps, settings.batch, settings.learning_rate, settings.accumulation, weight_decay=weight_decay
-        )
+            settings.steps, settings.batch, settings.learning_rate, settings.accumulation, decay=decay, average=average,
+            weight_decay=weight_decay,
+        )  # fmt: skip
 
     def rate(self, step: int) -> float:
         """The factor on the learning rate at `step`."""
@@ -58,6 +63,10 @@ class Schedule:
         if self.decay:
             factor *= 0.5 * (1 + float(torch.cos(torch.tensor(torch.pi * step / self.steps))))
         return factor
+
+    def kept(self, step: int) -> float:
+        """The share of the running average that `step` keeps: `average`, less in the first steps."""
+        return min(self.average, (1 + step) / (10 + step)) if step else 0.0
 
 
 def make_accelerator(precision: str, accumulation: int = 1) -> Accelerator:
@@ -71,7 +80,7 @@ def train(
     name: str,
     parameters: Sequence[torch.nn.Parameter],
     loss_of: Loss,
-    samples: int,
+    strata: Sequence[Tensor],
     schedule: Schedule,
     *,
     accelerator: Accelerator,
@@ -80,10 +89,13 @@ def train(
 ) -> list[float]:
     """Train `parameters` in place for `schedule.steps` steps; return the loss of every step.
 
+    They end as their running average, if the schedule has one: each step moves it towards them by one minus
+    `schedule.average`, and by more in the first steps, as diffusers' `EMAModel` does.
+
     Args:
         name: names the random streams and the progress bar.
         loss_of: the loss of a batch; called under the accelerator's autocast.
-        samples: how many samples `loss_of` can index. Each is seen once before any is seen again.
+        strata: indices of the samples that `loss_of` can be given. See `order.draw`.
         checkpoint: a safetensors file; written now and then, and on SIGINT or SIGTERM; resumed from if it
             exists. The previous one is kept beside it.
 
@@ -94,7 +106,8 @@ def train(
     """
     optimizer = torch.optim.AdamW(parameters, lr=schedule.learning_rate, weight_decay=schedule.weight_decay, fused=True)
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, schedule.rate)
-    losses = _resume(checkpoint, parameters, optimizer, scheduler)
+    averages = [p.detach().clone() for p in parameters] if schedule.average else []
+    losses = _resume(checkpoint, parameters, averages, optimizer, scheduler)
     optimizer = accelerator.prepare(optimizer)
     holder = torch.nn.ParameterList(parameters)
     recent: list[Tensor] = []
@@ -111,7 +124,7 @@ def train(
             total = torch.zeros((), device=accelerator.device)
             for part in range(schedule.accumulation):
                 position = (step * schedule.accumulation + part) * schedule.batch
-                indices = _epoch_order(seed, name, samples, position, schedule.batch)
+                indices = order.draw(seed, name, strata, position, schedule.batch)
                 with accelerator.accumulate(holder):
                     with accelerator.autocast():
                         loss = loss_of(indices, generator)
@@ -122,6 +135,8 @@ def train(
                     optimizer.zero_grad()
                 total += loss.detach() / schedule.accumulation
             scheduler.step()
+            for average, parameter in zip(averages, parameters, strict=False):
+                average.lerp_(parameter.detach(), 1 - schedule.kept(step))
             recent.append(total)
 
             stop = interrupted()
@@ -140,24 +155,13 @@ def train(
                 recent.clear()
                 bar.advance(len(values), f"loss {sum(values) / len(values):.4f}")
             if must_save:
-                _save(checkpoint, parameters, optimizer, losses)
+                _save(checkpoint, parameters, averages, optimizer, losses)
                 saved = time.monotonic()
             if stop:
                 break
+    for average, parameter in zip(averages, parameters, strict=False):
+        parameter.data.copy_(average)
     return losses
-
-
-def _epoch_order(seed: int, name: str, samples: int, position: int, batch: int) -> Tensor:
-    """Indices of samples `position` to `position + batch` of an endless sequence of shuffled epochs."""
-    chosen: list[Tensor] = []
-    while batch > 0:
-        epoch, start = divmod(position, samples)
-        draws = torch.Generator().manual_seed(seeding.derive(seed, name, "epoch", epoch))
-        order = torch.randperm(samples, generator=draws)
-        chosen.append(order[start : start + batch])
-        position += len(chosen[-1])
-        batch -= len(chosen[-1])
-    return torch.cat(chosen)
 
 
 def _before(path: Path) -> Path:
@@ -165,8 +169,12 @@ def _before(path: Path) -> Path:
     return path.with_name(f"{path.stem}.before{path.suffix}")
 
 
-def _save(path: Path, parameters: Sequence[Tensor], optimizer: torch.optim.Optimizer, losses: list[float]) -> None:
-    tensors = {f"parameter.{i}": p.detach().cpu().contiguous() for i, p in enumerate(parameters)}
+def _save(
+    path: Path, parameters: Sequence[Tensor], averages: Sequence[Tensor], optimizer: torch.optim.Optimizer,
+    losses: list[float],
+) -> None:  # fmt: skip
+    named = _named(parameters, averages)
+    tensors = {name: value.detach().cpu().contiguous() for name, value in named.items()}
     for i, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{i}.{key}": value.cpu().contiguous() for key, value in state.items()}
     tensors["losses"] = torch.tensor(losses, dtype=torch.float64)
@@ -193,20 +201,27 @@ def _read(path: Path) -> dict[str, Tensor]:
     return tensors
 
 
+def _named(parameters: Sequence[Tensor], averages: Sequence[Tensor]) -> dict[str, Tensor]:
+    named = {f"parameter.{i}": value for i, value in enumerate(parameters)}
+    return named | {f"average.{i}": value for i, value in enumerate(averages)}
+
+
 def _resume(
     path: Path,
     parameters: Sequence[torch.nn.Parameter],
+    averages: Sequence[Tensor],
     optimizer: torch.optim.Optimizer,
     scheduler: torch.optim.lr_scheduler.LambdaLR,
 ) -> list[float]:
     """Resume from the last intact checkpoint; returns its losses. Does nothing if there never was one."""
+    named = _named(parameters, averages)
     existing = [file for file in (path, _before(path)) if file.exists()]
     tensors: dict[str, Tensor] = {}
     broken = []
     for file in existing:
         try:
             tensors = _read(file)
-            if [tensors[f"parameter.{i}"].shape for i in range(len(parameters))] != [p.shape for p in parameters]:
+            if any(tensors[name].shape != value.shape for name, value in named.items()):
                 raise ValueError("it is of another training")
             break
         except (SafetensorError, OSError, KeyError, ValueError) as error:
@@ -224,8 +239,8 @@ def _resume(
     for file in broken:  # it must not become the previous one of the next
         file.unlink()
     state: dict[int, dict[str, Tensor]] = {}
-    for i, parameter in enumerate(parameters):
-        parameter.data.copy_(tensors[f"parameter.{i}"])
+    for name, value in named.items():
+        value.data.copy_(tensors[name])
     for key, value in tensors.items():
         if key.startswith("optimizer."):
             _, number, name = key.split(".")

@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import diffusers
 import torch
 from diffusers import DDPMScheduler
 from safetensors import safe_open
@@ -76,8 +75,7 @@ def _check_scheduler(folder: Path, what: str) -> None:
     if type(steps) is not int or not 1 <= steps <= MAX_STEPS:
         raise UserError(f"{what}: {file} has {first_line(steps)} for num_train_timesteps", f"1 to {MAX_STEPS}")
     with loading(f"{what}: scheduler", sd1.EXPECTED):
-        name = hub.read_json(folder / "model_index.json", what)["scheduler"][1]
-        config = getattr(diffusers, name).from_pretrained(folder / "scheduler", local_files_only=True).config
+        config = sd1.load_scheduler(folder).config
         signal = DDPMScheduler.from_config(config).alphas_cumprod
     if config.get("prediction_type") not in PREDICTIONS:
         raise UserError(

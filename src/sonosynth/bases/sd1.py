@@ -6,6 +6,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any
 
+import diffusers
 import torch
 from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
 from transformers import CLIPTextModel, CLIPTokenizer
@@ -131,6 +132,13 @@ def load_tokenizer(folder: Path) -> CLIPTokenizer:
     """The tokenizer of the base in `folder`; raises UserError if it can't be loaded."""
     with loading(f"base {folder}: tokenizer", EXPECTED):
         return CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
+
+
+def load_scheduler(folder: Path) -> Any:
+    """The scheduler of the base in `folder`; raises UserError if it can't be loaded."""
+    with loading(f"base {folder}: scheduler", EXPECTED):
+        name = hub.read_json(folder / "model_index.json", f"base {folder}")["scheduler"][1]
+        return getattr(diffusers, name).from_pretrained(folder / "scheduler", local_files_only=True)
 
 
 def _check_files(folder: Path) -> None:

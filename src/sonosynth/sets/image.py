@@ -17,7 +17,7 @@ from sonosynth.synthesis.making import Maker
 from sonosynth.synthesis.requests import Request
 from sonosynth.synthesis.sampling import Sampler
 
-VERSION = 1
+VERSION = 2
 FROM = "images"
 
 
@@ -29,19 +29,18 @@ def open(settings: Making, adapter: Path | None) -> Maker:
 
 def _refining(settings: Making, adapter: Path | None, strength: float) -> Maker:
     assert settings.base is not None
-    # At least one step has to fall into the last `strength` share of them.
-    steps = max(settings.synthesis.steps, math.ceil(1 / strength))
-    s = settings.synthesis.model_copy(update={"steps": steps})
+    s, steps = settings.synthesis, settings.refine_steps
+    if steps is None:  # at least one step has to fall into the last `strength` share of them
+        s = s.model_copy(update={"steps": max(s.steps, math.ceil(1 / strength))})
     sampler = Sampler(settings.base, adapter, settings.precision, settings.resolution, s)
 
     def refine(wanted: Sequence[Request], starts: np.ndarray | None) -> np.ndarray:
         assert starts is not None
-        return sampler.refine(starts, [r.prompt for r in wanted], [r.seed for r in wanted], strength)
+        return sampler.refine(starts, [r.prompt for r in wanted], [r.seed for r in wanted], strength, steps)
 
-    return Maker(
-        refine,
-        sampler.columns | {"strength": strength, "timestep": sampler.first_timestep(strength)},
-    )
+    times = sampler.times(strength, steps)
+    about = {"strength": strength, "timestep": int(times[0])}
+    return Maker(refine, sampler.columns | ({} if steps is None else {"steps": len(times)}) | about)
 
 
 def _reconstructing(settings: Making) -> Maker:

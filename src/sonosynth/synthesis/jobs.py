@@ -28,9 +28,10 @@ class Making:
 
     kind: its file in `sets/`, and that file's version. depth: how often its images were refined.
     prompts: each label's, with the learned token. count: as in `settings.Set`, or the plan that balances classes, or
-    None for as many as there are to start from. strength: None if there is none. base: None if no model is used.
-    seed: the generator's. leaks: whether the adapter was allowed to see the validation images. source: name of the set
-    that it starts from, which appears in metadata.csv; or noise or real. negative_control: whether it is one.
+    None for as many as there are to start from. strength: None if there is none. refine_steps: as in
+    `settings.Refine`. base: None if no model is used. seed: the generator's. leaks: whether the adapter was allowed to
+    see the validation images. source: name of the set that it starts from, which appears in metadata.csv; or noise or
+    real. negative_control: whether it is one.
     """
 
     name: Annotated[str, NO_EFFECT]
@@ -41,6 +42,7 @@ class Making:
     count: int | dict[str, int] | Balance | None
     synthesis: Synthesis
     strength: float | None
+    refine_steps: int | None
     base: sd1.Base | None
     precision: str
     resolution: int

@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from diffusers import DPMSolverMultistepScheduler, StableDiffusionImg2ImgPipeline, StableDiffusionPipeline
+from diffusers import StableDiffusionImg2ImgPipeline, StableDiffusionPipeline
 from torch import Tensor
 
 from sonosynth.adapters import lora as low_rank
 from sonosynth.adapters import token as inversion
 from sonosynth.bases import memory, sd1
 from sonosynth.bases.latents import decode, encode_prompts, to_tensor, tokenize
+from sonosynth.synthesis import times as schedule
 from sonosynth.synthesis.settings import Synthesis
 
 
@@ -36,8 +37,7 @@ class Sampler:
         self.token = inversion.load(self.pipeline, adapter) if adapter else None
         if adapter:
             low_rank.load(self.pipeline, adapter)
-        if settings.solver == "dpm++":
-            self.pipeline.scheduler = DPMSolverMultistepScheduler.from_config(self.pipeline.scheduler.config)
+        self.pipeline.scheduler = schedule.solver(self.pipeline.scheduler, settings.solver)
         self.refiner = StableDiffusionImg2ImgPipeline(**self.pipeline.components, requires_safety_checker=False)
         self.resolution, self.settings = resolution, settings
         self._embeddings: dict[str, Tensor] = {}
@@ -62,25 +62,30 @@ class Sampler:
         clean = self._denoise(noise, self.pipeline.scheduler.timesteps, prompts, generators)
         return decode(self.pipeline.vae, clean)
 
-    def first_timestep(self, strength: float) -> int:
-        """The timestep of the base, 0 to 999 for Stable Diffusion, to which an image of that strength is noised."""
-        return int(self._times(strength)[0])
+    def times(self, strength: float, steps: int | None) -> Tensor:
+        """The time steps (T,) of a refinement, 0 to 999 for Stable Diffusion: noise is added to the first.
 
-    def _times(self, strength: float) -> Tensor:
-        device = self.pipeline.unet.device
-        self.refiner.scheduler.set_timesteps(self.settings.steps, device=device)
-        times: Tensor = self.refiner.get_timesteps(self.settings.steps, strength, device)[0]
-        return times
+        Args:
+            steps: as many, evenly spaced from strength x 1000. None: diffusers' rule, the last `strength` share of the
+                sampling steps, rounded down.
+        """
+        scheduler, device = self.pipeline.scheduler, self.pipeline.unet.device
+        if steps is None:
+            scheduler.set_timesteps(self.settings.steps, device=device)
+            times: Tensor = self.refiner.get_timesteps(self.settings.steps, strength, device)[0]
+            return times
+        schedule.set_on(scheduler, schedule.spaced(strength, steps, scheduler.config.num_train_timesteps), device)
+        return self.refiner.get_timesteps(len(scheduler.timesteps), 1.0, device)[0]
 
     @torch.no_grad()
     @memory.kept_by_process()
-    def refine(self, images: np.ndarray, prompts: Sequence[str], seeds: Sequence[int], strength: float) -> np.ndarray:
-        """Image to image, both (N, H, W) uint8 grey.
-
-        Runs the last `strength` share of the steps (SDEdit, Meng et al., ICLR 2022).
-        """
+    def refine(
+        self, images: np.ndarray, prompts: Sequence[str], seeds: Sequence[int], strength: float,
+        steps: int | None,
+    ) -> np.ndarray:  # fmt: skip
+        """Image to image, both (N, H, W) uint8 grey, at `times` (SDEdit, Meng et al., ICLR 2022)."""
         unet, vae, generators = self.pipeline.unet, self.pipeline.vae, _generators(seeds)
-        times = self._times(strength)
+        times = self.times(strength, steps)
         posterior = vae.encode(to_tensor(images).to(vae.device, vae.dtype)).latent_dist
         start = posterior.sample(generators) * vae.config.scaling_factor
         noised = self.refiner.prepare_latents(

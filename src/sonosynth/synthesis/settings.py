@@ -50,7 +50,17 @@ class Synthesis(Section):
 class Refine(Section):
     """Image-to-image (SDEdit, Meng et al., ICLR 2022)."""
 
-    strength: float = Field(0.3, gt=0, le=1, description="denoising strength (paper: 0.3)")
+    strength: float = Field(
+        0.3,
+        gt=0,
+        le=1,
+        description="denoising strength: noise is added up to this share of the base's time steps (paper: 0.3)",
+    )
+    steps: Positive | None = Field(
+        10,
+        description="denoising steps, evenly spaced from the time that the strength names; null: diffusers' rule, the"
+        " last `strength` share of `synthesis.steps`, rounded down (scripts)",
+    )
 
 
 class Set(Section):
@@ -84,8 +94,10 @@ class Set(Section):
 
     @model_validator(mode="after")
     def _strength_0_samples_nothing(self) -> "Set":
-        if self.strength == 0 and (self.adapter or self.synthesis):
-            raise ValueError("at strength 0 nothing is sampled: leave out adapter and synthesis, or give a strength")
+        if self.strength == 0 and (self.adapter or self.synthesis or self.refine):
+            raise ValueError(
+                "at strength 0 nothing is sampled: leave out adapter, synthesis and refine, or give a strength"
+            )
         return self
 
     @property
