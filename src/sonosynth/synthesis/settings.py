@@ -28,7 +28,7 @@ class Synthesis(Section):
     """
 
     steps: Positive = Field(20, description="sampling steps (scripts: 50)")
-    guidance: float = Field(2.0, ge=1, le=50, description="classifier-free guidance scale (scripts: 7.5)")
+    guidance: float = Field(1.0, ge=1, le=50, description="classifier-free guidance scale (scripts: 7.5)")
     guidance_interval: tuple[float, float] | None = Field(
         None, description="lowest and highest noise level with guidance, for example [0.3, 5]; null: all (scripts)"
     )

@@ -60,7 +60,7 @@ class Classifier(Section):
     """The classifier of the ablation."""
 
     model: Annotated[str, NO_EFFECT] = Field(
-        RANDOM,
+        "embedded",
         min_length=1,
         description="resnet-18 (random weights), embedded (the feature network, pretrained on simulated images), a"
         " transformers image classifier by hub id or folder (paper: microsoft/resnet-18, ImageNet weights), or a"
@@ -76,9 +76,9 @@ class Classifier(Section):
         " real training images",
     )
     batch: Annotated[int, Field(ge=2, le=MAX_COUNT)] = Field(16, description="images in a batch (paper: 16)")
-    learning_rate: Rate = Field(1e-4, description="learning rate of Adam (paper: 1e-4)")
+    learning_rate: Rate = Field(1e-3, description="largest learning rate of Adam (paper: 1e-4)")
     schedule: Literal["constant", "cosine"] = Field(
-        "constant", description="of the learning rate: constant (paper), or falling to 0 along a cosine"
+        "cosine", description="of the learning rate: constant (paper), or falling to 0 along a cosine"
     )
     average: float = Field(
         0.0,
