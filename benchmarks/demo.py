@@ -12,10 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-import pandas as pd
-
-from measuring import machine
-from sonosynth.run import reopen
+from measuring import by_kind, machine
 
 
 def main() -> None:
@@ -28,12 +25,7 @@ def main() -> None:
     seconds = time.perf_counter() - started
     unit = 1 if sys.platform == "darwin" else 1024
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * unit / 1e6
-    run = o.out / "run"
-    jobs = [(job.function, status.made.seconds) for job, status in reopen(run).statuses(run) if status.made]
-    table = pd.DataFrame(jobs, columns=["job", "seconds"]).groupby("job", sort=False)["seconds"].agg(["count", "sum"])
-    print(f"{machine()}\n{seconds:.0f} s, {peak:.0f} MB in the largest process\n| job | how many | s |\n|---|---|---|")
-    for name, (count, spent) in table.iterrows():
-        print(f"| {str(name).removeprefix('sonosynth.')} | {count:.0f} | {spent:.1f} |")
+    print(f"{machine()}\n{seconds:.0f} s, {peak:.0f} MB in the largest process\n{by_kind(o.out / 'run')}")
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+import pandas as pd
 import torch
 from diffusers import AutoencoderKL, PNDMScheduler, StableDiffusionPipeline, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel
@@ -20,6 +21,7 @@ from sonosynth.bases import sd1
 from sonosynth.cohort.sources import list_sources
 from sonosynth.firewall import Origins
 from sonosynth.parallel import cores
+from sonosynth.run import reopen
 from sonosynth.runners.execution import set_threads
 from sonosynth.tasks.training_set import TrainingSet
 
@@ -156,6 +158,17 @@ def labelled(folder: Path) -> list[tuple[Path, int]]:
     sources = list_sources(folder).sources
     labels = sorted({source.label for source in sources})
     return [(source.file, labels.index(source.label)) for source in sources]
+
+
+def by_kind(run: Path) -> str:
+    """A Markdown table: how many jobs of each kind a finished run has, and their seconds together."""
+    jobs = [(job.function, status.made.seconds) for job, status in reopen(run).statuses(run) if status.made]
+    table = pd.DataFrame(jobs, columns=["job", "seconds"]).groupby("job", sort=False)["seconds"].agg(["count", "sum"])
+    rows = [
+        f"| {str(name).removeprefix('sonosynth.')} | {count:.0f} | {spent:.1f} |"
+        for name, (count, spent) in table.iterrows()
+    ]
+    return "\n".join(["| job | how many | s |", "|---|---|---|", *rows])
 
 
 def machine() -> str:
