@@ -104,10 +104,7 @@ def main() -> None:
         "classifiers": blocks * trainings * EPOCHS * train * seen,
     }  # fmt: skip
     usual = sum(parts.values())
-    print(
-        f"{machine()}\n`sound` on {o.cohort.name}: {whole / 60:.0f} minutes; {blocks} blocks, {trainings} trainings each"
-    )
-    print(by_kind(o.out))
+    print(f"{machine()}\n{whole / 60:.0f} minutes; {blocks} blocks of {trainings} trainings\n{by_kind(o.out)}")
     print(f"The usual scripts for as many: {usual / 60:.0f} minutes (computed), {usual / whole:.1f} times as long")
     print("| part | minutes |\n|---|---|")
     for name, seconds in parts.items():
