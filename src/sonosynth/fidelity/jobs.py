@@ -99,7 +99,8 @@ def compare(
             found += [{"protocol": RECOGNITION} | row for row in recognition.compare(sides)]
             if "features" in of_real.values:
                 found += [{"protocol": ACROSS} | row for row in across.compare(sides, space)]
-                found.append({"class": ALL, "protocol": MIX} | _mix(sides))
+                features = of_real.values["features"][cohort.rows(split.used["id"])]
+                found.append({"class": ALL, "protocol": MIX} | _mix(features, sides.made.values["features"]))
             rows += [{"set": images.name, "features": space, "against": ""} | row for row in found]
     table = pd.DataFrame(rows)[COLUMNS]
     # A list in one cell, whatever the names of classes are.
@@ -131,9 +132,8 @@ def _sides(
     return Sides(of(split.train), made, of(split.validation))
 
 
-def _mix(sides: Sides) -> dict[str, Any]:
-    real = np.concatenate([side.values["features"] for side in (sides.train, sides.held_out)])
-    mix = np.concatenate([real, sides.made.values["features"]])
+def _mix(real: np.ndarray, made: np.ndarray) -> dict[str, Any]:
+    mix = np.concatenate([real, made])
     return {
         "metric": "frechet", "value": frechet_distance(real, mix), "n_real": len(real), "n_synthetic": len(mix),
         "n_matched": 0, "classes": (),
@@ -157,10 +157,11 @@ def single_images(
         names: those of the measure's values that are one number per image.
     """
     parts = []
-    for name, side in (("real training", split.train), ("real validation", split.validation)):
+    sides = {"training": split.train, "inner": split.inner, "validation": split.validation}
+    for name, side in sides.items():
         rows = cohort.rows(side["id"])
         numbers = {key: real.values[key][rows].round(4) for key in names}
-        about = {"set": name, "image": side["id"].to_numpy(), "label": side["label"].to_numpy()}
+        about = {"set": f"real {name}", "image": side["id"].to_numpy(), "label": side["label"].to_numpy()}
         parts.append(pd.DataFrame(about | numbers))
     for images, found in zip(sets, synthetic, strict=True):
         numbers = {key: found.values[key].round(4) if found.values else [] for key in names}
