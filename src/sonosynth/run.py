@@ -8,12 +8,13 @@ from pathlib import Path
 from sonosynth import changes, disk, jobs, leftovers, looks, plain_yaml, progress, store, unsealing
 from sonosynth.cohort.reading import Files, list_files
 from sonosynth.errors import UserError, inert, is_plain
+from sonosynth.graph import COHORT
 from sonosynth.jobs import Job, Made, State, Status
 from sonosynth.machine import Machine, resolve
 from sonosynth.report import words
 from sonosynth.runners.local import run_jobs
 from sonosynth.settings import NOT_SETTINGS, Settings, as_yaml, load, shipped_words, validated
-from sonosynth.study import COHORT, COMMANDS, TABLES, plan
+from sonosynth.study import COMMANDS, TABLES, plan
 
 PACKAGES = ("sonosynth", "torch", "diffusers", "transformers", "peft", "accelerate", "numpy", "scikit-learn", "pillow")
 

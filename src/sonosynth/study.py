@@ -1,22 +1,17 @@
 """Which jobs a study consists of."""
 
-import hashlib
 from collections.abc import Iterator, Sequence
-from functools import partial
-from itertools import product
 
-from sonosynth import extensions, feasibility, jobs, seeding
+from sonosynth import feasibility, jobs
 from sonosynth.adapters import jobs as adaptation
 from sonosynth.adapters import token as inversion
 from sonosynth.adapters.learning import with_token
 from sonosynth.bases import sd1
-from sonosynth.cohort import jobs as reading
 from sonosynth.cohort.reading import Files
-from sonosynth.comparisons import comparisons, controlling, refusals
+from sonosynth.comparisons import controlling, refusals
 from sonosynth.errors import UserError, first_line
 from sonosynth.fidelity import jobs as fidelity
-from sonosynth.fidelity import memorisation
-from sonosynth.fidelity.jobs import FEATURES
+from sonosynth.graph import COHORT, PARTS, Graph, refine_steps
 from sonosynth.jobs import Job
 from sonosynth.machine import Machine
 from sonosynth.repeats import Repeat, repeats
@@ -25,17 +20,13 @@ from sonosynth.report import sealed, tables
 from sonosynth.report.facts import Facts, Unsealed
 from sonosynth.settings import REFERENCE, Settings, shipped_words
 from sonosynth.synthesis import jobs as synthesis
-from sonosynth.synthesis import times, ways
+from sonosynth.synthesis import times
 from sonosynth.synthesis.settings import NOISE, REAL
 from sonosynth.tasks.classification import jobs as classification
-from sonosynth.tasks.classification import search
 from sonosynth.tasks.classification.settings import AUTO
 
-COHORT, LATENTS, PREDICTIONS, TABLES = "cohort", "latents", "predictions", "tables"  # jobs
-SEALED, UNSEALED = "sealed", "unsealed"
-OPTIONAL = ("fidelity", "images/ultrasound", UNSEALED)  # tables that the report shows if they exist
-PARTS = ".parts"  # of the run: what is kept for later jobs, not for people
-AT_ONCE = 4  # classifiers that are trained at the same time, at most
+PREDICTIONS, TABLES, UNSEALED = "predictions", "tables", "unsealed"  # jobs
+OPTIONAL = ("fidelity", "images/ultrasound", "learning_curve", UNSEALED)  # tables that the report shows if they exist
 
 
 def plan(
@@ -51,13 +42,13 @@ def plan(
         UserError: if the settings don't fit the cohort, or an installed extension doesn't fit the settings.
     """
     _check(settings, cohort, machine)
-    graph = _Graph(settings, cohort, machine)
+    graph = Graph(settings, cohort, machine)
     every = repeats(settings)
     first, *others = ([*graph.of_repeat(repeat)] for repeat in every)
     found = [*graph.of_the_cohort(), *first, *(job for repeat in others for job in repeat), *graph.of_the_first()]
     opened = settings.split.sealed > 0 and unsealed is not None and not unsealed.spoiled
-    found += graph.tables(every, [job.name for job in found if job.run is classification.train], opened=opened)
-    found.append(graph.report(found, study, first, looks, unsealed))
+    found += _tables(graph, every, [job.name for job in found if job.run is classification.train], opened=opened)
+    found.append(_report(graph, found, study, first, looks, unsealed))
     return jobs.ordered(found)
 
 
@@ -91,253 +82,71 @@ def _check(settings: Settings, cohort: Files, machine: Machine) -> None:
     tokens = {name: adapter.token for name, adapter in settings.declared_adapters.items()}
     prompts = {name: [with_token(prompt, text) for prompt in words] for name, text in {"": None, **tokens}.items()}
     inversion.check(machine.base.folder, tokens, prompts, settings.token.init)
-    exact = [name for name in settings.declared_sets if _refine_steps(settings, name)]
+    exact = [name for name in settings.declared_sets if refine_steps(settings, name)]
     for solver in sorted({settings.synthesis_of(name).solver for name in exact}):
         times.check(machine.base.folder, solver)
 
 
-def _refine_steps(settings: Settings, name: str) -> int | None:
-    """The steps of a set that a model makes from noised images; None if it isn't one, or goes by diffusers' rule."""
-    made = settings.declared_sets[name]
-    noised = made.start != NOISE and ways.find(made.way).model and settings.strength_of(name)
-    return settings.refine_of(name).steps if noised else None
+def _tables(
+    graph: Graph, every: Sequence[Repeat], trained: Sequence[str], *, opened: bool
+) -> Iterator[Job]:  # fmt: skip
+    """predictions.csv, from the jobs `trained` of all classifiers, and what is computed from it.
 
-
-class _Graph:
-    """The jobs of one study, part by part."""
-
-    def __init__(self, settings: Settings, files: Files, machine: Machine) -> None:
-        self.settings, self.files, self.machine = settings, files, machine
-        self.leaks, self.arms = settings.adapt.on == "all", comparisons(settings)
-        # A job that runs the diffusion model has all cores, or the GPU, to itself.
-        self.model_job = partial(Job, threads=machine.cores, device=machine.device)
-        self.measuring = fidelity.measuring(settings.fidelity.measures, machine.networks)
-
-    def describe(self, name: str, place: str, images: str, needs: dict[str, str]) -> Job:
-        return self.model_job(
-            f"{place}measures/{name}/{images}", fidelity.describe, self.measuring[name], needs,
-            {"values": f"{place}{PARTS}/measures/{name}/{images}.safetensors"},
-        )  # fmt: skip
-
-    def of_the_cohort(self) -> Iterator[Job]:
-        """Its images, decoded, encoded and described: once for all splits and generators."""
-        s, m = self.settings, self.machine
-        places = {"pixels": f"{PARTS}/pixels/real.npy", "images": f"{PARTS}/images.csv", "about": f"{PARTS}/about.json"}
-        settings = reading.Reading(self.files, s.resolution, s.skip_bad)
-        yield Job(COHORT, reading.decode, settings, {}, places | {"twins": "twins.csv"}, threads=m.cores)
-        if s.split.sealed:
-            sealing = reading.Sealing(s.split.sealed, s.split, seeding.derive(s.seed, "sealed"))
-            yield Job(SEALED, reading.seal, sealing, {"cohort": COHORT}, {"table": f"{PARTS}/sealed.csv"})
-        if s.declared_adapters:
-            encoding, latents = adaptation.Encoding(m.base, m.precision), {"latents": f"{PARTS}/latents.safetensors"}
-            yield self.model_job(LATENTS, adaptation.encode, encoding, {"cohort": COHORT}, latents)
-        for name in self.measuring:
-            yield self.describe(name, "", REAL, {"cohort": COHORT})
-
-    def of_repeat(self, repeat: Repeat) -> Iterator[Job]:
-        """The split, the adapters, the sets, the search for copies, and the classifiers."""
-        at = repeat.place
-        splitting = reading.Splitting(
-            self.settings.split, repeat.split_seed, repeat.fold, inner=self.settings.classifier.selection == "inner"
+    Args:
+        opened: whether the sealed part is judged, too.
+    """
+    s = graph.settings
+    yield graph.join(PREDICTIONS, tuple(trained), "evaluation/predictions.csv")
+    tabulating = tables.Tabulating(
+        reference=REFERENCE, arms=graph.arms, compare=s.compare, refused=refusals(s, graph.arms),
+        controls=tuple(sorted(controlling(s))), blocks=tuple((r.draw, r.split) for r in every),
+    )  # fmt: skip
+    if s.classifier.steps == AUTO:
+        yield graph.join(
+            "learning_curve", tuple(dict.fromkeys(f"{r.first}steps" for r in every)), "evaluation/learning_curve.csv"
         )
-        images = {"cohort": COHORT} | ({"sealed": SEALED} if self.settings.split.sealed else {})
-        yield Job(f"{at}split", reading.split, splitting, images, {"table": f"{at}cohort.csv"})
-        yield from self.adapters(repeat)
-        yield from self.sets(repeat)
-        yield from self.copies(repeat)
-        yield from self.classifiers(repeat)
+    copies = tuple(f"{r.place}memorisation" for r in every)
+    yield Job(
+        TABLES, tables.tabulate, tabulating,
+        {"cohort": COHORT, "predictions": PREDICTIONS, "parts": tuple(trained),
+         "splits": tuple(f"{r.place}split" for r in every), "copies": copies},
+        {"about": f"{PARTS}/evaluation.json"}
+        | {name: f"evaluation/{name}.csv" for name in ("table", "classes", "verdicts")},
+    )  # fmt: skip
 
-    def adapters(self, repeat: Repeat) -> Iterator[Job]:
-        s, m, at = self.settings, self.machine, repeat.place
-        prompts = {label: s.prompts.of(label) for label in self.files.labels}
-        learning = adaptation.Learning(m.base, m.precision, prompts, repeat.seed, s.adapt)
-        images = {"cohort": COHORT, "split": f"{at}split", "latents": LATENTS}
-        tokens: dict[str, str] = {}  # one for all adapters with the same text
-        for name, adapter in s.declared_adapters.items():
-            needs = dict(images)
-            if adapter.token:
-                if adapter.token not in tokens:
-                    part = hashlib.sha256(adapter.token.encode()).hexdigest()[:8]  # may contain what no file name can
-                    tokens[adapter.token] = f"{at}tokens/{part}"
-                    yield self.model_job(
-                        tokens[adapter.token], adaptation.learn_token,
-                        adaptation.TokenLearning(learning, s.token, adapter.token), images,
-                        {"token": f"{at}{PARTS}/tokens/{part}", "about": f"{at}{PARTS}/tokens/{part}.json"},
-                    )  # fmt: skip
-                needs["token"] = tokens[adapter.token]
-            yield self.model_job(
-                f"{at}adapters/{name}", adaptation.learn, adaptation.AdapterLearning(learning, s.lora_of(name)), needs,
-                {"adapter": f"{at}adapters/{name}"},
-            )  # fmt: skip
-
-    def sets(self, repeat: Repeat) -> Iterator[Job]:
-        s, m, at = self.settings, self.machine, repeat.place
-        depth = {NOISE: 0, REAL: 0}
-        for name, declared in s.declared_sets.items():
-            depth[name] = depth[declared.start] + (declared.start != NOISE)
-            way, needs, token = ways.find(declared.way), {"split": f"{at}split"}, None
-            fills_up = declared.count is None and declared.start in (NOISE, REAL)
-            if declared.adapter:
-                needs["adapter"] = f"{at}adapters/{declared.adapter}"
-                token = s.declared_adapters[declared.adapter].token
-            if declared.start == REAL:
-                needs["cohort"] = COHORT
-            elif declared.start != NOISE:
-                needs["source"] = f"{at}synthetic/{declared.start}"
-            making = synthesis.Making(
-                name=name, kind=declared.way, kind_version=way.version,
-                depth=depth[name], count=s.balance if fills_up else declared.count, synthesis=s.synthesis_of(name),
-                prompts={label: with_token(s.prompts.of(label), token) for label in self.files.labels},
-                strength=s.strength_of(name) if way.model and declared.start != NOISE else None,
-                refine_steps=_refine_steps(s, name), base=m.base if way.model else None,
-                precision=m.precision, resolution=s.resolution, seed=repeat.seed, leaks=self.leaks,
-                source=declared.start, negative_control=declared.control,
-            )  # fmt: skip
-            parts = f"{at}{PARTS}"
-            yield self.model_job(
-                f"{at}synthetic/{name}", synthesis.make, making, needs,
-                {"images": f"{at}synthetic/{name}", "samples": f"{parts}/samples/{name}",
-                 "pixels": f"{parts}/pixels/{name}.npy", "origins": f"{parts}/origins/{name}.json"},
-            )  # fmt: skip
-
-    def copies(self, repeat: Repeat) -> Iterator[Job]:
-        at, parts = repeat.place, f"{repeat.place}{PARTS}/copies"
-        images = {"cohort": COHORT, "split": f"{at}split"}
-        real = f"{at}copies/{REAL}"
+    if opened:
         yield Job(
-            real, memorisation.search_real, None,
-            {**images, "features": f"measures/{FEATURES}/{REAL}"},
-            {"table": f"{parts}/{REAL}.csv", "thresholds": f"{parts}/{REAL}.json"},
-        )  # fmt: skip
-        for name in self.settings.declared_sets:
-            made = f"{at}synthetic/{name}"
-            yield self.describe(FEATURES, at, name, {"images": made})
-            needs = {"images": made, "real_features": f"measures/{FEATURES}/{REAL}", "real": real}
-            yield Job(
-                f"{at}copies/{name}", memorisation.search, None,
-                {**images, **needs, "features": f"{at}measures/{FEATURES}/{name}"}, {"table": f"{parts}/{name}.csv"},
-            )  # fmt: skip
-        tables_of = (real, *(f"{at}copies/{name}" for name in self.settings.declared_sets))
-        yield self.join(f"{at}memorisation", tables_of, f"{at}evaluation/memorisation.csv")
-
-    def classifiers(self, repeat: Repeat) -> Iterator[Job]:
-        s, m, at = self.settings, self.machine, repeat.place
-        # Two single-threaded processes train small networks 1.5 times as fast as one with two threads.
-        small = partial(Job, threads=max(1, m.cores // AT_ONCE), device=m.device)
-        if s.classifier.steps == AUTO and repeat.number == repeat.block:
-            searching = search.Searching(
-                s.classifier, m.classifier, m.precision, repeat.seed, repeat.draw, repeat.split
-            )
-            yield small(
-                f"{at}steps", search.find_steps, searching, {"cohort": COHORT, "split": f"{at}split"},
-                {"table": f"{at}{PARTS}/steps.csv", "about": f"{at}{PARTS}/steps.json"},
-            )  # fmt: skip
-        for name, arm in s.declared_arms.items():
-            if not self.arms[name].generated and repeat.number != repeat.block:
-                continue  # no generator is involved
-            needs: dict[str, str | tuple[str, ...]] = {"cohort": COHORT, "split": f"{at}split"}
-            if arm.sets:
-                needs["sets"] = tuple(f"{at}synthetic/{other}" for other in arm.sets)
-            if arm.sets and s.memorisation.drop:
-                needs["copies"] = tuple(f"{at}copies/{other}" for other in arm.sets)
-            if s.classifier.steps == AUTO:
-                needs["search"] = f"{repeat.first}steps"
-            for number in s.seeds_of(name):
-                training = classification.Training(
-                    name=name, arm=arm, classifier=s.classifier, balance=s.balance, start=m.classifier,
-                    precision=m.precision, seed=repeat.seed, number=number, draw=repeat.draw, split=repeat.split,
-                    generator=str(repeat.number) if self.arms[name].generated else "",
-                    leaks=self.leaks and bool(arm.sets),
-                )  # fmt: skip
-                part = f"{at}{PARTS}/predictions/{name}/{number}"
-                yield small(
-                    f"{at}classifiers/{name}/{number}", classification.train, training, needs,
-                    {"table": f"{part}.csv", "about": f"{part}.json"},
-                )  # fmt: skip
-
-    def join(self, name: str, parts: tuple[str, ...], place: str) -> Job:
-        return Job(name, fidelity.join, None, {"parts": parts}, {"table": place})
-
-    def of_the_first(self) -> Iterator[Job]:
-        """The fidelity of the sets, which is measured in the first repeat alone."""
-        measures, sets = self.settings.fidelity.measures, tuple(self.settings.declared_sets)
-        measuring = {name: one for name, one in self.measuring.items() if one.measure in measures}
-        for name, made in product(measuring, sets):
-            if name != FEATURES:  # described for the search for copies
-                yield self.describe(name, "", made, {"images": f"synthetic/{made}"})
-        for measure in measures:
-            if single := extensions.find("measures", measure).SINGLE:
-                yield Job(
-                    f"images/{measure}", fidelity.single_images, single,
-                    {"cohort": COHORT, "split": "split", "sets": tuple(f"synthetic/{name}" for name in sets),
-                     "real": f"measures/{measure}/{REAL}",
-                     "synthetic": tuple(f"measures/{measure}/{name}" for name in sets)},
-                    {"table": f"evaluation/{measure}.csv"},
-                )  # fmt: skip
-        for name in sets:
-            needs: dict[str, str | tuple[str, ...]] = {
-                "cohort": COHORT, "split": "split", "images": f"synthetic/{name}",
-                "real": tuple(f"measures/{one}/{REAL}" for one in measuring),
-                "synthetic": tuple(f"measures/{one}/{name}" for one in measuring),
-            }  # fmt: skip
-            place = {"table": f"{PARTS}/fidelity/{name}.csv"}
-            yield Job(f"fidelity/{name}", fidelity.compare, tuple(measuring.values()), needs, place)
-        if sets:
-            yield self.join("fidelity", tuple(f"fidelity/{name}" for name in sets), "evaluation/fidelity.csv")
-
-    def tables(self, every: Sequence[Repeat], trained: Sequence[str], *, opened: bool) -> Iterator[Job]:
-        """predictions.csv, from the jobs `trained` of all classifiers, and what is computed from it.
-
-        Args:
-            opened: whether the sealed part is judged, too.
-        """
-        s = self.settings
-        yield self.join(PREDICTIONS, tuple(trained), "evaluation/predictions.csv")
-        tabulating = tables.Tabulating(
-            reference=REFERENCE, arms=self.arms, compare=s.compare, refused=refusals(s, self.arms),
-            controls=tuple(sorted(controlling(s))), blocks=tuple((r.draw, r.split) for r in every),
-        )  # fmt: skip
-        copies = tuple(f"{r.place}memorisation" for r in every)
-        yield Job(
-            TABLES, tables.tabulate, tabulating,
-            {"cohort": COHORT, "predictions": PREDICTIONS, "parts": tuple(trained),
-             "splits": tuple(f"{r.place}split" for r in every), "copies": copies},
-            {"about": f"{PARTS}/evaluation.json"}
-            | {name: f"evaluation/{name}.csv" for name in ("table", "classes", "verdicts")},
+            UNSEALED, sealed.unseal, tabulating, {"split": "split", "parts": tuple(trained), "copies": copies},
+            {"predictions": "evaluation/sealed.csv", "verdicts": "evaluation/sealed_verdicts.csv"},
         )  # fmt: skip
 
-        if opened:
-            yield Job(
-                UNSEALED, sealed.unseal, tabulating, {"split": "split", "parts": tuple(trained), "copies": copies},
-                {"predictions": "evaluation/sealed.csv", "verdicts": "evaluation/sealed_verdicts.csv"},
-            )  # fmt: skip
 
-    def report(
-        self, others: Sequence[Job], study: str, repeated: Sequence[Job], looks: int, unsealed: Unsealed | None
-    ) -> Job:
-        """The figures and the page."""
-        s, m = self.settings, self.machine
-        facts = Facts(
-            cohort=self.files.path.name, base=s.base, embedded=s.base == sd1.EMBEDDED,
-            resolution=s.resolution, precision=m.precision,
-            classifier=s.classifier.model, classifier_resolution=s.classifier.resolution,
-            selection=s.classifier.selection, folds=s.repeats.folds, draws=s.repeats.draws,
-            generators=s.repeats.generators, seeds=len(s.classifier.seeds), leaks=self.leaks,
-            networks=tuple(network.name for network in m.networks),
-            repeated={job.name: job.threads / m.cores for job in repeated if job.run is classification.train}
-            | {job.name: 1.0 for job in repeated if job.run is not classification.train}, looks=looks,
-            unsealed=unsealed,
-        )  # fmt: skip
-        drawing = report.Drawing(
-            facts, {name: arm.sets for name, arm in s.declared_arms.items()},
-            {name: made.start for name, made in s.declared_sets.items() if made.start not in (NOISE, REAL)}, study,
-        )  # fmt: skip
-        gathered = [TABLES, PREDICTIONS, "memorisation", *(job.name for job in others if job.name in OPTIONAL)]
-        needs: dict[str, str | tuple[str, ...]] = {
-            "cohort": COHORT, "split": "split", "tables": tuple(gathered),
-            "adapters": tuple(f"adapters/{name}" for name in s.declared_adapters),
-            "sets": tuple(f"synthetic/{name}" for name in s.declared_sets),
-            "finished": tuple(job.name for job in others),
-        }  # fmt: skip
-        places = {"figures": "figures", "page": "report.html", "summary": f"{PARTS}/summary.txt"}
-        return Job("report", report.draw, drawing, needs, places)
+def _report(
+    graph: Graph, others: Sequence[Job], study: str, repeated: Sequence[Job], looks: int, unsealed: Unsealed | None
+) -> Job:
+    """The figures and the page."""
+    s, m = graph.settings, graph.machine
+    facts = Facts(
+        cohort=graph.files.path.name, base=s.base, embedded=s.base == sd1.EMBEDDED,
+        resolution=s.resolution, precision=m.precision,
+        classifier=s.classifier.model, classifier_resolution=s.classifier.resolution,
+        selection=s.classifier.selection, folds=s.repeats.folds, draws=s.repeats.draws,
+        generators=s.repeats.generators, seeds=len(s.classifier.seeds), leaks=graph.leaks,
+        networks=tuple(network.name for network in m.networks),
+        repeated={job.name: job.threads / m.cores for job in repeated if job.run is classification.train}
+        | {job.name: 1.0 for job in repeated if job.run is not classification.train}, looks=looks,
+        unsealed=unsealed,
+    )  # fmt: skip
+    drawing = report.Drawing(
+        facts, {name: arm.sets for name, arm in s.declared_arms.items()},
+        {name: made.start for name, made in s.declared_sets.items() if made.start not in (NOISE, REAL)}, study,
+    )  # fmt: skip
+    gathered = [TABLES, PREDICTIONS, "memorisation", *(job.name for job in others if job.name in OPTIONAL)]
+    needs: dict[str, str | tuple[str, ...]] = {
+        "cohort": COHORT, "split": "split", "tables": tuple(gathered),
+        "adapters": tuple(f"adapters/{name}" for name in s.declared_adapters),
+        "sets": tuple(f"synthetic/{name}" for name in s.declared_sets),
+        "finished": tuple(job.name for job in others),
+    }  # fmt: skip
+    places = {"figures": "figures", "page": "report.html", "summary": f"{PARTS}/summary.txt"}
+    return Job("report", report.draw, drawing, needs, places)

@@ -1,0 +1,226 @@
+"""The jobs of a study up to its predictions and distances, part by part."""
+
+import hashlib
+from collections.abc import Iterator
+from functools import partial
+from itertools import product
+
+from sonosynth import extensions, seeding
+from sonosynth.adapters import jobs as adaptation
+from sonosynth.adapters.learning import with_token
+from sonosynth.cohort import jobs as reading
+from sonosynth.cohort.reading import Files
+from sonosynth.comparisons import comparisons
+from sonosynth.fidelity import jobs as fidelity
+from sonosynth.fidelity import memorisation
+from sonosynth.fidelity.jobs import FEATURES
+from sonosynth.jobs import Job
+from sonosynth.machine import Machine
+from sonosynth.repeats import Repeat
+from sonosynth.settings import Settings
+from sonosynth.synthesis import jobs as synthesis
+from sonosynth.synthesis import ways
+from sonosynth.synthesis.settings import NOISE, REAL
+from sonosynth.tasks.classification import jobs as classification
+from sonosynth.tasks.classification import search
+from sonosynth.tasks.classification.settings import AUTO
+
+COHORT, LATENTS, SEALED = "cohort", "latents", "sealed"  # jobs
+PARTS = ".parts"  # of the run: what is kept for later jobs, not for people
+AT_ONCE = 4  # classifiers that are trained at the same time, at most
+
+
+class Graph:
+    """The jobs of one study, part by part."""
+
+    def __init__(self, settings: Settings, files: Files, machine: Machine) -> None:
+        self.settings, self.files, self.machine = settings, files, machine
+        self.leaks, self.arms = settings.adapt.on == "all", comparisons(settings)
+        # A job that runs the diffusion model has all cores, or the GPU, to itself.
+        self.model_job = partial(Job, threads=machine.cores, device=machine.device)
+        self.measuring = fidelity.measuring(settings.fidelity.measures, machine.networks)
+
+    def describe(self, name: str, place: str, images: str, needs: dict[str, str]) -> Job:
+        """The values of a measure for some images."""
+        return self.model_job(
+            f"{place}measures/{name}/{images}", fidelity.describe, self.measuring[name], needs,
+            {"values": f"{place}{PARTS}/measures/{name}/{images}.safetensors"},
+        )  # fmt: skip
+
+    def of_the_cohort(self) -> Iterator[Job]:
+        """Its images, decoded, encoded and described: once for all splits and generators."""
+        s, m = self.settings, self.machine
+        places = {"pixels": f"{PARTS}/pixels/real.npy", "images": f"{PARTS}/images.csv", "about": f"{PARTS}/about.json"}
+        settings = reading.Reading(self.files, s.resolution, s.skip_bad)
+        yield Job(COHORT, reading.decode, settings, {}, places | {"twins": "twins.csv"}, threads=m.cores)
+        if s.split.sealed:
+            sealing = reading.Sealing(s.split.sealed, s.split, seeding.derive(s.seed, "sealed"))
+            yield Job(SEALED, reading.seal, sealing, {"cohort": COHORT}, {"table": f"{PARTS}/sealed.csv"})
+        if s.declared_adapters:
+            encoding, latents = adaptation.Encoding(m.base, m.precision), {"latents": f"{PARTS}/latents.safetensors"}
+            yield self.model_job(LATENTS, adaptation.encode, encoding, {"cohort": COHORT}, latents)
+        for name in self.measuring:
+            yield self.describe(name, "", REAL, {"cohort": COHORT})
+
+    def of_repeat(self, repeat: Repeat) -> Iterator[Job]:
+        """The split, the adapters, the sets, the search for copies, and the classifiers."""
+        at = repeat.place
+        splitting = reading.Splitting(
+            self.settings.split, repeat.split_seed, repeat.fold, inner=self.settings.classifier.selection == "inner"
+        )
+        images = {"cohort": COHORT} | ({"sealed": SEALED} if self.settings.split.sealed else {})
+        yield Job(f"{at}split", reading.split, splitting, images, {"table": f"{at}cohort.csv"})
+        yield from self.adapters(repeat)
+        yield from self.sets(repeat)
+        yield from self.copies(repeat)
+        yield from self.classifiers(repeat)
+
+    def adapters(self, repeat: Repeat) -> Iterator[Job]:
+        """Tokens and LoRAs."""
+        s, m, at = self.settings, self.machine, repeat.place
+        prompts = {label: s.prompts.of(label) for label in self.files.labels}
+        learning = adaptation.Learning(m.base, m.precision, prompts, repeat.seed, s.adapt)
+        images = {"cohort": COHORT, "split": f"{at}split", "latents": LATENTS}
+        tokens: dict[str, str] = {}  # one for all adapters with the same text
+        for name, adapter in s.declared_adapters.items():
+            needs = dict(images)
+            if adapter.token:
+                if adapter.token not in tokens:
+                    part = hashlib.sha256(adapter.token.encode()).hexdigest()[:8]  # may contain what no file name can
+                    tokens[adapter.token] = f"{at}tokens/{part}"
+                    yield self.model_job(
+                        tokens[adapter.token], adaptation.learn_token,
+                        adaptation.TokenLearning(learning, s.token, adapter.token), images,
+                        {"token": f"{at}{PARTS}/tokens/{part}", "about": f"{at}{PARTS}/tokens/{part}.json"},
+                    )  # fmt: skip
+                needs["token"] = tokens[adapter.token]
+            yield self.model_job(
+                f"{at}adapters/{name}", adaptation.learn, adaptation.AdapterLearning(learning, s.lora_of(name)), needs,
+                {"adapter": f"{at}adapters/{name}"},
+            )  # fmt: skip
+
+    def sets(self, repeat: Repeat) -> Iterator[Job]:
+        """The synthetic images."""
+        s, m, at = self.settings, self.machine, repeat.place
+        depth = {NOISE: 0, REAL: 0}
+        for name, declared in s.declared_sets.items():
+            depth[name] = depth[declared.start] + (declared.start != NOISE)
+            way, needs, token = ways.find(declared.way), {"split": f"{at}split"}, None
+            fills_up = declared.count is None and declared.start in (NOISE, REAL)
+            if declared.adapter:
+                needs["adapter"] = f"{at}adapters/{declared.adapter}"
+                token = s.declared_adapters[declared.adapter].token
+            if declared.start == REAL:
+                needs["cohort"] = COHORT
+            elif declared.start != NOISE:
+                needs["source"] = f"{at}synthetic/{declared.start}"
+            making = synthesis.Making(
+                name=name, kind=declared.way, kind_version=way.version,
+                depth=depth[name], count=s.balance if fills_up else declared.count, synthesis=s.synthesis_of(name),
+                prompts={label: with_token(s.prompts.of(label), token) for label in self.files.labels},
+                strength=s.strength_of(name) if way.model and declared.start != NOISE else None,
+                refine_steps=refine_steps(s, name), base=m.base if way.model else None,
+                precision=m.precision, resolution=s.resolution, seed=repeat.seed, leaks=self.leaks,
+                source=declared.start, negative_control=declared.control,
+            )  # fmt: skip
+            parts = f"{at}{PARTS}"
+            yield self.model_job(
+                f"{at}synthetic/{name}", synthesis.make, making, needs,
+                {"images": f"{at}synthetic/{name}", "samples": f"{parts}/samples/{name}",
+                 "pixels": f"{parts}/pixels/{name}.npy", "origins": f"{parts}/origins/{name}.json"},
+            )  # fmt: skip
+
+    def copies(self, repeat: Repeat) -> Iterator[Job]:
+        """The search for copies of training images in every set."""
+        at, parts = repeat.place, f"{repeat.place}{PARTS}/copies"
+        images = {"cohort": COHORT, "split": f"{at}split"}
+        real = f"{at}copies/{REAL}"
+        yield Job(
+            real, memorisation.search_real, None,
+            {**images, "features": f"measures/{FEATURES}/{REAL}"},
+            {"table": f"{parts}/{REAL}.csv", "thresholds": f"{parts}/{REAL}.json"},
+        )  # fmt: skip
+        for name in self.settings.declared_sets:
+            made = f"{at}synthetic/{name}"
+            yield self.describe(FEATURES, at, name, {"images": made})
+            needs = {"images": made, "real_features": f"measures/{FEATURES}/{REAL}", "real": real}
+            yield Job(
+                f"{at}copies/{name}", memorisation.search, None,
+                {**images, **needs, "features": f"{at}measures/{FEATURES}/{name}"}, {"table": f"{parts}/{name}.csv"},
+            )  # fmt: skip
+        tables_of = (real, *(f"{at}copies/{name}" for name in self.settings.declared_sets))
+        yield self.join(f"{at}memorisation", tables_of, f"{at}evaluation/memorisation.csv")
+
+    def classifiers(self, repeat: Repeat) -> Iterator[Job]:
+        """One for each arm and seed; before them the search for their number of steps, if that is asked for."""
+        s, m, at = self.settings, self.machine, repeat.place
+        # Two single-threaded processes train small networks 1.5 times as fast as one with two threads.
+        small = partial(Job, threads=max(1, m.cores // AT_ONCE), device=m.device)
+        if s.classifier.steps == AUTO and repeat.number == repeat.block:
+            searching = search.Searching(
+                s.classifier, m.classifier, m.precision, repeat.seed, repeat.draw, repeat.split
+            )
+            yield small(
+                f"{at}steps", search.find_steps, searching, {"cohort": COHORT, "split": f"{at}split"},
+                {"table": f"{at}{PARTS}/steps.csv", "about": f"{at}{PARTS}/steps.json"},
+            )  # fmt: skip
+        for name, arm in s.declared_arms.items():
+            if not self.arms[name].generated and repeat.number != repeat.block:
+                continue  # no generator is involved
+            needs: dict[str, str | tuple[str, ...]] = {"cohort": COHORT, "split": f"{at}split"}
+            if arm.sets:
+                needs["sets"] = tuple(f"{at}synthetic/{other}" for other in arm.sets)
+            if arm.sets and s.memorisation.drop:
+                needs["copies"] = tuple(f"{at}copies/{other}" for other in arm.sets)
+            if s.classifier.steps == AUTO:
+                needs["search"] = f"{repeat.first}steps"
+            for number in s.seeds_of(name):
+                training = classification.Training(
+                    name=name, arm=arm, classifier=s.classifier, balance=s.balance, start=m.classifier,
+                    precision=m.precision, seed=repeat.seed, number=number, draw=repeat.draw, split=repeat.split,
+                    generator=str(repeat.number) if self.arms[name].generated else "",
+                    leaks=self.leaks and bool(arm.sets),
+                )  # fmt: skip
+                part = f"{at}{PARTS}/predictions/{name}/{number}"
+                yield small(
+                    f"{at}classifiers/{name}/{number}", classification.train, training, needs,
+                    {"table": f"{part}.csv", "about": f"{part}.json"},
+                )  # fmt: skip
+
+    def join(self, name: str, parts: tuple[str, ...], place: str) -> Job:
+        """One table of several."""
+        return Job(name, fidelity.join, None, {"parts": parts}, {"table": place})
+
+    def of_the_first(self) -> Iterator[Job]:
+        """The fidelity of the sets, which is measured in the first repeat alone."""
+        measures, sets = self.settings.fidelity.measures, tuple(self.settings.declared_sets)
+        measuring = {name: one for name, one in self.measuring.items() if one.measure in measures}
+        for name, made in product(measuring, sets):
+            if name != FEATURES:  # described for the search for copies
+                yield self.describe(name, "", made, {"images": f"synthetic/{made}"})
+        for measure in measures:
+            if single := extensions.find("measures", measure).SINGLE:
+                yield Job(
+                    f"images/{measure}", fidelity.single_images, single,
+                    {"cohort": COHORT, "split": "split", "sets": tuple(f"synthetic/{name}" for name in sets),
+                     "real": f"measures/{measure}/{REAL}",
+                     "synthetic": tuple(f"measures/{measure}/{name}" for name in sets)},
+                    {"table": f"evaluation/{measure}.csv"},
+                )  # fmt: skip
+        for name in sets:
+            needs: dict[str, str | tuple[str, ...]] = {
+                "cohort": COHORT, "split": "split", "images": f"synthetic/{name}",
+                "real": tuple(f"measures/{one}/{REAL}" for one in measuring),
+                "synthetic": tuple(f"measures/{one}/{name}" for one in measuring),
+            }  # fmt: skip
+            place = {"table": f"{PARTS}/fidelity/{name}.csv"}
+            yield Job(f"fidelity/{name}", fidelity.compare, tuple(measuring.values()), needs, place)
+        if sets:
+            yield self.join("fidelity", tuple(f"fidelity/{name}" for name in sets), "evaluation/fidelity.csv")
+
+
+def refine_steps(settings: Settings, name: str) -> int | None:
+    """The steps of a set that a model makes from noised images; None if it isn't one, or goes by diffusers' rule."""
+    made = settings.declared_sets[name]
+    noised = made.start != NOISE and ways.find(made.way).model and settings.strength_of(name)
+    return settings.refine_of(name).steps if noised else None
