@@ -34,10 +34,12 @@ SMALL = (
     "resolution=32", "token.steps=2", "token.batch=2", "lora.steps=2", "lora.batch=2", "lora.rank=2",
     "synthesis.steps=4", "classifier.steps=6", "classifier.average=0", "classifier.resolution=32",
     "classifier.seeds=[0, 1]", "classifier.batch=8", "fidelity.features=embedded", "precision=fp32",
-    "arms={real+classical: null, real+classical+oversampling: null}",
 )  # fmt: skip
 """Settings with which a whole study takes seconds."""
+FEW_IMAGES = "sets={sd+ti: {count: 3}, variation: {count: 3}}"
+"""Of each class, in the sets of `quick` and `sound`."""
 
+DECLARED = Path(__file__).parent / "declared.yaml"
 BUSI = Path(__file__).parents[2] / "shared" / "data" / "busi"
 
 
@@ -125,7 +127,7 @@ def settings(tiny_base, tiny_classifier):
 
     def changed(*changes):
         named = (f"base={tiny_base}", f"classifier.model={tiny_classifier}")
-        return loading.load("quick", ["breast-ultrasound"], (*named, *SMALL, *changes))
+        return loading.load("quick", [DECLARED, "breast-ultrasound"], (*named, *SMALL, *changes))
 
     return changed
 

@@ -16,7 +16,7 @@ RENAMED = (
 
 
 def test_an_arm_is_compared_with_itself_without_its_sets_and_with_the_cheap_comparator():
-    found = comparisons(load("quick", (), RENAMED))
+    found = comparisons(load("paper", (), RENAMED))
     cheap = "real+classical+oversampling"
     assert found["other"].against("real") == [cheap]  # without its set it is the cheap comparator itself
     assert found["both"].against("real") == ["plain", cheap]
@@ -26,9 +26,9 @@ def test_an_arm_is_compared_with_itself_without_its_sets_and_with_the_cheap_comp
 
 
 def test_a_cheap_comparator_may_be_another_arm_or_none():
-    assert comparisons(load("quick", (), (*RENAMED, "compare.cheap=plain")))["real+sd"].cheap == "plain"
+    assert comparisons(load("paper", (), (*RENAMED, "compare.cheap=plain")))["real+sd"].cheap == "plain"
     for given in ("compare.cheap=null", "arms.real+classical+oversampling=null"):
-        assert comparisons(load("quick", (), (given,)))["real+sd"].against("real") == []
+        assert comparisons(load("paper", (), (given,)))["real+sd"].against("real") == []
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_a_cheap_comparator_may_be_another_arm_or_none():
 )
 def test_mistakes_are_named(given, said):
     with pytest.raises(UserError, match=said):
-        load("quick", (), (given,))
+        load("paper", (), (given,))
 
 
 def test_some_arms_may_have_seeds_of_their_own():
@@ -57,9 +57,9 @@ def test_some_arms_may_have_seeds_of_their_own():
 
 
 def test_no_verdict_rests_on_what_has_seen_the_scored_images():
-    leaking = load("quick", (), ("adapt.on=all", "sets.bare={from: noise}", "arms.bare={sets: [bare]}"))
+    leaking = load("paper", (), ("adapt.on=all", "sets.bare={from: noise}", "arms.bare={sets: [bare]}"))
     refused = refusals(leaking, comparisons(leaking))
     assert set(refused) == {name for name, arm in leaking.declared_arms.items() if set(arm.sets) - {"bare"}}
     assert {refusal.fault for refusal in refused.values()} == {Fault.LEAK}
-    chosen = load("quick", (), ("classifier.selection=validation",))
+    chosen = load("paper", (), ("classifier.selection=validation",))
     assert set(refusals(chosen, comparisons(chosen))) == set(chosen.declared_arms) - {"real"}

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from conftest import SMALL
+from conftest import FEW_IMAGES, SMALL
 from sonosynth import cli, demo
 from sonosynth import settings as loading
 from sonosynth.adapters.settings import Adapter
@@ -29,6 +29,7 @@ DECLARED = {"adapters": Adapter, "sets": Set, "arms": Arm}
 FEWER = (
     "balance.target=largest",
     "classifier.seeds=[0]",
+    FEW_IMAGES,
     "arms={real+oversampling: null, real+classical+sd+ti: null, real+classical+sd: null}",
 )
 

@@ -104,7 +104,7 @@ def test_there_are_no_thousands_of_sets(tmp_path):
 
 
 def test_a_study_that_nobody_could_run_is_not_planned():
-    with pytest.raises(UserError, match="ask for 27,000,000 trained classifiers; at most 100,000 are planned"):
+    with pytest.raises(UserError, match="ask for 10,000,000 trained classifiers; at most 100,000 are planned"):
         load("quick", (), ("repeats={generators: 100, folds: 100, draws: 100}",))
 
 

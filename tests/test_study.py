@@ -17,7 +17,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from conftest import SMALL, sign
+from conftest import FEW_IMAGES, SMALL, sign
 from sonosynth import disk, machine
 from sonosynth import settings as loading
 from sonosynth.artefacts import CohortImages, Split
@@ -655,7 +655,9 @@ def test_commands_of_the_stages_and_inspect(copy, cohort_folder):
 
 
 def test_an_interrupted_command_exits_with_130_and_goes_on(tmp_path, cohort_folder, tiny_base, tiny_classifier):
-    small = [part for change in (*SMALL, f"classifier.model={tiny_classifier}") for part in ("--set", change)]
+    small = [
+        part for change in (*SMALL, FEW_IMAGES, f"classifier.model={tiny_classifier}") for part in ("--set", change)
+    ]
     long = [*small, "--set", "lora.steps=100000"]
     arguments = ["run", cohort_folder, "--out", tmp_path / "run", "--base", tiny_base]
     process = subprocess.Popen(
@@ -684,7 +686,14 @@ def contents(root):
 
 
 def test_a_run_that_is_killed_again_and_again_ends_with_the_same_files(tmp_path, phantoms, tiny_base, tiny_classifier):
-    changes = (*SMALL, f"classifier.model={tiny_classifier}", "lora.steps=80", "token.steps=80", "synthesis.batch=4")
+    changes = (
+        *SMALL,
+        FEW_IMAGES,
+        f"classifier.model={tiny_classifier}",
+        "lora.steps=80",
+        "token.steps=80",
+        "synthesis.batch=4",
+    )
     arguments = ["run", phantoms, "--base", tiny_base, *(part for change in changes for part in ("--set", change))]
 
     def process(out):
