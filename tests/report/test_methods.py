@@ -26,10 +26,10 @@ def methods(*changes):
         "The set again repeats real training images, as a control. ",
         "The set coded is real training images, encoded and decoded without noise. ",
         "The set varied was made from real training images with the base as it is, noised to 0.5 of the"
-        " time steps and denoised in 10 steps, at guidance 2.0. ",
-        "The set sd was made from noise and text with the adapter sd, in 12 steps, at guidance 2.0. ",
+        " time steps and denoised in 10 steps, without guidance. ",
+        "The set sd was made from noise and text with the adapter sd, in 12 steps, without guidance. ",
         "The set few was made from real training images with the base as it is, noised to 0.3 of the time steps and"
-        " denoised in 5 steps, at guidance 2.0. ",
+        " denoised in 5 steps, without guidance. ",
     ],
 )
 def test_each_set_is_said_to_be_made_as_it_was(said):
@@ -37,7 +37,7 @@ def test_each_set_is_said_to_be_made_as_it_was(said):
 
 
 def test_a_refinement_by_diffusers_rule_is_said_to_be_one():
-    assert "in the last 0.3 of 12 steps, at guidance 2.0. " in methods("refine.steps=null")
+    assert "in the last 0.3 of 12 steps, without guidance. " in methods("refine.steps=null")
 
 
 def test_only_a_declared_comparator_is_named():
