@@ -82,20 +82,22 @@ def plan(
     given: Given = [],  # noqa: B006
     as_json: AsJson = False,
 ) -> None:
-    """List the jobs of a study and the state of each. Nothing is written."""
+    """List the jobs of a study, the state of each, and what they cost in time and memory. Nothing is written."""
     from sonosynth import leftovers, settings
-    from sonosynth.report.terminal import planned, show_plan
+    from sonosynth.parallel import cores
+    from sonosynth.report.terminal import planned, show_plan, show_time_left
     from sonosynth.run import Study, reopen
     from sonosynth.store import Run
 
     is_run = any((place / name).exists() for name in ("study.yaml", ".jobs"))
     cohort, files = (reopen(place).path, [place / "study.yaml"]) if is_run else (place, [])
     statuses = Study(cohort, settings.load(preset, [*files, *config], given)).statuses(place if is_run else None)
-    rows = [planned(job, status) for job, status in statuses]
+    rows = planned(statuses, cores())
     if as_json:
         typer.echo(json.dumps(rows, indent=1))
     else:
         show_plan(rows, leftovers.find(Run(place), statuses) if is_run else ())
+    show_time_left(statuses, cores())
 
 
 @app.command()

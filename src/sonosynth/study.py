@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import product
 
-from sonosynth import extensions, feasibility, jobs
+from sonosynth import cost, extensions, feasibility, jobs
 from sonosynth.adapters import jobs as adaptation
 from sonosynth.adapters import token as inversion
 from sonosynth.adapters.learning import with_token
@@ -280,8 +280,7 @@ class _Graph:
             selection=s.classifier.selection, folds=s.repeats.folds, draws=s.repeats.draws,
             generators=s.repeats.generators, seeds=len(s.classifier.seeds), leaks=self.leaks,
             networks=tuple(network.name for network in m.networks),
-            repeated={job.name: job.threads / m.cores for job in repeated if job.run is classification.train}
-            | {job.name: 1.0 for job in repeated if job.run is not classification.train}, looks=looks,
+            repeated={job.name: cost.share(job, m.cores) for job in repeated}, looks=looks,
         )  # fmt: skip
         drawing = report.Drawing(
             facts, {name: arm.sets for name, arm in s.declared_arms.items()},

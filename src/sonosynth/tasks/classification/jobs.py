@@ -11,6 +11,7 @@ import pandas as pd
 from sonosynth import disk, firewall, hub, seeding
 from sonosynth.artefacts import Artefact, CohortImages, Split, SyntheticSet
 from sonosynth.cohort.decoding import resize
+from sonosynth.cost import Effort
 from sonosynth.errors import UserError
 from sonosynth.synthesis import requests
 from sonosynth.synthesis.settings import Balance
@@ -42,6 +43,11 @@ class Training:
     split: int
     generator: str
     leaks: bool
+
+    @property
+    def effort(self) -> Effort:
+        """Arms have the same number of steps."""
+        return Effort((self.arm.augmentation,))
 
 
 def train(
