@@ -85,9 +85,10 @@ def plan(
     given: Given = [],  # noqa: B006
     as_json: AsJson = False,
 ) -> None:
-    """List the jobs of a study and the state of each. Nothing is written."""
+    """List the jobs of a study, the state of each, and what they cost in time and memory. Nothing is written."""
     from sonosynth import leftovers, settings
-    from sonosynth.report.terminal import planned, show_plan
+    from sonosynth.parallel import cores
+    from sonosynth.report.terminal import planned, show_plan, show_time_left
     from sonosynth.run import Study, reopen
     from sonosynth.store import Run
 
@@ -95,11 +96,12 @@ def plan(
     cohort, files = (reopen(place).path, [place / "study.yaml"]) if is_run else (place, [])
     study, root = Study(cohort, settings.load(preset, [*files, *config], given)), place if is_run else None
     statuses = study.statuses(root)
-    rows = [planned(job, status) for job, status in statuses]
+    rows = planned(statuses, cores())
     if as_json:
         typer.echo(json.dumps(rows, indent=1))
     else:
         show_plan(rows, leftovers.find(Run(place), statuses) if is_run else (), study.sealed(root))
+    show_time_left(statuses, cores())
 
 
 @app.command()

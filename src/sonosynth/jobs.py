@@ -91,7 +91,7 @@ class Made:
     """What a finished job made, checked against its record.
 
     job: its name. places: file or folder of each role. files: SHA-256 of each "role/path below it". digest: of `files`.
-    seconds: how long the job took. peak_mb: peak memory of its process up to then.
+    seconds: how long the job took, interrupted calls included. peak_mb: as in `records.Record`.
     """
 
     job: str

@@ -6,6 +6,9 @@ from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
+WORKERS = 4
+"""Processes that run jobs, at most; each has a copy of the libraries."""
+
 Item = TypeVar("Item")
 Made = TypeVar("Made")
 

@@ -98,6 +98,22 @@ class Task:
         _emit(Event(self.description, self.key, self.done, self.total, note))
 
 
+def duration(seconds: float) -> str:
+    """A time to the second, minute or five minutes: 40 s, 25 min, 1 h 10 min."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    hours, minutes = divmod(5 * round(seconds / 300), 60)
+    return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+
+
+def remaining(seconds: float, unknown: int) -> str:
+    """The time left, and how many jobs are not in it, since nobody knows yet what they take."""
+    return f"about {duration(seconds)} left" + (f" (unknown: {unknown} job{'s' * (unknown != 1)})" if unknown else "")
+
+
 @contextmanager
 def task(description: str, total: int, done: int = 0) -> Iterator[Task]:
     """Show work of `total` units, `done` of which an earlier, interrupted run has finished."""

@@ -15,7 +15,8 @@ FIELDS = {"inputs": dict, "files": dict, "seconds": float, "peak_mb": int}
 @dataclass(frozen=True)
 class Record:
     """inputs: everything that the result depended on (`jobs.Job.inputs`). files: SHA-256 of each "role/path below it".
-    seconds, peak_mb: how long the job took, and the peak memory of its process up to then.
+    seconds, peak_mb: how long the job took, and the peak memory of its process in that
+    time, or where the system can't tell up to its end.
     """
 
     inputs: Mapping[str, Any]

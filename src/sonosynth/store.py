@@ -292,6 +292,6 @@ def _slug(name: str) -> str:
 
 
 def _peak_mb() -> int:
-    """The peak memory of this process so far, MB."""
+    """The peak memory of this process, MB, since `runners.execution` last reset it, or its start."""
     unit = 1 if sys.platform == "darwin" else 1024
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from sonosynth import feasibility, jobs
+from sonosynth import cost, feasibility, jobs
 from sonosynth.adapters import jobs as adaptation
 from sonosynth.adapters import token as inversion
 from sonosynth.adapters.learning import with_token
@@ -133,8 +133,7 @@ def _report(
         selection=s.classifier.selection, folds=s.repeats.folds, draws=s.repeats.draws,
         generators=s.repeats.generators, seeds=len(s.classifier.seeds), leaks=graph.leaks,
         networks=tuple(network.name for network in m.networks),
-        repeated={job.name: job.threads / m.cores for job in repeated if job.run is classification.train}
-        | {job.name: 1.0 for job in repeated if job.run is not classification.train}, looks=looks,
+        repeated={job.name: cost.share(job, m.cores) for job in repeated}, looks=looks,
         unsealed=unsealed,
     )  # fmt: skip
     drawing = report.Drawing(

@@ -32,7 +32,7 @@ def results():
     return Results(
         table=table, classes=pd.DataFrame(), verdicts=verdicts,
         fidelity=pd.DataFrame(columns=fidelity.COLUMNS),
-        memorisation=pd.DataFrame(), predictions=pd.DataFrame(), arms={"real+sd": ("sd",)}, seconds={"a": 60},
+        memorisation=pd.DataFrame(), predictions=pd.DataFrame(), arms={"real+sd": ("sd",)}, seconds={"a": 72},
         facts=Facts(
             ":heart: [b]x[/b]", "x", False, 8, "x", "x", 8, "last", None, 1, 1, 1, ("x",), False, {"a": 0.5}, 2
         ),
@@ -78,8 +78,8 @@ def test_the_smallest_visible_difference_is_half_the_narrowest_interval_that_dec
     assert "none in macro F1 below 0.100" in results.warnings()[-1]
     results.verdicts["finding"] = "not enough runs"
     assert results.smallest is None
-    # A block takes 30 seconds: a job of 60 seconds, half the machine.
-    assert "repeats.folds=5): about 2.5 minutes" in results.sentences()[-1]
+    # A block takes 36 seconds: a job of 72 seconds, half the machine.
+    assert "repeats.folds=5): about 3 min in all" in results.sentences()[-1]
     assert results.headline().startswith("No verdict")
 
 

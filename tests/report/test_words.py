@@ -76,11 +76,6 @@ def test_an_arm_that_was_not_run_has_no_numbers():
     assert said(pd.DataFrame([{"arm": ARM, "against": "real", "finding": "not run"}])) == f"{ARM}: not run."
 
 
-@pytest.mark.parametrize(("seconds", "text"), [(40, "40 seconds"), (300, "5 minutes"), (7000, "1.9 hours")])
-def test_times_have_two_digits(seconds, text):
-    assert words.duration(seconds) == text
-
-
 def test_only_inceptions_distance_is_called_an_fid():
     assert words.network("inception").endswith("(FID)")
     for name in ("embedded", "/some/folder"):

@@ -16,6 +16,7 @@ from sonosynth.adapters.training import make_accelerator
 from sonosynth.artefacts import Artefact, CohortImages, Split
 from sonosynth.bases import sd1
 from sonosynth.bases.latents import Latents, encode_images
+from sonosynth.cost import Effort
 
 VERSION = 1
 
@@ -58,6 +59,11 @@ class TokenLearning:
     token: TokenSettings
     text: str
 
+    @property
+    def effort(self) -> Effort:
+        """In batches."""
+        return Effort((self.token.batch,), self.token.steps * self.token.accumulation)
+
 
 def learn_token(settings: TokenLearning, *, cohort: CohortImages, split: Split, latents: Artefact, work: Path) -> None:
     """Textual inversion: makes token (a folder) and about (JSON)."""
@@ -82,6 +88,14 @@ class AdapterLearning:
 
     learning: Learning
     lora: Lora | None
+
+    @property
+    def effort(self) -> Effort:
+        """In batches."""
+        if self.lora is None:
+            return Effort()
+        kind = (self.lora.batch, self.lora.rank, self.lora.layers)
+        return Effort(kind, self.lora.steps * self.lora.accumulation)
 
 
 def learn(

@@ -12,6 +12,7 @@ import safetensors.numpy
 
 from sonosynth import disk, extensions, firewall, progress, seeding
 from sonosynth.artefacts import Artefact, CohortImages, Description, Split, SyntheticSet
+from sonosynth.cost import Effort
 from sonosynth.fidelity import across, comparison, probe, recognition
 from sonosynth.fidelity.comparison import Images, Sides
 from sonosynth.fidelity.distances import frechet_distance
@@ -41,6 +42,11 @@ class Measuring:
     measure: str
     measure_version: int
     network: Network | None
+
+    @property
+    def effort(self) -> Effort:
+        """The time goes by what is measured."""
+        return Effort((self.measure, self.network and self.network.name))
 
 
 def measuring(measures: Sequence[str], networks: Sequence[Network]) -> dict[str, Measuring]:

@@ -19,7 +19,7 @@ from sonosynth.report.results import Results, Shown
 from sonosynth.report.sections import SECTIONS
 from sonosynth.report.terminal import summary
 
-VERSION = 3
+VERSION = 4
 TEXT = (
     "arm", "against", "status", "generator", "set", "class", "id", "label", "image", "file_name", "nearest",
     "nearest_by_features", "features", "protocol", "metric", "classes", "test", "finding", "sentence",

@@ -1,5 +1,6 @@
 """The table of a run, and the description of a cohort, as text."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from io import StringIO
 from typing import Any
@@ -8,8 +9,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
+from sonosynth import cost, progress
 from sonosynth.errors import inert
-from sonosynth.jobs import Job, Status
+from sonosynth.jobs import Job, Made, Status
 from sonosynth.leftovers import Leftover
 from sonosynth.report import words
 from sonosynth.report.results import COLUMNS, Results
@@ -60,28 +62,53 @@ def show_cohort(description: Mapping[str, Any]) -> None:
             console.print(f"{title}: {_text(name)} {_text(reason)}", soft_wrap=True, highlight=False)
 
 
-def planned(job: Job, status: Status) -> dict[str, Any]:
-    """A job as `sonosynth plan --json` prints it."""
-    return {
-        "name": job.name, "run": job.function, "needs": dict(job.needs), "makes": dict(job.makes),
-        "state": str(status.state), "reason": status.reason, "seconds": status.made.seconds if status.made else None,
-    }  # fmt: skip
+def planned(statuses: Sequence[tuple[Job, Status]], cores: int) -> list[dict[str, Any]]:
+    """The jobs as `sonosynth plan --json` prints them.
+
+    seconds, peak_mb: what a job that is done took, and what one that isn't is expected to take; None: unknown. share:
+    of the machine, so that jobs run side by side; the sum of seconds times shares is the time of a whole.
+    """
+    known = cost.expected([job for job, _ in statuses], _made(statuses))
+    return [
+        {
+            "name": job.name, "run": job.function, "needs": dict(job.needs), "makes": dict(job.makes),
+            "state": str(status.state), "reason": status.reason,
+            "seconds": round(known[job.name].seconds, 2) if job.name in known else None,
+            "peak_mb": known[job.name].peak_mb if job.name in known else None, "share": cost.share(job, cores),
+        }
+        for job, status in statuses
+    ]  # fmt: skip
+
+
+def show_time_left(statuses: Sequence[tuple[Job, Status]], cores: int) -> None:
+    """Print what remains of a study, on stderr: stdout may be JSON."""
+    ordered, made = [job for job, _ in statuses], _made(statuses)
+    left = cost.left(ordered, made, cores)
+    memory = f"; up to {left.peak_mb / 1e3:.1f} GB of memory" if left.peak_mb else ""
+    told = progress.remaining(left.seconds, left.unknown) if len(made) < len(ordered) else "nothing left"
+    print(f"on this machine: {told}{memory}", file=sys.stderr)
+
+
+def _made(statuses: Sequence[tuple[Job, Status]]) -> dict[str, Made]:
+    return {job.name: status.made for job, status in statuses if status.made}
 
 
 def show_plan(rows: Sequence[Mapping[str, Any]], left: Sequence[Leftover] = (), sealed: str = "") -> None:
     """Print the jobs of a study, the state of its `sealed` part, and what is left of earlier settings."""
     console = plain_console()
-    others = (Column(title, overflow="fold") for title in ("needs", "makes", "state", "seconds"))
+    others = (Column(title, overflow="fold") for title in ("needs", "makes", "state", "time", "peak memory"))
     shown = Table(Column("job", no_wrap=True), *others, title=f"{len(rows)} jobs")
     for row in rows:
         needs = [name for names in row["needs"].values() for name in ([names] if isinstance(names, str) else names)]
         state = f"{row['state']}: {row['reason']}" if row["reason"] else row["state"]
-        seconds = "–" if row["seconds"] is None else f"{row['seconds']:.1f}"
-        cells = (row["name"], _some(needs), _some(list(row["makes"].values())), state, seconds)
+        about = "" if row["state"] == "done" else "about "
+        known = row["seconds"] is not None
+        costs = (f"{about}{progress.duration(row['seconds'])}", f"{row['peak_mb']} MB") if known else ("unknown",) * 2
+        cells = (row["name"], _some(needs), _some(list(row["makes"].values())), state, *costs)
         shown.add_row(*map(_text, cells))
     console.print(shown)
     counts = {state: sum(row["state"] == state for row in rows) for state in ("done", "missing", "stale", "waiting")}
-    spent = sum(row["seconds"] or 0 for row in rows)
+    spent = sum(row["seconds"] for row in rows if row["state"] == "done")
     console.print(", ".join(f"{n} {state}" for state, n in counts.items() if n) + f"; {spent:.0f} s spent so far")
     if sealed:
         console.print(f"sealed part: {sealed}", soft_wrap=True, highlight=False)

@@ -6,10 +6,12 @@ from typing import Any
 
 import pandas as pd
 
+from sonosynth import cost
 from sonosynth.evidence.judging import ENOUGH_BLOCKS, ENOUGH_OF_OTHERS, ENOUGH_RUNS, Finding
 from sonosynth.evidence.settings import Compare
 from sonosynth.fidelity.across import Caricature
 from sonosynth.fidelity.networks import EMBEDDED, INCEPTION
+from sonosynth.progress import duration
 from sonosynth.report.facts import Comparison, Counts, Facts, Refusal, Unsealed
 
 SELECTION = {
@@ -109,7 +111,7 @@ def needed(facts: Facts, seconds: Mapping[str, float]) -> str:
     Args:
         seconds: how long each job of this run took, by name.
     """
-    block = sum(share * seconds.get(name, 0) for name, share in facts.repeated.items())
+    block = cost.load(seconds, facts.repeated)
     folds = ENOUGH_BLOCKS + 1
     return (
         f"A verdict needs at least {folds} grouped folds (--set repeats.folds={folds}): about"
@@ -118,14 +120,6 @@ def needed(facts: Facts, seconds: Mapping[str, float]) -> str:
         f" {ENOUGH_RUNS} generators (repeats.generators), {ENOUGH_RUNS} seeds for an arm that has none, and"
         f" {ENOUGH_OF_OTHERS} seeds of the arms that it is compared with."
     )
-
-
-def duration(seconds: float) -> str:
-    """A time in words, to two digits."""
-    for name, length in (("hours", 3600), ("minutes", 60)):
-        if seconds >= 1.5 * length:
-            return f"{seconds / length:.2g} {name}"
-    return f"{seconds:.0f} seconds"
 
 
 def network(name: str) -> str:

@@ -19,14 +19,13 @@ from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 from types import FrameType
 
-from sonosynth import interruption, progress
+from sonosynth import cost, interruption, progress
 from sonosynth.errors import UserError
 from sonosynth.jobs import Job, Made, State
+from sonosynth.parallel import WORKERS
 from sonosynth.runners import workers
 from sonosynth.runners.execution import execute
 from sonosynth.store import Run
-
-WORKERS = 4  # processes, at most; each has a copy of the libraries
 
 Submit = Callable[[Job, Mapping[str, Made]], Future[Made]]
 """Starts a job, given what the jobs that it needs made."""
@@ -69,7 +68,8 @@ def run_jobs(
                     )
                 elif _fits(job, list(running.values()), cores):
                     why = f" (again: {status.reason})" if status.state is State.STALE else ""
-                    progress.say(f"[{len(made) + len(running) + 1}/{len(ordered)}] {job.name}{why}")
+                    soon = _time_left(ordered, made, cores if processes else 1)
+                    progress.say(f"[{len(made) + len(running) + 1}/{len(ordered)}] {job.name}{why}{soon}")
                     running[submit(job, {name: made[name] for name in job.needed})] = job
                 else:
                     break  # no overtaking: a job that asks for all cores might wait forever
@@ -79,6 +79,13 @@ def run_jobs(
     if kept:
         progress.say(f"{kept} of {len(ordered)} jobs were already done")
     return made
+
+
+def _time_left(ordered: Sequence[Job], made: Mapping[str, Made], cores: int) -> str:
+    """The whole's remaining time as the end of a line; "" until it is known of most jobs that are left."""
+    left = cost.left(ordered, made, cores)
+    known_of_most = 2 * left.unknown < len(ordered) - len(made)
+    return f", {progress.remaining(left.seconds, left.unknown)}" if known_of_most else ""
 
 
 def _fits(job: Job, running: Sequence[Job], cores: int) -> bool:

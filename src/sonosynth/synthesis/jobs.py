@@ -10,6 +10,7 @@ import numpy as np
 from sonosynth import disk, extensions, firewall, progress, seeding
 from sonosynth.artefacts import Adapter, CohortImages, Split, SyntheticSet
 from sonosynth.bases import sd1
+from sonosynth.cost import Effort
 from sonosynth.errors import UserError
 from sonosynth.firewall import Origins
 from sonosynth.section import NO_EFFECT
@@ -50,6 +51,15 @@ class Making:
     leaks: bool
     source: str
     negative_control: bool
+
+    @property
+    def effort(self) -> Effort:
+        """In steps of the sampler and, where the number of images is declared, images."""
+        counts = self.count.values() if isinstance(self.count, dict) else [self.count] * len(self.prompts)
+        images = [count for count in counts if isinstance(count, int)]
+        steps: float = self.refine_steps or self.synthesis.steps * (1 if self.strength is None else self.strength)
+        kind = (self.kind, bool(images), self.synthesis.guidance > 1, bool(steps))
+        return Effort(kind, (steps or 1) * (sum(images) or 1))
 
 
 @dataclass(frozen=True)

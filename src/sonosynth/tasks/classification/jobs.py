@@ -11,6 +11,7 @@ import pandas as pd
 from sonosynth import disk, firewall, seeding
 from sonosynth.artefacts import SEALED, Artefact, CohortImages, Split, SyntheticSet
 from sonosynth.cohort.decoding import resize
+from sonosynth.cost import Effort
 from sonosynth.errors import UserError
 from sonosynth.synthesis import requests
 from sonosynth.synthesis.settings import Balance
@@ -43,6 +44,12 @@ class Training:
     split: int
     generator: str
     leaks: bool
+
+    @property
+    def effort(self) -> Effort:
+        """In trainings of an arm without a share: all have the same number of steps."""
+        longer = self.arm.exposures == "real" and self.arm.share
+        return Effort((self.arm.augmentation,), 1 / (1 - longer) if longer else 1.0)
 
 
 def train(
