@@ -100,7 +100,8 @@ def test_trainings_and_sets_scale_by_their_steps():
     def making(count=fills_up, strength=None, refine_steps=None, **synthesis):
         return Making(
             name="s", kind="image", kind_version=1, depth=0, prompts={"a": "p", "b": "p"}, count=count,
-            synthesis=Synthesis(**synthesis), strength=strength, refine_steps=refine_steps, base=None, precision="fp32", resolution=64, seed=0,
+            synthesis=Synthesis(**synthesis), strength=strength, refine_steps=refine_steps, base=None,
+            precision="fp32", resolution=64, seed=0,
             leaks=False, source="noise", negative_control=False,
         ).effort  # fmt: skip
 
