@@ -32,8 +32,8 @@ def training_set(images, labels, weights=None):
     return TrainingSet(images, labels, weights, origins, np.zeros(len(images), bool))
 
 
-def recipe(model, steps, *, batch=8, learning_rate=1e-2, classes=2, **more):
-    settings = Classifier(batch=batch, learning_rate=learning_rate, resolution=32, **more)
+def recipe(model, steps, *, batch=8, learning_rate=1e-2, classes=2, schedule="constant"):
+    settings = Classifier(batch=batch, learning_rate=learning_rate, resolution=32, schedule=schedule)
     return Recipe(settings, resolve(str(model)), classes, steps, "fp32")
 
 
@@ -149,6 +149,17 @@ def test_batch_statistics_of_averaged_weights_are_those_of_real_images(tiny_clas
     assert np.allclose(predict(training, images, recipe=how, arm=arm, seed=0), real_alone, atol=1e-3)
     last = predict(training, images, recipe=averaging(how, 0.0), arm=arm, seed=0)
     assert np.abs(last - real_alone).max() > 1e-2
+
+
+def test_every_image_counts_alike_in_the_statistics_of_batches(tiny_classifier):
+    images, labels = easy(33, 0)
+    images[-2:] = 255  # a last batch of these two alone would count as much as all others together
+    how = averaging(recipe(tiny_classifier, 3, learning_rate=1e-7), 0.5)
+    once, twice = (
+        predict(training_set(np.tile(images, (n, 1, 1)), np.tile(labels, n)), images, recipe=how, arm=Arm(), seed=0)
+        for n in (1, 2)
+    )
+    assert np.allclose(once, twice, atol=1e-4)
 
 
 def test_weights_of_images_act_as_repeated_images_do(without_batch_norm):

@@ -36,7 +36,7 @@ def found(images, monkeypatch, tmp_path, right):
     def predict(training, scored, *, recipe, arm, seed):
         trainings.append((training, scored))
         truth = (scored[:, 0, 0] % 4 >= 2).astype(int)  # the grey level is the image's number
-        wrong = np.random.default_rng(0).permutation(len(truth)) >= round(right[recipe.steps] * len(truth))
+        wrong = np.random.default_rng(recipe.steps).permutation(len(truth)) >= round(right[recipe.steps] * len(truth))
         return np.eye(2)[np.where(wrong, 1 - truth, truth)] * 0.8 + 0.1
 
     monkeypatch.setattr(search, "predict", predict)
@@ -49,7 +49,7 @@ def found(images, monkeypatch, tmp_path, right):
 
 def test_the_fewest_steps_within_an_error_of_the_best_are_chosen(images, monkeypatch, tmp_path):
     steps, table, _ = found(images, monkeypatch, tmp_path, {100: 0.5, 200: 0.925, 400: 0.95, 800: 0.925})
-    assert steps == 200  # the error of 0.95 on 40 images is 0.034
+    assert steps == 200  # five images of 40 differ: an error of about 0.06
     assert list(table["steps"]) == list(search.LADDER)
     assert list(table["chosen"]) == [False, True, False, False]
     assert set(table["draw"]) == {1} and set(table["split"]) == {2}

@@ -23,7 +23,7 @@ from sonosynth.tasks.training_set import TrainingSet
 AUGMENTATIONS = {"classical": classical, "trivial": trivial}
 SCHEDULES = {"constant": lambda done: 1.0, "cosine": lambda done: (1 + math.cos(math.pi * done)) / 2}
 """The learning rate, in parts of the largest, when a share of the steps is done."""
-AT_ONCE = 64  # images without gradients
+AT_ONCE = 64  # images without gradients, at most
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def predict(
     settings, place = recipe.settings, device.best()
     network = models.make(recipe.start, recipe.classes, seeding.derive(seed, "classifier"))
     network.module.train().to(place, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    eye = _Eye(network, training, place)
+    preprocessor = _Preprocessor(network, training, place)
     optimizer = torch.optim.Adam(network.module.parameters(), lr=settings.learning_rate, fused=True)
     rate = SCHEDULES[settings.schedule]
     schedule = LambdaLR(optimizer, lambda step: rate(step / recipe.steps))
@@ -83,14 +83,14 @@ def predict(
     best, result = -1.0, np.empty(0)
     for step, chosen in enumerate(torch.from_numpy(order).split(settings.batch), 1):
         flipped = (torch.rand(settings.batch, generator=generator) < 0.5).to(place)
-        inputs, targets = eye.levels(pixels[chosen.to(place)]), targets_of[chosen]
+        inputs, targets = preprocessor.levels(pixels[chosen.to(place)]), targets_of[chosen]
         inputs = torch.where(flipped[:, None, None, None], inputs.flip(-1), inputs)
         if augmented := AUGMENTATIONS.get(arm.augmentation):
             inputs = augmented(inputs, generator)
         if arm.mixup:
             inputs, targets = mixed(inputs, targets, arm.mixup, generator)
         with torch.autocast(place.type, torch.bfloat16, enabled=recipe.precision == "bf16"):
-            logits = network.logits(eye.prepared(inputs))
+            logits = network.logits(preprocessor.prepared(inputs))
         loss = F.cross_entropy(logits.float(), targets.to(place), weight=of_class)
         optimizer.zero_grad()
         loss.backward()
@@ -99,19 +99,19 @@ def predict(
         if averaged and step > average_from:
             averaged.update_parameters(network.module)
         if select and (step % select.every == 0 or step == recipe.steps):
-            right = float((eye.probabilities(network, select.images).argmax(axis=1) == select.labels).mean())
+            right = float((preprocessor.probabilities(network, select.images).argmax(axis=1) == select.labels).mean())
             if right > best:
-                best, result = right, eye.probabilities(network, images)
+                best, result = right, preprocessor.probabilities(network, images)
     if select:
         return result
     if averaged:
         settled = training.images[~training.synthetic] if not training.synthetic.all() else training.images
-        update_bn(eye.batches(settled), averaged)
+        update_bn(preprocessor.batches(settled), averaged)
         network = Network(averaged.module, network.normalisation)
-    return eye.probabilities(network, images)
+    return preprocessor.probabilities(network, images)
 
 
-class _Eye:
+class _Preprocessor:
     """Turns grey images into what a network is shown."""
 
     def __init__(self, network: Network, training: TrainingSet, place: torch.device) -> None:
@@ -131,8 +131,8 @@ class _Eye:
         return ((levels - self.shift) / self.scale).contiguous(memory_format=torch.channels_last)
 
     def batches(self, images: np.ndarray) -> Iterator[Tensor]:
-        """Images (N, H, W) uint8, prepared."""
-        for some in torch.tensor(images).split(AT_ONCE):
+        """Images (N, H, W) uint8, prepared, in equal parts: in the statistics of batches each part counts alike."""
+        for some in torch.tensor(images).tensor_split(max(1, math.ceil(len(images) / AT_ONCE))):
             yield self.prepared(self.levels(some.to(self.place)))
 
     @torch.no_grad()

@@ -20,7 +20,7 @@ from sonosynth.tasks.classification.models import Start
 from sonosynth.tasks.classification.settings import Arm, Classifier
 from sonosynth.tasks.training_set import TrainingSet
 
-VERSION = 4
+VERSION = 5
 
 
 @dataclass(frozen=True)
