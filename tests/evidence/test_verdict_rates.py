@@ -1,4 +1,4 @@
-"""How often verdicts are right, in a few simulated studies."""
+"""How often verdicts are right, in a few simulated studies and in the stored result of many."""
 
 from importlib import import_module
 from pathlib import Path
@@ -16,6 +16,17 @@ ROOT = Path(__file__).parents[2]
 def simulated(monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "benchmarks")
     return import_module("simulated")
+
+
+@pytest.fixture
+def verdicts(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    return import_module("verdicts")
+
+
+@pytest.fixture
+def stored():
+    return pd.read_csv(ROOT / "docs" / "results" / "verdicts.csv")
 
 
 def findings(simulated, gains, scatter, studies, seed):
@@ -56,3 +67,19 @@ def test_simulated_runs_differ_as_stated(simulated):
     assert np.mean(pooled, axis=0) == pytest.approx([0.755, 0.930], abs=0.015)
     assert np.sqrt(np.mean(between)) == pytest.approx(0.037, abs=0.006)
     assert np.mean(of_image) == pytest.approx(0.37, abs=0.06)
+
+
+def test_the_documented_tables_are_those_of_the_stored_result(verdicts, stored):
+    text = (ROOT / "docs" / "verdicts.md").read_text(encoding="utf-8")
+    tables = [table.strip() for table in verdicts.tables(stored).split("\n\n")]
+    assert len(tables) == 5
+    assert all(table in text for table in tables)
+
+
+def test_everything_planned_was_simulated_and_nothing_is_surely_wrong_more_often_than_said(verdicts, stored):
+    cells = pd.DataFrame(list(verdicts.cells()))
+    assert len(stored.merge(cells)) == len(stored) == len(cells)
+    known = (stored["design"] == verdicts.ONE_SPLIT) & (stored["world"] == verdicts.FOLDS_MATTER)  # said in the text
+    assert (stored["false_low"][~known] <= 0.05).all()
+    none = stored[stored["gain"] == 0]
+    assert (none["difference"].abs() < 4 * none["error"] + 0.005).all()  # the calibration's own error
