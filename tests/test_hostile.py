@@ -30,7 +30,7 @@ from sonosynth.report.page import Provenance, page
 from sonosynth.report.results import Results
 from sonosynth.report.sections import SECTIONS
 from sonosynth.run import Study, reopen
-from sonosynth.tasks.classification import classifier
+from sonosynth.tasks.classification import models
 
 
 def picture(path, shape=(12, 10), seed=0):
@@ -226,7 +226,7 @@ def test_pickled_weights_are_refused_and_never_run(tmp_path, tiny_base, tiny_cla
     (tmp_path / name).write_bytes(bird)
     with pytest.raises(UserError, match=r"holds no model_index\.json"):
         sd1.find(str(tmp_path / name))
-    for load in (classifier.resolve, networks.resolve):
+    for load in (models.resolve, networks.resolve):
         other = shutil.copytree(tiny_classifier, tmp_path / "other", dirs_exist_ok=True)
         (other / "model.safetensors").unlink()
         (other / "preprocessor_config.json").write_text(
