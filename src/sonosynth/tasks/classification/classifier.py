@@ -13,7 +13,7 @@ from torch.optim.swa_utils import AveragedModel, update_bn
 
 from sonosynth import device, seeding
 from sonosynth.tasks.classification import models
-from sonosynth.tasks.classification.draws import draws
+from sonosynth.tasks.classification.draws import draws, settling
 from sonosynth.tasks.classification.models import Network, Start
 from sonosynth.tasks.classification.remedies import class_weights, classical, mixed
 from sonosynth.tasks.classification.settings import Arm, Classifier
@@ -57,8 +57,8 @@ def predict(
 
     Cross-entropy, Adam, horizontal flips, normalisation as of the model's own training, equally many optimiser steps
     for any number of images. Scored are the weights of the last step; or, with `average`, their mean over that last
-    share of the steps, with batch statistics of the real training images (Izmailov et al., UAI 2018); or, with
-    `select`, those of the first of the steps with the highest accuracy on its images.
+    share of the steps (Izmailov et al., UAI 2018), with batch statistics as of `settling`; or, with `select`, those of
+    the first of the steps with the highest accuracy on its images.
 
     Raises:
         ValueError: if the arm has a share, and no real or no synthetic images of a class.
@@ -105,8 +105,7 @@ def predict(
     if select:
         return result
     if averaged:
-        settled = training.images[~training.synthetic] if not training.synthetic.all() else training.images
-        update_bn(preprocessor.batches(settled), averaged)
+        update_bn(preprocessor.batches(training.images[settling(training, arm.balance)]), averaged)
         network = Network(averaged.module, network.normalisation)
     return preprocessor.probabilities(network, images)
 

@@ -51,3 +51,11 @@ def pools(training: TrainingSet, balance: Balance, share: float | None) -> list[
     if not all(len(rows) for _, rows in parts):
         raise ValueError("a share needs real and synthetic images of every class")
     return parts
+
+
+def settling(training: TrainingSet, balance: Balance) -> np.ndarray:
+    """The rows of images for batch statistics: the real ones, if there are any; with `oversample` classes alike."""
+    real = ~training.synthetic if not training.synthetic.all() else training.synthetic
+    of_class = [np.flatnonzero(real & (training.labels == k)) for k in np.unique(training.labels[real])]
+    largest = max(map(len, of_class))
+    return np.concatenate([np.resize(rows, largest) if balance == "oversample" else rows for rows in of_class])
