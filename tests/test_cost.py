@@ -95,7 +95,9 @@ def test_trainings_and_sets_scale_by_their_steps():
     assert lora(steps=300).amount == 3 * lora(steps=100).amount == lora(steps=100, accumulation=3).amount
     assert lora(rank=4).kind != lora(rank=8).kind != AdapterLearning(learning, None).effort.kind
 
-    def making(count=Balance(), strength=None, **synthesis):
+    balance = Balance()
+
+    def making(count=balance, strength=None, **synthesis):
         return Making(
             name="s", kind="image", kind_version=1, depth=0, prompts={"a": "p", "b": "p"}, count=count,
             synthesis=Synthesis(**synthesis), strength=strength, base=None, precision="fp32", resolution=64, seed=0,

@@ -2,9 +2,7 @@
 
 from dataclasses import dataclass
 
-import torch
-
-from sonosynth import hub, parallel
+from sonosynth import device, hub, parallel
 from sonosynth.bases import checks, sd1
 from sonosynth.fidelity import networks
 from sonosynth.settings import Settings
@@ -44,5 +42,5 @@ def resolve(settings: Settings) -> Machine:
         tuple(dict.fromkeys(networks.resolve(name) for name in settings.fidelity.features)),  # auto may be one of them
         model,
         parallel.cores(),
-        "cuda" if torch.cuda.is_available() else "cpu",
+        device.best().type,
     )

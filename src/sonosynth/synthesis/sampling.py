@@ -13,6 +13,7 @@ import torch
 from diffusers import DPMSolverMultistepScheduler, StableDiffusionImg2ImgPipeline, StableDiffusionPipeline
 from torch import Tensor
 
+from sonosynth import device
 from sonosynth.adapters import lora as low_rank
 from sonosynth.adapters import token as inversion
 from sonosynth.bases import memory, sd1
@@ -31,8 +32,7 @@ class Sampler:
     def __init__(
         self, base: sd1.Base, adapter: Path | None, precision: str, resolution: int, settings: Synthesis
     ) -> None:
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-        self.pipeline: StableDiffusionPipeline = sd1.load(base.folder, sd1.DTYPES[precision], device)
+        self.pipeline: StableDiffusionPipeline = sd1.load(base.folder, sd1.DTYPES[precision], device.best())
         self.token = inversion.load(self.pipeline, adapter) if adapter else None
         if adapter:
             low_rank.load(self.pipeline, adapter)
@@ -67,9 +67,9 @@ class Sampler:
         return int(self._times(strength)[0])
 
     def _times(self, strength: float) -> Tensor:
-        device = self.pipeline.unet.device
-        self.refiner.scheduler.set_timesteps(self.settings.steps, device=device)
-        times: Tensor = self.refiner.get_timesteps(self.settings.steps, strength, device)[0]
+        place = self.pipeline.unet.device
+        self.refiner.scheduler.set_timesteps(self.settings.steps, device=place)
+        times: Tensor = self.refiner.get_timesteps(self.settings.steps, strength, place)[0]
         return times
 
     @torch.no_grad()
