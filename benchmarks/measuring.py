@@ -122,25 +122,29 @@ class Clock:
         return (len(self.times) - 1 - warm) / (self.times[-1] - self.times[warm])
 
 
+def sd15() -> dict[str, torch.nn.Module]:
+    """Networks with Stable Diffusion v1.5's shapes and random weights, by their names in a pipeline."""
+    return {
+        "vae": AutoencoderKL(
+            block_out_channels=(128, 256, 512, 512), down_block_types=("DownEncoderBlock2D",) * 4,
+            up_block_types=("UpDecoderBlock2D",) * 4, layers_per_block=2,
+        ),
+        "unet": UNet2DConditionModel(sample_size=64, cross_attention_dim=768, attention_head_dim=8),
+        "text_encoder": CLIPTextModel(
+            CLIPTextConfig(
+                hidden_size=768, intermediate_size=3072, num_hidden_layers=12, num_attention_heads=12, vocab_size=49408
+            )
+        ),
+    }  # fmt: skip
+
+
 def find_base(name: str, work: Path) -> sd1.Base:
     """ "embedded", a folder, or "sd15": Stable Diffusion v1.5's shapes with random weights. No job is keyed by it."""
     folder = work / "sd15" if name == "sd15" else sd1.find(name)
     if not (folder / "model_index.json").exists():
         torch.manual_seed(0)
         pipeline = StableDiffusionPipeline(
-            vae=AutoencoderKL(
-                block_out_channels=(128, 256, 512, 512),
-                down_block_types=("DownEncoderBlock2D",) * 4,
-                up_block_types=("UpDecoderBlock2D",) * 4,
-                layers_per_block=2,
-            ),
-            unet=UNet2DConditionModel(sample_size=64, cross_attention_dim=768, attention_head_dim=8),
-            text_encoder=CLIPTextModel(
-                CLIPTextConfig(
-                    hidden_size=768, intermediate_size=3072, num_hidden_layers=12, num_attention_heads=12,
-                    vocab_size=49408,
-                )
-            ),
+            **sd15(),
             tokenizer=sd1.load(sd1.find("embedded"), torch.float32, "cpu").tokenizer,
             scheduler=PNDMScheduler(
                 beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", skip_prk_steps=True, steps_offset=1,

@@ -151,6 +151,8 @@ WORK: dict[str, Callable[[Path, int, int], float]] = {
     "ultrasound statistics": statistics, "distances": distances, "synthetic set, without the model": writing,
 }  # fmt: skip
 
+FROM_FILES = ("inspect", "twins alone")
+
 
 def main() -> None:
     """Measure and print."""
@@ -160,7 +162,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=512)
     parser.add_argument("--only", choices=WORK)
     o = parser.parse_args()
-    for count in o.counts:
+    for count in o.counts if o.only in (None, *FROM_FILES) else ():
         folder_of(o.work, count, o.size)
     print(machine())
     print(

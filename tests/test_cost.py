@@ -57,7 +57,7 @@ def test_other_kinds_arguments_and_functions_tell_nothing():
     others.append(Job("function", test_other_kinds_arguments_and_functions_tell_nothing, None, {}, {"file": "f"}))
     jobs = [job("x", Counting("a")), *others]
     assert set(cost.expected(jobs, made(x=2.0))) == {"x"}
-    assert cost.left(jobs, made(x=2.0), 2) == cost.Left(0, 3, 1000)
+    assert cost.left(jobs, ["x"], made(x=2.0), 2) == cost.Left(0, 3, 1000)
 
 
 def test_the_smallest_peak_of_a_kind_is_expected():
@@ -68,7 +68,7 @@ def test_the_smallest_peak_of_a_kind_is_expected():
 
 def test_jobs_side_by_side_share_the_cores():
     def left(cores, *jobs, **done):
-        return cost.left(jobs, made(**done), cores)
+        return cost.left(jobs, done, made(**done), cores)
 
     waiting = [job(str(i)) for i in range(8)]
     assert left(2, job("x"), *waiting, x=10.0).seconds == pytest.approx(40)
@@ -83,7 +83,7 @@ def test_jobs_side_by_side_share_the_cores():
 
 def test_a_chain_takes_as_long_as_all_its_jobs():
     chain = [job(f"{i}", needs=("x",) if i == 1 else (f"{i - 1}",)) for i in range(1, 4)]
-    assert cost.left([job("x"), *chain], made(x=1.0, **{"1": 10.0}), 4).seconds == pytest.approx(20)
+    assert cost.left([job("x"), *chain], ["x", "1"], made(x=1.0, **{"1": 10.0}), 4).seconds == pytest.approx(20)
 
 
 def test_trainings_and_sets_scale_by_their_steps():
@@ -128,6 +128,9 @@ def test_the_plan_tells_what_jobs_took_and_will_take(capsys):
     assert cells == [["done", "60 s", "500 MB"], ["missing", "about 7 min", "500 MB"], ["missing", *["unknown"] * 2]]
     assert "60 s spent so far" in printed.out
     assert printed.err == "on this machine: about 7 min left (unknown: 1 job); up to 1.0 GB of memory\n"
+    again = Status(State.WAITING, last=made(y=90.0)["y"])
+    show_time_left([statuses[0], (jobs[1], again)], 2)
+    assert "about 90 s left;" in capsys.readouterr().err
     show_time_left(statuses[:1], 2)
     assert capsys.readouterr().err.startswith("on this machine: nothing left")
 
@@ -139,13 +142,15 @@ def pause(settings: Writing, *, work: Path) -> None:
     (work / "file").write_text("")
 
 
-def test_the_line_of_a_job_tells_the_time_left_once_it_is_known_of_most(tmp_path, capsys):
+def test_the_line_of_a_job_tells_the_time_left_once_it_is_known_of_most(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(Run, "publish", lambda run, job, *_: made(**{job.name: 60.0})[job.name])
     jobs = [Job(name, pause, Writing("", speed=0), {}, {"file": name}) for name in "abc"]
     jobs.append(Job("d", write, Writing(""), {}, {"file": "d"}))
     run_jobs(Run(tmp_path), jobs, 1, processes=False)
     lines = capsys.readouterr().err.splitlines()
-    assert lines[0] == "[1/4] a"
-    assert lines[1:3] == ["[2/4] b, about 0 s left (unknown: 1 job)", "[3/4] c"]
+    assert lines == [
+        "[1/4] a", "[2/4] b, about 120 s left (unknown: 1 job)", "[3/4] c, about 60 s left (unknown: 1 job)", "[4/4] d",
+    ]  # fmt: skip
 
 
 def test_an_interrupted_job_takes_what_all_its_calls_took(tmp_path):

@@ -5,6 +5,7 @@ import runpy
 import shlex
 import shutil
 import sys
+import tomllib
 from functools import partial
 from pathlib import Path
 
@@ -171,6 +172,11 @@ def test_every_snippet_runs(code, place, tiny_base, tiny_classifier, one_process
         assert names["image"].mode == "L"
     else:
         assert (place / "runs" / "busi" / "report.html").is_file()
+
+
+def test_the_citation_names_the_version_of_the_package():
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))["version"]
+    assert cited == tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
 
 
 @pytest.mark.parametrize("command", list(commands("python").values()), ids=" ".join)

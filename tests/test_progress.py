@@ -55,7 +55,15 @@ def test_what_is_said_is_one_line_as_it_stands(capsys):
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0.3, "0 s"), (89, "89 s"), (91, "2 min"), (3569, "59 min"), (3599, "1 h"), (4200, "1 h 10 min"), (86400, "24 h")],
+    [
+        (0.3, "0 s"),
+        (179, "179 s"),
+        (181, "3 min"),
+        (3569, "59 min"),
+        (3599, "1 h"),
+        (4200, "1 h 10 min"),
+        (86400, "24 h"),
+    ],
 )
 def test_times_are_told_no_finer_than_they_are_known(seconds, text):
     assert progress.duration(seconds) == text

@@ -1,7 +1,7 @@
 """What jobs cost: what finished ones took, and what that tells of those that are left."""
 
 from collections import defaultdict
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Container, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sonosynth.jobs import Job, Made
@@ -38,42 +38,42 @@ class Left:
     peak_mb: int
 
 
-def expected(ordered: Sequence[Job], made: Mapping[str, Made]) -> dict[str, Cost]:
-    """The cost of each job, by name: what it took or, before that, what those of its kind that are done suggest.
+def expected(ordered: Sequence[Job], seen: Mapping[str, Made]) -> dict[str, Cost]:
+    """The cost of each job, by name: what it took or, before that, what those of its kind that were run suggest.
 
     Jobs of a kind have the same function, arguments and `Effort.kind`. Those of the same amount are asked first, then
-    all, in proportion. A job of whose kind none is done is left out.
+    all, in proportion. A job of whose kind none was run is left out.
 
     Args:
-        made: what the jobs that are done made, by name.
+        seen: what jobs made when they last ran with the settings that they have, by name.
     """
     totals: dict[tuple[Hashable, ...], list[float]] = defaultdict(lambda: [0.0, 0.0, float("inf")])
     for job in ordered:
-        if job.name in made:
-            own, (kind, amount) = made[job.name], _kind(job)
+        if job.name in seen:
+            own, (kind, amount) = seen[job.name], _kind(job)
             for those in ((kind,), (kind, amount)):
                 seconds, amounts, peak = totals[those]
                 totals[those] = [seconds + own.seconds, amounts + amount, min(peak, own.peak_mb)]
     found = {}
     for job in ordered:
         kind, amount = _kind(job)
-        if job.name in made:
-            found[job.name] = Cost(made[job.name].seconds, made[job.name].peak_mb)
+        if job.name in seen:
+            found[job.name] = Cost(seen[job.name].seconds, seen[job.name].peak_mb)
         elif alike := totals.get((kind, amount)) or totals.get((kind,)):
             seconds, amounts, peak = alike
             found[job.name] = Cost(seconds / amounts * amount, int(peak))
     return found
 
 
-def left(ordered: Sequence[Job], made: Mapping[str, Made], cores: int) -> Left:
+def left(ordered: Sequence[Job], done: Container[str], seen: Mapping[str, Made], cores: int) -> Left:
     """What remains of a study, as `load` has it, or the longest chain of jobs that wait for each other if that is more.
 
     Args:
-        ordered: jobs, each after those it needs. made: as in `expected`.
+        ordered: jobs, each after those it needs. done: the names of those that are. seen: as in `expected`.
     """
-    known = expected(ordered, made)
+    known = expected(ordered, seen)
     shares = {job.name: share(job, cores) for job in ordered}
-    rest = [job for job in ordered if job.name not in made]
+    rest = [job for job in ordered if job.name not in done]
     ends: dict[str, float] = {}
     for job in rest:
         began = max((ends.get(name, 0.0) for name in job.needed), default=0.0)

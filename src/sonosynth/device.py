@@ -1,8 +1,8 @@
-"""Where tensors live."""
+"""The device that networks run on."""
 
 import torch
 
 
 def best() -> torch.device:
-    """The GPU if there is one, else the CPU."""
+    """The first CUDA device, or else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")

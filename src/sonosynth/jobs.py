@@ -113,11 +113,15 @@ class State(StrEnum):
 
 @dataclass(frozen=True)
 class Status:
-    """The state of a job, why it is in it, and what it made if that is usable."""
+    """The state of a job, why it is in it, and what it made if that is usable.
+
+    last: what a waiting job made when it last ran, with the same settings.
+    """
 
     state: State
     reason: str = ""
     made: Made | None = None
+    last: Made | None = None
 
 
 def key(inputs: Mapping[str, Any]) -> str:

@@ -42,5 +42,5 @@ def resolve(settings: Settings) -> Machine:
         tuple(dict.fromkeys(networks.resolve(name) for name in settings.fidelity.features)),  # auto may be one of them
         start,
         parallel.cores(),
-        str(device.best()),
+        device.best().type,
     )

@@ -100,7 +100,7 @@ class Task:
 
 def duration(seconds: float) -> str:
     """A time to the second, minute or five minutes: 40 s, 25 min, 1 h 10 min."""
-    if seconds < 90:
+    if seconds < 180:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     if minutes < 60:

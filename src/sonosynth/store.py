@@ -139,7 +139,7 @@ class Run:
             self._check_files(job, record)  # what somebody altered must not be replaced silently either
             return Status(State.STALE, reason)
         if waiting := [name for name in job.needed if name not in made]:
-            return Status(State.WAITING, f"{waiting[0]} has to run first")
+            return Status(State.WAITING, f"{waiting[0]} has to run first", last=self._made(job, record))
         checked = key(job.inputs(made))
         if checked not in self._checked:
             if gone := self._check_files(job, record):

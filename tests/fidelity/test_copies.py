@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sonosynth.cohort import alignment
 from sonosynth.fidelity import copies, networks
 from sonosynth.phantom import simulate
 from sonosynth.phantom.simulate import DEMO_PROBE
@@ -136,6 +137,23 @@ def test_strangers_are_never_of_an_images_own_group(sides):
     alike = np.where(groups[:, None] == groups, -1, unit @ unit.T)
     assert found.cosine == pytest.approx(alike.max(axis=1))
     assert np.array_equal(found.by_cosine, alike.argmax(axis=1))
+
+
+def test_the_search_by_blocks_finds_what_a_close_comparison_with_all_images_finds(sides, monkeypatch):
+    train = sides[0]
+    changed = copies.Images(np.stack([noisy(turned(image)) for image in train.pixels[:15]]), train.features[:15])
+    whole = copies.nearest(changed, train)
+    for module in (copies, alignment):
+        monkeypatch.setattr(module, "BLOCK", 7)
+    found = copies.nearest(changed, train)
+    assert np.array_equal(found.correlation, whole.correlation)
+    assert np.array_equal(found.by_correlation, whole.by_correlation)
+    assert np.array_equal(found.by_cosine, whole.by_cosine)
+    queries, references = (alignment.detailed([alignment.shrink(x) for x in side.pixels]) for side in (changed, train))
+    common = references.mean(axis=0)
+    every = np.stack([alignment.correlations(query - common, references - common)[0] for query in queries])
+    assert np.array_equal(found.by_correlation, every.argmax(axis=1))
+    assert found.correlation == pytest.approx(every.max(axis=1), abs=1e-6)
 
 
 def test_images_that_have_no_strangers_are_like_none(sides):

@@ -7,12 +7,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from sonosynth import disk, firewall, progress, seeding
+from sonosynth import device, disk, firewall, progress, seeding
 from sonosynth.adapters import learning
 from sonosynth.adapters.settings import Adapt, Lora
 from sonosynth.adapters.settings import Token as TokenSettings
 from sonosynth.adapters.token import FILE as TOKEN_FILE
-from sonosynth.adapters.training import make_accelerator
 from sonosynth.artefacts import Artefact, CohortImages, Split
 from sonosynth.bases import sd1
 from sonosynth.bases.latents import Latents, encode_images
@@ -31,9 +30,8 @@ class Encoding:
 
 def encode(settings: Encoding, *, cohort: CohortImages, work: Path) -> None:
     """Encode every image of the cohort and its mirror image, once for all adapters: makes latents."""
-    device = make_accelerator(settings.precision).device
     dtype = sd1.DTYPES[settings.precision]
-    pipeline = sd1.load(settings.base.folder, dtype, device, without=("unet", "text_encoder"))
+    pipeline = sd1.load(settings.base.folder, dtype, device.best(), without=("unet", "text_encoder"))
     encode_images(pipeline.vae, np.asarray(cohort.pixels)).save(work / "latents")
 
 

@@ -17,7 +17,7 @@ from accelerate.state import AcceleratorState
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from sonosynth import disk, interruption, progress, seeding
+from sonosynth import device, disk, interruption, progress, seeding
 from sonosynth.adapters import order
 from sonosynth.adapters.settings import Lora, Token
 from sonosynth.bases import memory
@@ -73,7 +73,8 @@ def make_accelerator(precision: str, accumulation: int = 1) -> Accelerator:
     """An Accelerator for "fp32", "bf16" or "fp16" on the best device there is."""
     AcceleratorState._reset_state()  # the precision is per study, not per process
     mixed = "no" if precision == "fp32" else precision
-    return Accelerator(mixed_precision=mixed, gradient_accumulation_steps=accumulation)
+    on_cpu = device.best().type == "cpu"  # it would choose among more kinds itself
+    return Accelerator(cpu=on_cpu, mixed_precision=mixed, gradient_accumulation_steps=accumulation)
 
 
 def train(

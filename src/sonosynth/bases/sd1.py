@@ -11,7 +11,7 @@ import torch
 from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from sonosynth import disk, hub
+from sonosynth import device, disk, hub
 from sonosynth.errors import UserError, first_line, loading
 from sonosynth.section import NO_EFFECT
 
@@ -91,7 +91,7 @@ def _fetch(hub_id: str) -> Path:
 
 
 def load(
-    folder: Path, dtype: torch.dtype, device: torch.device | str, *, without: Collection[str] = ()
+    folder: Path, dtype: torch.dtype, place: torch.device | str, *, without: Collection[str] = ()
 ) -> StableDiffusionPipeline:
     """Load the pipeline in `folder`, without the safety checker, in evaluation mode and with frozen weights.
 
@@ -116,9 +116,9 @@ def load(
     for module in filter(None, (pipeline.unet, pipeline.vae, pipeline.text_encoder)):
         module.requires_grad_(False).eval()
         # Convolutions on a GPU need it to be fast; on a CPU it saves the VAE a fifth, the U-Net too little to matter.
-        if module is pipeline.vae or torch.device(device).type == "cuda":
+        if module is pipeline.vae or torch.device(place).type == "cuda":
             module.to(memory_format=torch.channels_last)
-    pipeline.to(device)
+    pipeline.to(place)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 
@@ -183,11 +183,11 @@ def choose_precision(setting: str) -> str:
     Raises:
         UserError: if fp16 is asked for without a GPU.
     """
-    if setting == "fp16" and not torch.cuda.is_available():
+    if setting == "fp16" and device.best().type == "cpu":
         raise UserError("precision: fp16 needs a GPU", "auto, fp32 or bf16")
     if setting != "auto":
         return setting
-    if torch.cuda.is_available():
+    if device.best().type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
     native = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
     return "bf16" if native() else "fp32"

@@ -45,8 +45,11 @@ def shrink(image: np.ndarray) -> np.ndarray:
 
 def detailed(images: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
     """Shrunk images (N, SIDE, SIDE) as float32, without slow trends of brightness."""
-    small = np.asarray(images, np.float32)
-    return small - ndimage.gaussian_filter(small, (0, TREND, TREND))
+    found = np.array(images, np.float32)
+    for start in range(0, len(found), BLOCK):  # so that no second array of all images is held
+        some = found[start : start + BLOCK]
+        some -= ndimage.gaussian_filter(some, (0, TREND, TREND))
+    return found
 
 
 def shortlist(

@@ -134,7 +134,9 @@ def _distinct(images: np.ndarray, train: np.ndarray) -> tuple[np.ndarray, np.nda
     """Both (N, 64, 64) float32, less what the training images have in common, such as a frame."""
     queries, references = (alignment.detailed([alignment.shrink(x) for x in some]) for some in (images, train))
     common = references.mean(axis=0)
-    return queries - common, references - common
+    queries -= common
+    references -= common
+    return queries, references
 
 
 def _nearest_rows(

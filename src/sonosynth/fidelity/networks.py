@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from transformers import AutoConfig, AutoModel, CLIPVisionModel, ResNetForImageClassification
 from transformers.image_processing_base import ImageProcessingMixin
 
-from sonosynth import disk, hub
+from sonosynth import device, disk, hub
 from sonosynth.errors import UserError, loading
 from sonosynth.fidelity import installed
 from sonosynth.fidelity.installed import Extractor
@@ -81,19 +81,19 @@ def extractor(network: Network) -> Extractor:
         return _inception()
     if network.folder is None:
         return installed.extractor(network.name)
-    return _transformers(network.folder, "cuda" if torch.cuda.is_available() else "cpu")
+    return _transformers(network.folder, device.best())
 
 
 def _embedded() -> Extractor:
     network = ResNetForImageClassification.from_pretrained(
         EMBEDDED_FOLDER, use_safetensors=True, trust_remote_code=False, dtype=torch.float32
     ).eval()
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    network.to(device)
+    place = device.best()
+    network.to(place)
 
     @torch.no_grad()
     def features(images: np.ndarray) -> np.ndarray:
-        parts = [network.resnet(prepared(images[i : i + 64]).to(device)) for i in range(0, len(images), 64)]
+        parts = [network.resnet(prepared(images[i : i + 64]).to(place)) for i in range(0, len(images), 64)]
         return torch.cat([part.pooler_output.flatten(1).cpu() for part in parts]).float().numpy()
 
     return features
@@ -109,20 +109,20 @@ def _inception() -> Extractor:
             "a network connection on first use",
             "fidelity.features=embedded",
         ) from None
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    network.to(device).eval()
+    place = device.best()
+    network.to(place).eval()
 
     @torch.no_grad()
     def features(images: np.ndarray) -> np.ndarray:
         rgb = torch.from_numpy(images)[:, None].expand(-1, 3, -1, -1)
-        return torch.cat([network(part.to(device))[0].cpu() for part in rgb.split(32)]).float().numpy()
+        return torch.cat([network(part.to(place))[0].cpu() for part in rgb.split(32)]).float().numpy()
 
     return features
 
 
 def _check(folder: Path) -> None:
     """Raise UserError unless the model in `folder` makes a vector of an image."""
-    extract = _transformers(folder, "cpu")
+    extract = _transformers(folder, torch.device("cpu"))
     with loading(f"fidelity.features: {folder}", EXPECTED, FIX):
         found = extract(np.zeros((1, EMBEDDED_SIDE, EMBEDDED_SIDE), np.uint8))
         if found.ndim != 2 or not np.isfinite(found).all():
@@ -148,7 +148,7 @@ def _of_pooler(tensor: str) -> bool:
     return tensor.startswith("pooler.")
 
 
-def _transformers(folder: Path, device: str) -> Extractor:
+def _transformers(folder: Path, place: torch.device) -> Extractor:
     """A vision model's pooled output or, if it has no trained pooler, the mean of its last hidden state; no crop."""
     wanted, what = _preprocessing(folder), f"fidelity.features: {folder}"
     with loading(what, EXPECTED, FIX):
@@ -157,14 +157,14 @@ def _transformers(folder: Path, device: str) -> Extractor:
     kind = CLIPVisionModel if config.model_type == "clip" else AutoModel
     network, new = hub.load(kind, folder, what, _of_pooler, trust_remote_code=False, dtype=torch.float32)
     has_pooler = not any(map(_of_pooler, new))
-    network.eval().to(device)
+    network.eval().to(place)
 
     @torch.no_grad()
     def features(images: np.ndarray) -> np.ndarray:
         parts = []
         for some in torch.from_numpy(images).split(32):
             inputs = (_resized(some.float()[:, None], wanted["side"]) / 255 - mean) / deviation
-            outputs = network(pixel_values=inputs.to(device))
+            outputs = network(pixel_values=inputs.to(place))
             pooled = getattr(outputs, "pooler_output", None) if has_pooler else None
             parts.append((outputs.last_hidden_state.mean(dim=1) if pooled is None else pooled.flatten(1)).cpu())
         return torch.cat(parts).float().numpy()

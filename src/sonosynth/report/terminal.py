@@ -68,7 +68,7 @@ def planned(statuses: Sequence[tuple[Job, Status]], cores: int) -> list[dict[str
     seconds, peak_mb: what a job that is done took, and what one that isn't is expected to take; None: unknown. share:
     of the machine, so that jobs run side by side; the sum of seconds times shares is the time of a whole.
     """
-    known = cost.expected([job for job, _ in statuses], _made(statuses))
+    known = cost.expected([job for job, _ in statuses], _seen(statuses))
     return [
         {
             "name": job.name, "run": job.function, "needs": dict(job.needs), "makes": dict(job.makes),
@@ -82,21 +82,21 @@ def planned(statuses: Sequence[tuple[Job, Status]], cores: int) -> list[dict[str
 
 def show_time_left(statuses: Sequence[tuple[Job, Status]], cores: int) -> None:
     """Print what remains of a study, on stderr: stdout may be JSON."""
-    ordered, made = [job for job, _ in statuses], _made(statuses)
-    left = cost.left(ordered, made, cores)
+    ordered, done = [job for job, _ in statuses], {job.name for job, status in statuses if status.made}
+    left = cost.left(ordered, done, _seen(statuses), cores)
     memory = f"; up to {left.peak_mb / 1e3:.1f} GB of memory" if left.peak_mb else ""
-    told = progress.remaining(left.seconds, left.unknown) if len(made) < len(ordered) else "nothing left"
+    told = progress.remaining(left.seconds, left.unknown) if len(done) < len(ordered) else "nothing left"
     print(f"on this machine: {told}{memory}", file=sys.stderr)
 
 
-def _made(statuses: Sequence[tuple[Job, Status]]) -> dict[str, Made]:
-    return {job.name: status.made for job, status in statuses if status.made}
+def _seen(statuses: Sequence[tuple[Job, Status]]) -> dict[str, Made]:
+    return {job.name: made for job, status in statuses if (made := status.made or status.last)}
 
 
 def show_plan(rows: Sequence[Mapping[str, Any]], left: Sequence[Leftover] = (), sealed: str = "") -> None:
     """Print the jobs of a study, the state of its `sealed` part, and what is left of earlier settings."""
     console = plain_console()
-    others = (Column(title, overflow="fold") for title in ("needs", "makes", "state", "time", "peak memory"))
+    others = (Column(title, overflow="fold") for title in ("needs", "makes", "state", "time", "memory"))
     shown = Table(Column("job", no_wrap=True), *others, title=f"{len(rows)} jobs")
     for row in rows:
         needs = [name for names in row["needs"].values() for name in ([names] if isinstance(names, str) else names)]

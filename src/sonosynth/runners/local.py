@@ -82,10 +82,10 @@ def run_jobs(
 
 
 def _time_left(ordered: Sequence[Job], made: Mapping[str, Made], cores: int) -> str:
-    """The whole's remaining time as the end of a line; "" until it is known of most jobs that are left."""
-    left = cost.left(ordered, made, cores)
-    known_of_most = 2 * left.unknown < len(ordered) - len(made)
-    return f", {progress.remaining(left.seconds, left.unknown)}" if known_of_most else ""
+    """The whole's remaining time as the end of a line; "" until it is known of most jobs."""
+    left = cost.left(ordered, made, made, cores)
+    known = left.seconds >= 1 and 2 * left.unknown < len(ordered)
+    return f", {progress.remaining(left.seconds, left.unknown)}" if known else ""
 
 
 def _fits(job: Job, running: Sequence[Job], cores: int) -> bool:

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 
+from sonosynth import device
 from sonosynth.bases import sd1
 from sonosynth.bases.latents import reconstruct
 from sonosynth.synthesis.jobs import Making
@@ -45,9 +45,8 @@ def _refining(settings: Making, adapter: Path | None, strength: float) -> Maker:
 
 def _reconstructing(settings: Making) -> Maker:
     assert settings.base is not None
-    device = "cuda" if torch.cuda.is_available() else "cpu"
     dtype = sd1.DTYPES[settings.precision]
-    vae = sd1.load(settings.base.folder, dtype, device, without=("unet", "text_encoder")).vae
+    vae = sd1.load(settings.base.folder, dtype, device.best(), without=("unet", "text_encoder")).vae
 
     def through_vae(_: Sequence[Request], starts: np.ndarray | None) -> np.ndarray:
         assert starts is not None

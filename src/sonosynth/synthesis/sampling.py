@@ -13,6 +13,7 @@ import torch
 from diffusers import StableDiffusionImg2ImgPipeline, StableDiffusionPipeline
 from torch import Tensor
 
+from sonosynth import device
 from sonosynth.adapters import lora as low_rank
 from sonosynth.adapters import token as inversion
 from sonosynth.bases import memory, sd1
@@ -32,8 +33,7 @@ class Sampler:
     def __init__(
         self, base: sd1.Base, adapter: Path | None, precision: str, resolution: int, settings: Synthesis
     ) -> None:
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-        self.pipeline: StableDiffusionPipeline = sd1.load(base.folder, sd1.DTYPES[precision], device)
+        self.pipeline: StableDiffusionPipeline = sd1.load(base.folder, sd1.DTYPES[precision], device.best())
         self.token = inversion.load(self.pipeline, adapter) if adapter else None
         if adapter:
             low_rank.load(self.pipeline, adapter)
@@ -69,13 +69,13 @@ class Sampler:
             steps: as many, evenly spaced from strength x 1000. None: diffusers' rule, the last `strength` share of the
                 sampling steps, rounded down.
         """
-        scheduler, device = self.pipeline.scheduler, self.pipeline.unet.device
+        scheduler, place = self.pipeline.scheduler, self.pipeline.unet.device
         if steps is None:
-            scheduler.set_timesteps(self.settings.steps, device=device)
-            times: Tensor = self.refiner.get_timesteps(self.settings.steps, strength, device)[0]
+            scheduler.set_timesteps(self.settings.steps, device=place)
+            times: Tensor = self.refiner.get_timesteps(self.settings.steps, strength, place)[0]
             return times
-        schedule.set_on(scheduler, schedule.spaced(strength, steps, scheduler.config.num_train_timesteps), device)
-        return self.refiner.get_timesteps(len(scheduler.timesteps), 1.0, device)[0]
+        schedule.set_on(scheduler, schedule.spaced(strength, steps, scheduler.config.num_train_timesteps), place)
+        return self.refiner.get_timesteps(len(scheduler.timesteps), 1.0, place)[0]
 
     @torch.no_grad()
     @memory.kept_by_process()

@@ -159,7 +159,7 @@ def test_every_image_counts_alike_in_the_statistics_of_batches(tiny_classifier):
         predict(training_set(np.tile(images, (n, 1, 1)), np.tile(labels, n)), images, recipe=how, arm=Arm(), seed=0)
         for n in (1, 2)
     )
-    assert np.allclose(once, twice, atol=1e-4)
+    assert np.allclose(once, twice, atol=2e-3)
 
 
 def test_weights_of_images_act_as_repeated_images_do(without_batch_norm):

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from sonosynth.firewall import Origins
-from sonosynth.tasks.classification.draws import draws
+from sonosynth.tasks.classification.draws import draws, settling
 from sonosynth.tasks.training_set import TrainingSet
 
 REAL, SYNTHETIC = (70, 20, 10), (30, 30, 60)
@@ -51,6 +51,18 @@ def test_classes_and_sources_are_as_frequent_as_asked_for(balance, share, of_cla
         for synthetic in (False, True) if share else (None,):
             part = (training.labels == k) & ((training.synthetic == synthetic) if share else True)
             assert np.ptp(times[part]) <= 1  # in shuffled turns
+
+
+def test_batch_statistics_see_real_images_in_the_mix_that_was_trained_on():
+    training = training_set(REAL, SYNTHETIC)
+    for balance, expected in (("none", (70, 20, 10)), ("oversample", (70, 70, 70))):
+        rows = settling(training, balance)
+        assert not training.synthetic[rows].any()
+        assert tuple(np.bincount(training.labels[rows])) == expected
+        halves = [np.bincount(training.labels[half], minlength=3) for half in np.array_split(rows, 2)]
+        assert np.abs(halves[0] - halves[1]).max() <= 2
+    without_real = training_set((0, 0, 0), SYNTHETIC)
+    assert set(settling(without_real, "none")) == set(range(120))
 
 
 def test_the_source_does_not_tell_the_class_and_a_class_without_it_is_refused():

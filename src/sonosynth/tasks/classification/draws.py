@@ -54,8 +54,13 @@ def pools(training: TrainingSet, balance: Balance, share: float | None) -> list[
 
 
 def settling(training: TrainingSet, balance: Balance) -> np.ndarray:
-    """The rows of images for batch statistics: the real ones, if there are any; with `oversample` classes alike."""
+    """The rows of images for batch statistics: the real ones, if there are any; with `oversample` classes alike.
+
+    Every stretch of them has the same mix of classes.
+    """
     real = ~training.synthetic if not training.synthetic.all() else training.synthetic
     of_class = [np.flatnonzero(real & (training.labels == k)) for k in np.unique(training.labels[real])]
-    largest = max(map(len, of_class))
-    return np.concatenate([np.resize(rows, largest) if balance == "oversample" else rows for rows in of_class])
+    if balance == "oversample":
+        of_class = [np.resize(rows, max(map(len, of_class))) for rows in of_class]
+    places = np.concatenate([np.arange(len(rows)) / len(rows) for rows in of_class])
+    return np.concatenate(of_class)[np.argsort(places, kind="stable")]
