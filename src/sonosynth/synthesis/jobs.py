@@ -8,7 +8,7 @@ from typing import Annotated
 import numpy as np
 
 from sonosynth import disk, extensions, firewall, progress, seeding
-from sonosynth.artefacts import Adapter, CohortImages, Split, SyntheticSet
+from sonosynth.artefacts import Adapter, Artefact, CohortImages, Split, SyntheticSet
 from sonosynth.bases import sd1
 from sonosynth.errors import UserError
 from sonosynth.firewall import Origins
@@ -64,15 +64,21 @@ class _Starts:
 
 def make(
     settings: Making, *, split: Split, cohort: CohortImages | None = None,
-    source: SyntheticSet | None = None, adapter: Adapter | None = None, work: Path,
+    source: SyntheticSet | None = None, adapter: Adapter | None = None, choice: Artefact | None = None, work: Path,
 ) -> None:  # fmt: skip
     """Make a set from noise, from training images (`cohort`) or from another set (`source`).
 
     Makes images (a folder), samples (a folder), pixels (.npy) and origins (JSON).
 
+    Args:
+        choice: of the guidance: see `synthesis.probing.choose`.
+
     Raises:
         UserError: if a validation image is among the origins of what it is made from, or the source has too few images.
     """
+    if choice:
+        guided = settings.synthesis.model_copy(update={"guidance": choice.json("about")["guidance"]})
+        settings = replace(settings, synthesis=guided)
     shared = adapter.origins if adapter else frozenset()
     if adapter:
         firewall.check(shared, split.forbidden(leaks=settings.leaks), str(adapter.folder))
