@@ -17,7 +17,8 @@ def check(settings: Settings, labels: Sequence[str]) -> None:
 
     Raises:
         UserError: if a set can't start from what it starts from, takes no such setting, has a guidance that nothing
-            chooses, or counts a class that isn't there; if an arm without real images has none of a class; or if an arm has a share, and a set lacks a class.
+            chooses, or counts a class that isn't there; if an arm without real images has none of a class; or if an arm
+            has a share, and a set lacks a class.
     """
     for name, made in settings.declared_sets.items():
         way = ways.find(made.way)

@@ -1,11 +1,10 @@
 """Which jobs a study consists of."""
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import product
 
-from sonosynth import extensions, feasibility, jobs, seeding
+from sonosynth import adapting, extensions, feasibility, jobs, seeding
 from sonosynth.adapters import jobs as adaptation
 from sonosynth.adapters import token as inversion
 from sonosynth.adapters.learning import with_token
@@ -26,6 +25,7 @@ from sonosynth.report.facts import Facts, Unsealed
 from sonosynth.settings import REFERENCE, Settings, shipped_words
 from sonosynth.synthesis import jobs as synthesis
 from sonosynth.synthesis import times, ways
+from sonosynth.synthesis.settings import AUTO as GUIDANCE_AUTO
 from sonosynth.synthesis.settings import NOISE, REAL
 from sonosynth.tasks.classification import jobs as classification
 from sonosynth.tasks.classification import search
@@ -33,7 +33,9 @@ from sonosynth.tasks.classification.settings import AUTO
 
 COHORT, LATENTS, PREDICTIONS, TABLES = "cohort", "latents", "predictions", "tables"  # jobs
 SEALED, UNSEALED = "sealed", "unsealed"
-OPTIONAL = ("fidelity", "images/ultrasound", UNSEALED)  # tables that the report shows if they exist
+PROBES = "probes"
+PROBED = (FEATURES, "ultrasound")  # the measures of probes
+OPTIONAL = ("fidelity", "images/ultrasound", PROBES, UNSEALED)  # tables that the report shows if they exist
 PARTS = ".parts"  # of the run: what is kept for later jobs, not for people
 AT_ONCE = 4  # classifiers that are trained at the same time, at most
 
@@ -148,27 +150,11 @@ class _Graph:
         yield from self.classifiers(repeat)
 
     def adapters(self, repeat: Repeat) -> Iterator[Job]:
-        s, m, at = self.settings, self.machine, repeat.place
-        prompts = {label: s.prompts.of(label) for label in self.files.labels}
-        learning = adaptation.Learning(m.base, m.precision, prompts, repeat.seed, s.adapt)
-        images = {"cohort": COHORT, "split": f"{at}split", "latents": LATENTS}
-        tokens: dict[str, str] = {}  # one for all adapters with the same text
-        for name, adapter in s.declared_adapters.items():
-            needs = dict(images)
-            if adapter.token:
-                if adapter.token not in tokens:
-                    part = hashlib.sha256(adapter.token.encode()).hexdigest()[:8]  # may contain what no file name can
-                    tokens[adapter.token] = f"{at}tokens/{part}"
-                    yield self.model_job(
-                        tokens[adapter.token], adaptation.learn_token,
-                        adaptation.TokenLearning(learning, s.token, adapter.token), images,
-                        {"token": f"{at}{PARTS}/tokens/{part}", "about": f"{at}{PARTS}/tokens/{part}.json"},
-                    )  # fmt: skip
-                needs["token"] = tokens[adapter.token]
-            yield self.model_job(
-                f"{at}adapters/{name}", adaptation.learn, adaptation.AdapterLearning(learning, s.lora_of(name)), needs,
-                {"adapter": f"{at}adapters/{name}"},
-            )  # fmt: skip
+        described = {f"measures/{name}/{REAL}": self.measuring[name] for name in PROBED if name in self.measuring}
+        prompts = {label: self.settings.prompts.of(label) for label in self.files.labels}
+        yield from adapting.Adapting(
+            self.settings, self.machine, prompts, self.model_job, COHORT, LATENTS, described, PARTS
+        ).of_repeat(repeat)
 
     def sets(self, repeat: Repeat) -> Iterator[Job]:
         s, m, at = self.settings, self.machine, repeat.place
@@ -180,6 +166,8 @@ class _Graph:
             if declared.adapter:
                 needs["adapter"] = f"{at}adapters/{declared.adapter}"
                 token = s.declared_adapters[declared.adapter].token
+                if s.synthesis_of(name).guidance == GUIDANCE_AUTO:
+                    needs["choice"] = adapting.choice(repeat, declared.adapter)
             if declared.start == REAL:
                 needs["cohort"] = COHORT
             elif declared.start != NOISE:
@@ -297,6 +285,10 @@ class _Graph:
             reference=REFERENCE, arms=self.arms, compare=s.compare, refused=refusals(s, self.arms),
             controls=tuple(sorted(controlling(s))), blocks=tuple((r.draw, r.split) for r in every),
         )  # fmt: skip
+        if s.probed_adapters:
+            blocks = [r for r in every if r.number == r.block]
+            choices = tuple(adapting.choice(r, name) for r in blocks for name in s.probed_adapters)
+            yield self.join(PROBES, choices, "evaluation/probes.csv")
         copies = tuple(f"{r.place}memorisation" for r in every)
         yield Job(
             TABLES, tables.tabulate, tabulating,

@@ -35,7 +35,7 @@ def hold_back(settings: HoldingBack, *, split: Split, work: Path) -> None:
     for label in split.classes:
         if (count := named[fifth["label"] == label].nunique()) < FEWEST:
             raise UserError(
-                f"{ASKED}: {count} image(s) or group(s) of {label} in the fifth of the training images that is held back",
+                f"{ASKED}: the fifth of the training images that is held back has {count} image(s) or group(s) of {label}",
                 f"{FEWEST}; about ten training images or groups of every class",
                 INSTEAD,
             )

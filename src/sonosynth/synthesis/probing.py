@@ -57,7 +57,8 @@ class Probing:
 
 
 def probe(
-    settings: Probing, *, cohort: CohortImages, split: Split, adapter: Adapter, real: tuple[Description, ...], work: Path
+    settings: Probing, *, cohort: CohortImages, split: Split, adapter: Adapter, real: tuple[Description, ...],
+    work: Path,
 ) -> None:  # fmt: skip
     """Make a few images of each class and measure how far they are from the inner side of `split`: makes table.
 
@@ -115,33 +116,32 @@ def _distances(measuring: Measuring, real: Images, made: Images, classes: Sequen
             {"class": label, "metric": metric, "value": value}
             for label, (a, b) in sides.items() for metric, value in compare(a.values, b.values).items()
         ]  # fmt: skip
-    rows = []
-    for label, (a, b) in sides.items():
-        x, y = a.values[FEATURES], b.values[FEATURES]
-        error = kernel_error(x, y, a.groups)
-        rows.append({"class": label, "metric": KERNEL, "value": kernel_distance(x, y), "error": error})
-    error = np.sqrt(sum(row["error"] ** 2 for row in rows)) / len(rows)
-    value = np.mean([row["value"] for row in rows])
-    return [{"class": ALL, "metric": KERNEL, "value": value, "error": error}, *rows]
+    values = [kernel_distance(a.values[FEATURES], b.values[FEATURES]) for a, b in sides.values()]
+    errors = [kernel_error(a.values[FEATURES], b.values[FEATURES], a.groups) for a, b in sides.values()]
+    rows: list[dict[str, Any]] = [
+        {"class": label, "metric": KERNEL, "value": value, "error": error}
+        for label, value, error in zip(sides, values, errors, strict=True)
+    ]
+    whole = {"value": np.mean(values), "error": np.linalg.norm(errors) / len(errors)}
+    return [{"class": ALL, "metric": KERNEL} | whole, *rows]
 
 
 def choose(_: None, *, probes: tuple[Artefact, ...], work: Path) -> None:
     """Choose the steps and the guidance of an adapter from its probes: makes table and about (JSON: steps, guidance).
 
     Chosen are the fewest steps, and for those the lowest guidance, whose kernel distance (mean over classes) is at most
-    one standard error above the smallest (Breiman et al. 1984, section 3.4.3). The table has the rows of all probes, and
-    the column chosen.
+    one standard error above the smallest (Breiman et al. 1984, section 3.4.3); that error is of images, not of
+    trainings. The table has the rows of all probes, and the column chosen.
     """
     table = pd.concat([made.table("table", "adapter", "features", "class", "metric") for made in probes])
     deciding = table[(table["metric"] == KERNEL) & (table["class"] == ALL)].sort_values(["steps", "guidance"])
-    best = deciding["value"].to_numpy().argmin()
-    limit = deciding["value"].iloc[best] + deciding["error"].iloc[best]
-    chosen = deciding[deciding["value"] <= limit].iloc[0]
+    best = deciding.iloc[deciding["value"].to_numpy().argmin()]
+    chosen = deciding[deciding["value"] <= best["value"] + best["error"]].iloc[0]
     steps, guidance = int(chosen["steps"]), float(chosen["guidance"])
     table = table.assign(chosen=(table["steps"] == steps) & (table["guidance"] == guidance))
     disk.write_text(work / "table", table.to_csv(index=False))
     disk.write_json(work / "about", {"steps": steps, "guidance": guidance})
     progress.say(
         f"adapter {chosen['adapter']}: {steps} steps, guidance {guidance:g}, at a kernel distance of"
-        f" {chosen['value']:.3g} (smallest: {deciding['value'].iloc[best]:.3g}, error {deciding['error'].iloc[best]:.2g})"
+        f" {chosen['value']:.3g} (smallest: {best['value']:.3g}, error {best['error']:.2g})"
     )
