@@ -60,9 +60,9 @@ class Adapt(Section):
     # No effect by itself: an adapter whose steps are chosen needs the job that chooses them.
     stop: Annotated[Literal["fixed", "probe"], NO_EFFECT] = Field(
         "fixed",
-        description="fixed: a LoRA takes `lora.steps`; probe: a quarter, half or all of them, chosen in every block by how"
-        " close trial adapters come to a fifth of the training images that is held back from them; trains almost three"
-        " times as long",
+        description="fixed: a LoRA takes `lora.steps`; probe: a quarter, half or all of them, by how close trial"
+        " adapters come to a fifth of a block's training images that is held back from them; trains almost three times"
+        " as long",
     )
 
     @model_validator(mode="after")

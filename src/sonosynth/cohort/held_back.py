@@ -35,8 +35,8 @@ def hold_back(settings: HoldingBack, *, split: Split, work: Path) -> None:
     for label in split.classes:
         if (count := named[fifth["label"] == label].nunique()) < FEWEST:
             raise UserError(
-                f"{ASKED}: the fifth of the training images that is held back has {count} image(s) or group(s) of {label}",
-                f"{FEWEST}; about ten training images or groups of every class",
+                f"{ASKED}: the fifth of the training images that is held back has {count} group(s) of {label}",
+                f"at least {FEWEST} images or groups; about ten of every class to train on",
                 INSTEAD,
             )
     kept = rows["split"].isin(["", TRAIN, SEALED])
