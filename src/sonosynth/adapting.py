@@ -50,8 +50,10 @@ class Adapting:
         s, m, at = self.settings, self.machine, f"{repeat.place}probing/"
         parts, split = f"{repeat.place}{self.parts}/probing/", f"{at}split"
         holding_back = held_back.HoldingBack(seeding.derive(repeat.split_seed, "probe"))
-        given = {"split": f"{repeat.place}split"}
-        yield Job(split, held_back.hold_back, holding_back, given, {"table": f"{parts}split.csv"})
+        given = {"split": split, "block": f"{repeat.place}split"}
+        yield Job(
+            split, held_back.hold_back, holding_back, {"split": given["block"]}, {"table": f"{parts}split.csv"}
+        )  # fmt: skip
         tokens = {name: s.declared_adapters[name].token for name in s.probed_adapters}
         ladders = {name: self._ladder(name) for name in tokens}
         trials = {f"{name}/{n}": (tokens[name], lora) for name, ladder in ladders.items() for n, lora in ladder.items()}
@@ -64,7 +66,7 @@ class Adapting:
                     base=m.base, precision=m.precision, resolution=s.resolution, measures=(*self.described.values(),),
                     seed=seeding.derive(repeat.seed, "probe"), draw=repeat.draw, split=repeat.split,
                 )  # fmt: skip
-                needs = {"cohort": self.cohort, "split": split, "adapter": f"{at}adapters/{name}/{number}"}
+                needs = {"cohort": self.cohort, **given, "adapter": f"{at}adapters/{name}/{number}"}
                 yield self.model_job(
                     f"{at}distances/{name}/{number}", probing.probe, trial, {**needs, "real": (*self.described,)},
                     {"table": f"{parts}distances/{name}/{number}.csv"},

@@ -57,8 +57,8 @@ class Probing:
 
 
 def probe(
-    settings: Probing, *, cohort: CohortImages, split: Split, adapter: Adapter, real: tuple[Description, ...],
-    work: Path,
+    settings: Probing, *, cohort: CohortImages, split: Split, block: Split, adapter: Adapter,
+    real: tuple[Description, ...], work: Path,
 ) -> None:  # fmt: skip
     """Make a few images of each class and measure how far they are from the inner side of `split`: makes table.
 
@@ -66,16 +66,15 @@ def probe(
     network there is the kernel distance with its standard error, for each class and, as their mean, for all.
 
     Args:
-        split: that of `cohort.held_back`. real: the images of the cohort, described by each of the measures.
+        split: that of `cohort.held_back`. block: the one that it was made from. real: the images of the cohort, described by each of the measures.
 
     Raises:
-        UserError: if the adapter was trained on an inner image, or one that is scored elsewhere has any part in this.
+        UserError: if the adapter was trained on an inner image, or an image that `block` scores has any part in this.
     """
     inner = split.inner
     rows = cohort.rows(inner["id"])
-    firewall.check(adapter.origins, split.scored, f"the probed adapter of {adapter.made.job}")
-    elsewhere = pd.concat([split.validation, split.sealed])["sha256"]
-    firewall.check(cohort.origins(rows).all(), elsewhere, "the images that probes are compared with")
+    firewall.check(adapter.origins, split.scored | block.scored, f"the trial adapter {adapter.folder}")
+    firewall.check(cohort.origins(rows).all(), block.scored, "the images that trial adapters are compared with")
     wanted = requests.from_noise(dict.fromkeys(split.classes, EACH), settings.prompts, settings.seed)
     labels, files = (np.array([getattr(request, name) for request in wanted]) for name in ("label", "file_name"))
     groups = inner["group"].where(inner["group"] != "", inner["id"]).to_numpy(str)

@@ -13,7 +13,7 @@ from sonosynth.report.results import Shown
 ALT = {
     "losses": "Loss by step of token and LoRA",
     "learning_curve": "Macro F1 of the classifier by number of steps, one line per split",
-    "probes": "Kernel distance of trial adapters to images held back from them by number of steps, one panel per adapter",
+    "probes": "Kernel distance of trial adapters to held-back images by number of steps, one panel per adapter",
 }
 SMOOTH = 25  # steps
 
