@@ -15,6 +15,7 @@ from sonosynth.study import plan
 from sonosynth.synthesis import probing
 
 PROBE = ("adapt.stop=probe", "lora.steps=8", "synthesis.guidance=auto")
+OTHER_SETS = ("sets.sd+img2img.synthesis={guidance: 3}", "sets.copies={kind: copy, from: real, count: 3}")
 
 
 @pytest.fixture
@@ -36,7 +37,7 @@ def test_without_probes_nothing_is_planned_for_them_and_the_setting_is_in_no_key
 
 
 def test_every_adapter_is_probed_after_each_number_of_steps_on_a_split_of_its_own(planned):
-    jobs = planned(*PROBE, "adapters.word={token: <other>}", "sets.sd+img2img.synthesis={guidance: 3}")
+    jobs = planned(*PROBE, "adapters.word={token: <other>}", *OTHER_SETS)
     found = {name: dict(job.needs) for name, job in jobs.items() if name.startswith("probing/")}
     token = next(name for name in found if name.startswith("probing/tokens/"))
     images = {"cohort": "cohort", "split": "probing/split", "latents": "latents"}
@@ -56,7 +57,7 @@ def test_every_adapter_is_probed_after_each_number_of_steps_on_a_split_of_its_ow
         assert jobs[f"synthetic/{name}"].needs["choice"] == f"probing/choices/{name}"
     assert found == expected
     assert "choice" not in jobs["adapters/word"].needs  # it has no LoRA
-    assert "choice" not in jobs["synthetic/sd+img2img"].needs
+    assert all("choice" not in jobs[f"synthetic/{name}"].needs for name in ("sd+img2img", "copies"))
     assert jobs["probes"].needs["parts"] == ("probing/choices/sd", "probing/choices/sd+ti")
     assert "probes" in jobs["report"].needs["tables"]
 
@@ -83,25 +84,29 @@ def test_a_guidance_that_nothing_chooses_and_probes_that_hold_nothing_back_are_r
         planned(*changes)
 
 
-def test_sets_that_sample_nothing_need_no_guidance(planned):
-    assert "synthetic/copies" in planned(*PROBE, "sets.copies={kind: copy, from: real, count: 3}")
-
-
-def test_adapters_and_sets_take_what_was_chosen_by_images_that_trial_adapters_have_not_seen(settings, tmp_path, monkeypatch):
-    monkeypatch.setattr(probing, "EACH", 3)
+def test_adapters_and_sets_take_what_was_chosen_by_images_that_trial_adapters_have_not_seen(
+    settings, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(probing, "EACH", 2)
+    monkeypatch.setattr(probing, "GUIDANCES", (1.0, 2.5))
     write_cohort(tmp_path / "cohort", {"benign": 14, "malignant": 13}, seed=3, size=32)
-    wanted = settings(*PROBE, "lora.steps=4", "adapters.sd=null", "sets={sd+ti: {count: 2}, variation: null}")
+    wanted = settings(
+        *PROBE,
+        "lora.steps=2",
+        "adapters.sd=null",
+        "sets={sd+ti: {count: 2}, sd+ti+img2img: null, variation: {count: 1}}",
+    )
     study, root = Study(tmp_path / "cohort", wanted), tmp_path / "run"
     study.run(root, "synthesize", processes=False)
     chosen = json.loads((root / ".parts" / "probing" / "choices" / "sd+ti.json").read_text())
     losses = pd.read_csv(root / "adapters" / "sd+ti" / "losses.csv")
     assert (losses["part"] == "lora").sum() == chosen["steps"]
-    for name in ("sd+ti", "sd+ti+img2img"):
+    for name in ("sd+ti", "variation"):
         assert set(pd.read_csv(root / "synthetic" / name / "metadata.csv")["guidance"]) == {chosen["guidance"]}
     table = pd.read_csv(root / ".parts" / "probing" / "choices" / "sd+ti.csv")
-    assert sorted(set(table["steps"])) == [1, 2, 4] and set(table["guidance"]) == set(probing.GUIDANCES)
+    assert sorted(set(table["steps"])) == [1, 2] and set(table["guidance"]) == set(probing.GUIDANCES)
     assert np.isfinite(table["value"]).all() and table.groupby(["steps", "guidance"])["chosen"].first().sum() == 1
 
     rows = pd.read_csv(root / ".parts" / "probing" / "split.csv", keep_default_na=False)
-    trained = set(json.loads((root / ".parts/probing/adapters/sd+ti/4/adapter.json").read_text())["images"])
+    trained = set(json.loads((root / ".parts/probing/adapters/sd+ti/2/adapter.json").read_text())["images"])
     assert trained == set(rows["sha256"][rows["split"] == "train"])
