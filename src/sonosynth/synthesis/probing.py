@@ -66,7 +66,8 @@ def probe(
     network there is the kernel distance with its standard error, for each class and, as their mean, for all.
 
     Args:
-        split: that of `cohort.held_back`. block: the one that it was made from. real: the images of the cohort, described by each of the measures.
+        split: that of `cohort.held_back`. block: the one that it was made from. real: the images of the cohort,
+            described by each of the measures.
 
     Raises:
         UserError: if the adapter was trained on an inner image, or an image that `block` scores has any part in this.

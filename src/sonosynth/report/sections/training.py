@@ -5,9 +5,10 @@ from collections.abc import Mapping
 import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from sonosynth.fidelity.jobs import ALL
-from sonosynth.report.figures import COLUMN, PAGE, STYLE
+from sonosynth.report.figures import COLOURS, COLUMN, PAGE, STYLE
 from sonosynth.report.results import Shown
 
 ALT = {
@@ -65,18 +66,18 @@ def probes(table: pd.DataFrame) -> Figure:
     """
     rows = table[(table["metric"] == "kernel") & (table["class"] == ALL)]
     names, guidances = (sorted(set(rows[column])) for column in ("adapter", "guidance"))
+    lines: dict[str, Line2D] = {}
     with plt.rc_context(STYLE):
         figure, panels = plt.subplots(
             1, len(names), figsize=(min(PAGE, COLUMN * len(names)), 1.9), sharey=True, squeeze=False
         )
         for axis, name in zip(panels[0], names, strict=True):
             for (_, _, guidance), own in rows[rows["adapter"] == name].groupby(["draw", "split", "guidance"]):
-                colour, chosen = f"C{guidances.index(guidance)}", own[own["chosen"]]
-                first = guidance not in axis.get_legend_handles_labels()[1]
-                axis.plot(own["steps"], own["value"], color=colour, linestyle="-", label=guidance if first else None)
+                colour, chosen = COLOURS[guidances.index(guidance)], own[own["chosen"]]
+                (lines[str(guidance)],) = axis.plot(own["steps"], own["value"], color=colour, linestyle="-")
                 axis.plot(chosen["steps"], chosen["value"], "o", markersize=4, color=colour)
             axis.set_xscale("log", base=2)
             axis.set_xticks(sorted(set(rows["steps"])), sorted(set(rows["steps"])))
             axis.set(title=name, xlabel="steps", ylabel="kernel distance" if name == names[0] else "")
-        panels[0, -1].legend(title="guidance")
+        figure.legend(lines.values(), lines.keys(), title="guidance", loc="outside right center")
     return figure
