@@ -94,7 +94,7 @@ def test_adapters_and_sets_take_what_was_chosen_by_images_that_trial_adapters_ha
         *PROBE,
         "lora.steps=2",
         "adapters.sd=null",
-        "sets={sd+ti: {count: 2}, sd+ti+img2img: null, variation: {count: 1}}",
+        "sets={sd+ti: {count: 2}, sd+ti+img2img: null, variation: {from: real, adapter: sd+ti, count: 1}}",
     )
     study, root = Study(tmp_path / "cohort", wanted), tmp_path / "run"
     study.run(root, "synthesize", processes=False)
