@@ -207,7 +207,7 @@ def main() -> None:
             run = FinishedRun.read(o.run)
             s, (name, adapter) = run.settings, next(iter(run.settings.declared_adapters.items()))
             prompts = {label: with_token(s.prompts.of(label), adapter.token) for label in run.labels}
-            model = Model(run.machine.base, run.adapters[name], prompts, s.resolution, s.synthesis.guidance)
+            model = Model(run.machine.base, run.adapters[name], prompts, s.resolution, s.synthesis.scale)
             looks = Looks(run)
         else:
             model = untrained(find_base(o.base, o.work), Path(folder), o.resolution)

@@ -70,7 +70,7 @@ def test_all_mistakes_come_at_once():
         ("classifier.seeds=[-1]", "classifier.seeds.0: Input should be greater than or equal to 0"),
         ("seed=9223372036854775808", "seed: Input should be less than 9223372036854775808"),
         ("repeats.folds=1000000", "repeats.folds: Input should be less than or equal to 100"),
-        ("synthesis.guidance=.nan", "synthesis.guidance: Input should be a finite number"),
+        ("synthesis.guidance=.nan", "synthesis.guidance.constrained-float: Input should be a finite number"),
         ("synthesis.guidance_interval=[0.3, .inf]", "synthesis.guidance_interval.1: Input should be a finite number"),
         ("arms.x.mixup=1e999", "arms.x.mixup: Input should be"),
         ("lora.rank=" + "9" * 5000, "lora.rank: Unable to parse input string as an integer"),

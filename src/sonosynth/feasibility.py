@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from sonosynth.errors import UserError
 from sonosynth.settings import Settings
 from sonosynth.synthesis import requests, ways
-from sonosynth.synthesis.settings import NOISE, REAL
+from sonosynth.synthesis.settings import AUTO, NOISE, REAL
 from sonosynth.tasks.classification.jobs import without_class, without_share
 
 OF_A_MODEL = ("adapter", "strength", "synthesis", "refine")  # keys of a set
@@ -16,8 +16,9 @@ def check(settings: Settings, labels: Sequence[str]) -> None:
     """Check the sets and arms of a cohort with these labels.
 
     Raises:
-        UserError: if a set can't start from what it starts from, takes no such setting, or counts a class that isn't
-            there; if an arm without real images has none of a class; or if an arm has a share, and a set lacks a class.
+        UserError: if a set can't start from what it starts from, takes no such setting, has a guidance that nothing
+            chooses, or counts a class that isn't there; if an arm without real images has none of a class; or if an arm
+            has a share, and a set lacks a class.
     """
     for name, made in settings.declared_sets.items():
         way = ways.find(made.way)
@@ -27,6 +28,13 @@ def check(settings: Settings, labels: Sequence[str]) -> None:
         if given and not way.model:
             what = f"sets.{name}: {made.way} uses no model, and takes no {', '.join(given)}"
             raise UserError(what, fix=f"remove {', '.join(f'sets.{name}.{key}' for key in given)}")
+        guided = way.model and (made.start == NOISE or settings.strength_of(name) > 0)
+        if guided and settings.synthesis_of(name).guidance == AUTO and made.adapter not in settings.probed_adapters:
+            raise UserError(
+                f"synthesis.guidance: auto, for the set {name}, whose images no probed adapter makes",
+                "a number, or an adapter with a LoRA and adapt.stop=probe",
+                f"give adapt.stop=probe, or sets.{name}.synthesis.guidance=1",
+            )
         if isinstance(made.count, dict):
             requests.declared(made.count, labels, name)
     for name, arm in settings.declared_arms.items():

@@ -1,11 +1,10 @@
 """The jobs of a study up to its predictions and distances, part by part."""
 
-import hashlib
 from collections.abc import Iterator
 from functools import partial
 from itertools import product
 
-from sonosynth import extensions, seeding
+from sonosynth import adapting, extensions, seeding
 from sonosynth.adapters import jobs as adaptation
 from sonosynth.adapters.learning import with_token
 from sonosynth.cohort import jobs as reading
@@ -20,6 +19,7 @@ from sonosynth.repeats import Repeat
 from sonosynth.settings import Settings
 from sonosynth.synthesis import jobs as synthesis
 from sonosynth.synthesis import ways
+from sonosynth.synthesis.settings import AUTO as GUIDANCE_AUTO
 from sonosynth.synthesis.settings import NOISE, REAL
 from sonosynth.tasks.classification import jobs as classification
 from sonosynth.tasks.classification import search
@@ -27,6 +27,7 @@ from sonosynth.tasks.classification.settings import AUTO
 
 COHORT, LATENTS, SEALED = "cohort", "latents", "sealed"  # jobs
 PARTS = ".parts"  # of the run: what is kept for later jobs, not for people
+PROBED = (FEATURES, "ultrasound")  # the measures of probes
 AT_ONCE = 4  # classifiers that are trained at the same time, at most
 
 
@@ -76,28 +77,12 @@ class Graph:
         yield from self.classifiers(repeat)
 
     def adapters(self, repeat: Repeat) -> Iterator[Job]:
-        """Tokens and LoRAs."""
-        s, m, at = self.settings, self.machine, repeat.place
-        prompts = {label: s.prompts.of(label) for label in self.files.labels}
-        learning = adaptation.Learning(m.base, m.precision, prompts, repeat.seed, s.adapt)
-        images = {"cohort": COHORT, "split": f"{at}split", "latents": LATENTS}
-        tokens: dict[str, str] = {}  # one for all adapters with the same text
-        for name, adapter in s.declared_adapters.items():
-            needs = dict(images)
-            if adapter.token:
-                if adapter.token not in tokens:
-                    part = hashlib.sha256(adapter.token.encode()).hexdigest()[:8]  # may contain what no file name can
-                    tokens[adapter.token] = f"{at}tokens/{part}"
-                    yield self.model_job(
-                        tokens[adapter.token], adaptation.learn_token,
-                        adaptation.TokenLearning(learning, s.token, adapter.token), images,
-                        {"token": f"{at}{PARTS}/tokens/{part}", "about": f"{at}{PARTS}/tokens/{part}.json"},
-                    )  # fmt: skip
-                needs["token"] = tokens[adapter.token]
-            yield self.model_job(
-                f"{at}adapters/{name}", adaptation.learn, adaptation.AdapterLearning(learning, s.lora_of(name)), needs,
-                {"adapter": f"{at}adapters/{name}"},
-            )  # fmt: skip
+        """Tokens and LoRAs, and the probes that choose their steps."""
+        described = {f"measures/{name}/{REAL}": self.measuring[name] for name in PROBED if name in self.measuring}
+        prompts = {label: self.settings.prompts.of(label) for label in self.files.labels}
+        yield from adapting.Adapting(
+            self.settings, self.machine, prompts, self.model_job, COHORT, LATENTS, described, PARTS
+        ).of_repeat(repeat)
 
     def sets(self, repeat: Repeat) -> Iterator[Job]:
         """The synthetic images."""
@@ -110,6 +95,8 @@ class Graph:
             if declared.adapter:
                 needs["adapter"] = f"{at}adapters/{declared.adapter}"
                 token = s.declared_adapters[declared.adapter].token
+                if s.synthesis_of(name).guidance == GUIDANCE_AUTO:
+                    needs["choice"] = adapting.choice(repeat, declared.adapter)
             if declared.start == REAL:
                 needs["cohort"] = COHORT
             elif declared.start != NOISE:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from sonosynth import declarations, plain_yaml
-from sonosynth.adapters.settings import Adapt, Adapter, Lora, Token
+from sonosynth.adapters.settings import PROBE, Adapt, Adapter, Lora, Token
 from sonosynth.cohort.settings import Prompts, Split
 from sonosynth.errors import LINE, UserError, first_line, is_plain
 from sonosynth.evidence.settings import Compare
@@ -125,6 +125,11 @@ class Settings(Section):
     def declared_adapters(self) -> dict[str, Adapter]:
         """The adapters that are learned, by name."""
         return {name: adapter for name, adapter in self.adapters.items() if adapter}
+
+    @property
+    def probed_adapters(self) -> list[str]:
+        """The adapters whose steps are chosen by probes."""
+        return [name for name in self.declared_adapters if self.adapt.stop == PROBE and self.lora_of(name)]
 
     @property
     def declared_sets(self) -> dict[str, Set]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from sonosynth import cost, feasibility, jobs
+from sonosynth import adapting, cost, feasibility, jobs
 from sonosynth.adapters import jobs as adaptation
 from sonosynth.adapters import token as inversion
 from sonosynth.adapters.learning import with_token
@@ -25,8 +25,14 @@ from sonosynth.synthesis.settings import NOISE, REAL
 from sonosynth.tasks.classification import jobs as classification
 from sonosynth.tasks.classification.settings import AUTO
 
-PREDICTIONS, TABLES, UNSEALED = "predictions", "tables", "unsealed"  # jobs
-OPTIONAL = ("fidelity", "images/ultrasound", "learning_curve", UNSEALED)  # tables that the report shows if they exist
+PREDICTIONS, TABLES, UNSEALED, PROBES = "predictions", "tables", "unsealed", "probes"  # jobs
+OPTIONAL = (
+    "fidelity",
+    "images/ultrasound",
+    "learning_curve",
+    PROBES,
+    UNSEALED,
+)  # tables that the report shows if they exist
 
 
 def plan(
@@ -105,6 +111,9 @@ def _tables(
         yield graph.join(
             "learning_curve", tuple(dict.fromkeys(f"{r.first}steps" for r in every)), "evaluation/learning_curve.csv"
         )
+    if s.probed_adapters:
+        choices = tuple(adapting.choice(r, name) for r in every if r.number == r.block for name in s.probed_adapters)
+        yield graph.join(PROBES, choices, "evaluation/probes.csv")
     copies = tuple(f"{r.place}memorisation" for r in every)
     yield Job(
         TABLES, tables.tabulate, tabulating,

@@ -6,7 +6,7 @@ from scipy.linalg import sqrtm
 from scipy.stats import entropy
 
 from sonosynth.fidelity import distances
-from sonosynth.fidelity.distances import frechet_distance, kernel_distance, prdc, vendi_score
+from sonosynth.fidelity.distances import frechet_distance, kernel_distance, kernel_error, prdc, vendi_score
 
 
 def test_frechet_distance_in_closed_form():
@@ -83,3 +83,18 @@ def test_vendi_score_counts_what_differs():
     features = np.random.default_rng(0).normal(size=(20, 5))
     unit = features / np.linalg.norm(features, axis=1, keepdims=True)
     assert vendi_score(features) == pytest.approx(np.exp(entropy(np.linalg.eigvalsh(unit @ unit.T / 20).clip(1e-15))))
+
+
+def test_the_error_of_a_kernel_distance_is_its_deviation_over_data_sets():
+    """Images of one group differ by less than those of two; single images would have an error too small."""
+    rng = np.random.default_rng(0)
+
+    def real(groups):
+        return rng.normal(size=(groups, 1, 4)).repeat(3, axis=1).reshape(-1, 4) + rng.normal(0, 0.3, (3 * groups, 4))
+
+    group = np.arange(20).repeat(3)
+    pairs = [(real(20), rng.normal(0.7, 1, (100, 4))) for _ in range(300)]
+    deviation = np.std([kernel_distance(*pair) for pair in pairs])
+    errors = [np.sqrt(np.mean([kernel_error(*pair, of) ** 2 for pair in pairs])) for of in (group, np.arange(60))]
+    assert errors[0] == pytest.approx(deviation, rel=0.15)
+    assert errors[1] < 0.85 * errors[0]

@@ -55,3 +55,13 @@ def test_the_recipe_of_a_lora_is_said():
         "learning rate 0.001 decaying to zero by a cosine, 0.2 of the prompts left empty,"
         " running average of the weights (0.9)). "
     ) in other
+
+
+def test_chosen_steps_and_guidance_are_said_to_be_chosen():
+    said = methods("adapt.stop=probe", "synthesis.guidance=auto")
+    assert (
+        "a quarter, half or all of 500 steps, chosen by the kernel distance of trial adapters to a held-back fifth of"
+        " these images, of 4 images, AdamW"
+    ) in said
+    assert "in 12 steps, at the guidance chosen for the adapter in the same way. " in said
+    assert "chosen" not in methods()

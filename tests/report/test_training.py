@@ -5,7 +5,7 @@ import io
 import pandas as pd
 from matplotlib import pyplot as plt
 
-from sonosynth.report.sections.training import learning_curve
+from sonosynth.report.sections.training import learning_curve, probes
 
 TABLE = """steps,f1,error,draw,split,chosen
 100,0.5,0.04,0,0,False
@@ -23,4 +23,28 @@ def test_the_learning_curve_has_a_line_and_a_dot_for_each_split():
     assert drawn[::2] == [[[100, 0.5], [200, 0.7], [400, 0.72]], [[100, 0.6], [200, 0.55], [400, 0.58]]]
     assert drawn[1::2] == [[[200, 0.7]], [[100, 0.6]]]
     assert [label.get_text() for label in axis.get_xticklabels()] == ["100", "200", "400"]
+    plt.close("all")
+
+
+PROBES = """adapter,draw,split,steps,guidance,features,class,metric,value,error,chosen
+sd,0,0,250,1.0,embedded,,kernel,3,0.1,False
+sd,0,0,250,1.0,embedded,a,kernel,9,0.1,False
+sd,0,0,250,2.5,embedded,,kernel,4,0.1,False
+sd,0,0,500,1.0,embedded,,kernel,2,0.1,True
+sd,0,0,500,1.0,ultrasound,a,mean,8,,True
+sd,0,0,500,2.5,embedded,,kernel,5,0.1,False
+sd+ti,0,1,250,1.0,embedded,,kernel,1,0.1,True
+sd+ti,0,1,500,1.0,embedded,,kernel,2,0.1,False
+"""
+
+
+def test_probes_have_a_panel_for_each_adapter_and_a_line_for_each_split_and_guidance():
+    table = pd.read_csv(io.StringIO(PROBES)).fillna({"class": ""})
+    left, right = probes(table).axes
+    drawn = [[line.get_xydata().tolist() for line in axis.lines] for axis in (left, right)]
+    assert drawn == [
+        [[[250, 3], [500, 2]], [[500, 2]], [[250, 4], [500, 5]], []],
+        [[[250, 1], [500, 2]], [[250, 1]]],
+    ]  # fmt: skip
+    assert [axis.get_title() for axis in (left, right)] == ["sd", "sd+ti"]
     plt.close("all")

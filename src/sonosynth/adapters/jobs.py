@@ -98,9 +98,13 @@ class AdapterLearning:
 
 def learn(
     settings: AdapterLearning, *, cohort: CohortImages, split: Split, latents: Artefact,
-    token: Artefact | None = None, work: Path,
+    token: Artefact | None = None, choice: Artefact | None = None, work: Path,
 ) -> None:  # fmt: skip
-    """Train an adapter, with the learned token if it has one: makes adapter, a folder that diffusers loads."""
+    """Train an adapter, with the learned token if it has one: makes adapter, a folder that diffusers loads.
+
+    Args:
+        choice: of the LoRA's number of steps: see `synthesis.probing.choose`.
+    """
     shared, out = settings.learning, work / "adapter"
     _empty(out)
     losses: list[tuple[str, int, float]] = []
@@ -114,8 +118,9 @@ def learn(
         firewall.check(origins, forbidden, f"the token of {token.made.job}")
     if settings.lora:
         examples, seen = _examples(shared, cohort, split, latents)
+        steps = choice.json("about")["steps"] if choice else settings.lora.steps
         values = learning.learn_lora(
-            settings.lora, shared.base, examples, precision=shared.precision,
+            settings.lora.model_copy(update={"steps": steps}), shared.base, examples, precision=shared.precision,
             seed=seeding.derive(shared.seed, "lora"), work=work, out=out,
         )  # fmt: skip
         losses += [("lora", i, x) for i, x in enumerate(values, 1)]

@@ -4,7 +4,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from sonosynth.section import Positive, Rate, Section
+from sonosynth.section import NO_EFFECT, Positive, Rate, Section
+
+PROBE = "probe"
 
 
 class Token(Section):
@@ -47,7 +49,7 @@ class Lora(Section):
 
 
 class Adapt(Section):
-    """What the generator may see."""
+    """What the generator may see, and for how long."""
 
     on: Literal["training", "all"] = Field(
         "training", description="images that adapters are trained on; all is the scripts' leak, and labelled as such"
@@ -55,6 +57,19 @@ class Adapt(Section):
     balance: Literal["none", "classes"] = Field(
         "classes", description="classes: adapters see every class equally often; none: every image (scripts)"
     )
+    # No effect by itself: an adapter whose steps are chosen needs the job that chooses them.
+    stop: Annotated[Literal["fixed", "probe"], NO_EFFECT] = Field(
+        "fixed",
+        description="fixed: a LoRA takes `lora.steps`; probe: a quarter, half or all of them, by how close trial"
+        " adapters come to a fifth of a block's training images that is held back from them; trains almost three times"
+        " as long",
+    )
+
+    @model_validator(mode="after")
+    def _probes_need_unseen_images(self) -> "Adapt":
+        if self.stop == PROBE and self.on == "all":
+            raise ValueError("stop: probe holds back training images; with on: all adapters would see them")
+        return self
 
 
 class Adapter(Section):

@@ -65,20 +65,26 @@ def to_table(
     usable = images.assign(group=groups, split=[sides.get(row, "") for row in range(len(ids))], excluded=excluded)
     bad = [{"id": name, "file": name, "excluded": f"can't be used: {why}"} for name, why in cohort.problems.items()]
     if inner:
-        usable.loc[_inner(usable[usable["split"] == TRAIN], seed), "split"] = INNER
+        train, instead = usable[usable["split"] == TRAIN], ("classifier.selection=inner", "classifier.selection=last")
+        usable.loc[a_fifth(train, seeding.derive(seed, "inner"), *instead), "split"] = INNER
     return pd.concat([usable[COLUMNS], pd.DataFrame(bad, columns=COLUMNS).fillna("")], ignore_index=True)
 
 
-def _inner(train: pd.DataFrame, seed: int) -> pd.Index:
-    """The rows of cohort.csv that are held back of the training ones: a fifth of each class, groups kept whole."""
+def a_fifth(train: pd.DataFrame, seed: int, asked: str, instead: str) -> pd.Index:
+    """The rows of cohort.csv that are held back of the training ones: a fifth of each class, groups kept whole.
+
+    Raises:
+        UserError: if a class has fewer than five images or groups. It names the setting that `asked` for them, and what
+            to give `instead`.
+    """
     labels, hashes, groups = (list(train[name]) for name in ("label", "sha256", "group"))
     try:
-        numbers = folds(labels, hashes, groups, 5, seeding.derive(seed, "inner"))
+        numbers = folds(labels, hashes, groups, 5, seed)
     except ValueError as error:
         raise UserError(
-            f"classifier.selection=inner: a fifth of the training images can't be held back, {error}",
+            f"{asked}: a fifth of the training images can't be held back, {error}",
             "five training images or groups of every class",
-            "classifier.selection=last",
+            instead,
         ) from None
     return train.index[np.array(numbers) == 0]
 

@@ -21,7 +21,7 @@ from sonosynth.report.terminal import summary
 
 VERSION = 4
 TEXT = (
-    "arm", "against", "status", "generator", "set", "class", "id", "label", "image", "file_name", "nearest",
+    "adapter", "arm", "against", "status", "generator", "set", "class", "id", "label", "image", "file_name", "nearest",
     "nearest_by_features", "features", "protocol", "metric", "classes", "test", "finding", "sentence",
 )  # fmt: skip
 """The columns that are text in any of the tables, whatever their cells look like."""
@@ -71,7 +71,7 @@ def draw(
         seconds={job.job: job.seconds for job in finished},
         sealed=found.get("sealed_verdicts"),
     )
-    optional = (found.get(name) for name in ("ultrasound", "learning_curve"))
+    optional = (found.get(name) for name in ("ultrasound", "learning_curve", "probes"))
     shown = Shown(results, cohort, split, adapters, sets, settings.refined, *optional)
     save({name: figure for section in SECTIONS for name, figure in section.figures(shown).items()}, work / "figures")
     values = yaml.safe_load(settings.study)

@@ -188,8 +188,8 @@ class Results:
 class Shown:
     """What the sections of the page draw from.
 
-    refined: for each set that starts from another one, that one. ultrasound, learning_curve: rows of these tables, or
-    None.
+    refined: for each set that starts from another one, that one. ultrasound, learning_curve, probes: rows of these
+    tables, or None.
     """
 
     results: Results
@@ -200,3 +200,4 @@ class Shown:
     refined: Mapping[str, str]
     ultrasound: pd.DataFrame | None
     learning_curve: pd.DataFrame | None
+    probes: pd.DataFrame | None

@@ -8,7 +8,7 @@ from typing import Annotated
 import numpy as np
 
 from sonosynth import disk, extensions, firewall, progress, seeding
-from sonosynth.artefacts import Adapter, CohortImages, Split, SyntheticSet
+from sonosynth.artefacts import Adapter, Artefact, CohortImages, Split, SyntheticSet
 from sonosynth.bases import sd1
 from sonosynth.cost import Effort
 from sonosynth.errors import UserError
@@ -17,7 +17,7 @@ from sonosynth.section import NO_EFFECT
 from sonosynth.synthesis import requests
 from sonosynth.synthesis.making import Maker, make_set
 from sonosynth.synthesis.requests import Request
-from sonosynth.synthesis.settings import Balance, Synthesis
+from sonosynth.synthesis.settings import AUTO, Balance, Synthesis
 
 VERSION = 2
 SAMPLES = 4  # images of each class that the set lacks
@@ -58,7 +58,8 @@ class Making:
         counts = self.count.values() if isinstance(self.count, dict) else [self.count] * len(self.prompts)
         images = [count for count in counts if isinstance(count, int)]
         steps: float = self.refine_steps or self.synthesis.steps * (1 if self.strength is None else self.strength)
-        kind = (self.kind, bool(images), self.synthesis.guidance > 1, bool(steps))
+        guided = self.synthesis.guidance == AUTO or self.synthesis.scale > 1
+        kind = (self.kind, bool(images), guided, bool(steps))
         return Effort(kind, (steps or 1) * (sum(images) or 1))
 
 
@@ -74,15 +75,21 @@ class _Starts:
 
 def make(
     settings: Making, *, split: Split, cohort: CohortImages | None = None,
-    source: SyntheticSet | None = None, adapter: Adapter | None = None, work: Path,
+    source: SyntheticSet | None = None, adapter: Adapter | None = None, choice: Artefact | None = None, work: Path,
 ) -> None:  # fmt: skip
     """Make a set from noise, from training images (`cohort`) or from another set (`source`).
 
     Makes images (a folder), samples (a folder), pixels (.npy) and origins (JSON).
 
+    Args:
+        choice: of the guidance: see `synthesis.probing.choose`.
+
     Raises:
         UserError: if a validation image is among the origins of what it is made from, or the source has too few images.
     """
+    if choice:
+        guided = settings.synthesis.model_copy(update={"guidance": choice.json("about")["guidance"]})
+        settings = replace(settings, synthesis=guided)
     shared = adapter.origins if adapter else frozenset()
     if adapter:
         firewall.check(shared, split.forbidden(leaks=settings.leaks), str(adapter.folder))

@@ -97,7 +97,7 @@ class Sampler:
         self, latents: Tensor, times: Tensor, prompts: Sequence[str], generators: list[torch.Generator]
     ) -> Tensor:
         """From latents at the noise level of the first of `times` to clean ones."""
-        unet, scheduler, scale = self.pipeline.unet, self.pipeline.scheduler, self.settings.guidance
+        unet, scheduler, scale = self.pipeline.unet, self.pipeline.scheduler, self.settings.scale
         further = self.pipeline.prepare_extra_step_kwargs(generators, 0.0)
         conditional, unconditional = self._embedded(prompts)
         both = torch.cat([unconditional, conditional])
@@ -112,7 +112,7 @@ class Sampler:
         return latents
 
     def _guided(self, time: Tensor) -> bool:
-        if self.settings.guidance <= 1:
+        if self.settings.scale <= 1:
             return False
         if self.settings.guidance_interval is None:
             return True

@@ -8,6 +8,7 @@ from sonosynth.section import MAX_COUNT, NO_EFFECT, Positive, Section
 from sonosynth.synthesis import ways
 
 Number = Annotated[int, Field(ge=0, le=MAX_COUNT)]
+AUTO = "auto"
 NOISE, REAL = "noise", "real"
 """What a set may start from, besides another set."""
 
@@ -28,7 +29,11 @@ class Synthesis(Section):
     """
 
     steps: Positive = Field(20, description="sampling steps (scripts: 50)")
-    guidance: float = Field(1.0, ge=1, le=50, description="classifier-free guidance scale (scripts: 7.5)")
+    guidance: Annotated[float, Field(ge=1, le=50)] | Literal["auto"] = Field(
+        1.0,
+        description="classifier-free guidance scale (scripts: 7.5); auto, with adapt.stop=probe: 1, 1.5 or 2.5, chosen"
+        " for each adapter together with its steps",
+    )
     guidance_interval: tuple[float, float] | None = Field(
         None, description="lowest and highest noise level with guidance, for example [0.3, 5]; null: all (scripts)"
     )
@@ -45,6 +50,17 @@ class Synthesis(Section):
         if interval and not 0 <= interval[0] < interval[1]:
             raise ValueError("two noise levels, the lower one first, not below 0")
         return interval
+
+    @property
+    def scale(self) -> float:
+        """The guidance.
+
+        Raises:
+            ValueError: if it is still to be chosen.
+        """
+        if isinstance(self.guidance, str):
+            raise ValueError("synthesis.guidance: auto is no scale yet")
+        return self.guidance
 
 
 class Refine(Section):

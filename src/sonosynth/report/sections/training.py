@@ -1,26 +1,31 @@
-"""How the adapters were trained, and how many steps the classifiers took."""
+"""How the adapters were trained, for how long and why, and how many steps the classifiers took."""
 
 from collections.abc import Mapping
 
 import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
-from sonosynth.report.figures import COLUMN, PAGE, STYLE
+from sonosynth.fidelity.jobs import ALL
+from sonosynth.report.figures import COLOURS, COLUMN, PAGE, STYLE
 from sonosynth.report.results import Shown
 
 ALT = {
     "losses": "Loss by step of token and LoRA",
     "learning_curve": "Macro F1 of the classifier by number of steps, one line per split",
+    "probes": "Kernel distance of trial adapters to held-back images by number of steps, one panel per adapter",
 }
 SMOOTH = 25  # steps
 
 
 def figures(shown: Shown) -> dict[str, Figure]:
-    """The losses, and the search for the number of steps, if there was one."""
+    """The losses, and the searches for numbers of steps, if there were any."""
     found = {"losses": losses({a.folder.name: a.losses for a in shown.adapters})} if shown.adapters else {}
     if shown.learning_curve is not None:
         found["learning_curve"] = learning_curve(shown.learning_curve)
+    if shown.probes is not None:
+        found["probes"] = probes(shown.probes)
     return found
 
 
@@ -51,4 +56,28 @@ def learning_curve(table: pd.DataFrame) -> Figure:
         axis.set_xscale("log", base=2)
         axis.set_xticks(sorted(set(table["steps"])), sorted(set(table["steps"])))
         axis.set(xlabel="steps", ylabel="macro F1")
+    return figure
+
+
+def probes(table: pd.DataFrame) -> Figure:
+    """What decided, by number of steps, a panel per adapter: rows of probes.csv.
+
+    There is a line for each split and guidance, and a dot where it was chosen; the colour is the guidance's.
+    """
+    rows = table[(table["metric"] == "kernel") & (table["class"] == ALL)]
+    names, guidances = (sorted(set(rows[column])) for column in ("adapter", "guidance"))
+    lines: dict[str, Line2D] = {}
+    with plt.rc_context(STYLE):
+        figure, panels = plt.subplots(
+            1, len(names), figsize=(min(PAGE, COLUMN * len(names)), 1.9), sharey=True, squeeze=False
+        )
+        for axis, name in zip(panels[0], names, strict=True):
+            for (_, _, guidance), own in rows[rows["adapter"] == name].groupby(["draw", "split", "guidance"]):
+                colour, chosen = COLOURS[guidances.index(guidance)], own[own["chosen"]]
+                (lines[str(guidance)],) = axis.plot(own["steps"], own["value"], color=colour, linestyle="-")
+                axis.plot(chosen["steps"], chosen["value"], "o", markersize=4, color=colour)
+            axis.set_xscale("log", base=2)
+            axis.set_xticks(sorted(set(rows["steps"])), sorted(set(rows["steps"])))
+            axis.set(title=name, xlabel="steps", ylabel="kernel distance" if name == names[0] else "")
+        figure.legend(lines.values(), lines.keys(), title="guidance", loc="outside right center")
     return figure
