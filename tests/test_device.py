@@ -15,7 +15,7 @@ from sonosynth.adapters.settings import Lora, Token
 from sonosynth.adapters.training import make_accelerator
 from sonosynth.bases import latents, sd1
 from sonosynth.fidelity import networks
-from sonosynth.synthesis import sampling
+from sonosynth.synthesis import sampling, times
 from sonosynth.synthesis.settings import Synthesis
 
 META = torch.device("meta")
@@ -30,8 +30,8 @@ class Left(Exception):
 class Scheduler(DPMSolverMultistepScheduler):
     """Its times stay on the CPU: it looks them up by their values, which a meta tensor lacks."""
 
-    def set_timesteps(self, steps, device=None):
-        super().set_timesteps(steps)
+    def set_timesteps(self, steps=None, device=None, timesteps=None):
+        super().set_timesteps(steps, timesteps=timesteps)
 
     def add_noise(self, samples, noise, times):
         assert samples.device == noise.device
@@ -63,7 +63,7 @@ def sampler(base, monkeypatch):
         raise Left
 
     monkeypatch.setattr(latents, "to_grey", pixels)
-    monkeypatch.setattr(sampling, "DPMSolverMultistepScheduler", Scheduler)
+    monkeypatch.setattr(times, "DPMSolverMultistepScheduler", Scheduler)
     return sampling.Sampler(base, None, "fp32", 32, Synthesis(steps=4))
 
 
@@ -72,9 +72,10 @@ def test_text_becomes_images_on_the_device(sampler):
         sampler.generate(PROMPTS, [0, 1])
 
 
-def test_images_are_refined_on_the_device(sampler):
+@pytest.mark.parametrize("steps", [None, 3])
+def test_images_are_refined_on_the_device(sampler, steps):
     with pytest.raises(Left):
-        sampler.refine(IMAGES, PROMPTS, [0, 1], 0.5)
+        sampler.refine(IMAGES, PROMPTS, [0, 1], 0.5, steps)
 
 
 def test_images_go_through_the_vae_on_the_device(sampler):
