@@ -65,3 +65,19 @@ def test_chosen_steps_and_guidance_are_said_to_be_chosen():
     ) in said
     assert "in 12 steps, at the guidance chosen for the adapter in the same way. " in said
     assert "chosen" not in methods()
+
+
+def test_how_classifiers_are_trained_is_said():
+    text = methods()
+    assert (
+        "learning rate 0.001 decaying to zero by a cosine, batch 16) took the same number of optimiser steps (400)"
+        in text
+    )
+    cheap = "real+classical+oversampling"
+    shares = ", ".join(f"{cheap}+{name} 0.25" for name in ("variation", "sd+ti", "sd+ti+img2img"))
+    assert f"a fixed share was synthetic: {shares}. Arms were compared" in text
+    assert "found for each split on a fifth of its training images, in all arms, except" in methods(
+        "classifier.steps=auto", "compare.exposures=true"
+    )
+    paper = methods("classifier={steps: null, schedule: constant}", "arms.real+classical+oversampling+sd+ti=null")
+    assert "learning rate 0.001, batch 16) took the same number of optimiser steps in all arms. " in paper
