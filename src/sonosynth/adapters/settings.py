@@ -28,23 +28,23 @@ class Lora(Section):
     )
     steps: Positive = Field(1000, description="optimiser steps (scripts: 3000)")
     batch: Positive = Field(8, description="images in a batch (scripts: 4)")
-    accumulation: Positive = Field(1, description="batches in a step (scripts: 1)")
+    accumulation: Positive = Field(1, description="gradient accumulation: batches in a step (scripts: 1)")
     learning_rate: Rate = Field(1e-3, description="learning rate of AdamW (scripts: 1e-4)")
     schedule: Literal["constant", "cosine"] = Field(
-        "cosine", description="the learning rate stays (scripts), or a cosine takes it to zero at the last step"
+        "cosine", description="constant learning rate (scripts), or cosine decay to zero"
     )
     average: float = Field(
         0.0,
         ge=0,
         lt=1,
-        description="share of the old weights in the running average that is kept in the end, for example 0.99; 0: the"
-        " last step's weights (scripts)",
+        description="decay of the exponential moving average of the weights, which is what is kept, for example 0.99;"
+        " 0: the last step's weights (scripts)",
     )
     drop_prompt: float = Field(
         0.0,
         ge=0,
         lt=1,
-        description="share of the prompts that are left empty, as guidance needs (Ho and Salimans, 2022; scripts: 0)",
+        description="share of prompts replaced by the empty one (prompt dropout, Ho and Salimans, 2022; scripts: 0)",
     )
 
 

@@ -25,6 +25,6 @@ class Compare(Section):
         0.0,
         ge=0,
         le=1,
-        description="standard deviation of an effect in macro F1 between data sets, which one data set can't show; 0.01"
-        " makes findings hold beyond this one",
+        description="assumed standard deviation of an effect in macro F1 between data sets, which one data set can't"
+        " show; its square is added to the variance",
     )
