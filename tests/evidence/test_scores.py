@@ -14,7 +14,7 @@ from sklearn.metrics import (
     roc_curve,
 )
 
-from sonosynth.evidence.scores import DECISIVE, Metric, mean_dice, of_every_class
+from sonosynth.evidence.scores import DECISIVE, Metric, mean_auc, mean_dice, of_every_class
 from sonosynth.evidence.tests import delong
 
 SCORES = of_every_class(list(CLASSES))
@@ -113,3 +113,15 @@ def test_what_can_not_be_scored_has_no_number():
     one = predictions("real", np.zeros(10, int), np.tile([0.5, 0.3, 0.2], (10, 1)))
     assert np.isnan(SCORES[Metric("auc")](one)[0]) and np.isnan(SCORES[Metric("recall", CLASSES[1])](one)[0])
     assert SCORES[Metric("f1")](one)[0] == pytest.approx(1 / 3)
+
+
+def test_folds_of_unequal_auc_scatter():
+    """The influences of a fold's images add up to n_f / n times what its AUC differs from the mean."""
+    rows = pd.concat([predictions("real", *drawn(60, seed, skill), split=seed) for seed, skill in ((0, 0.2), (1, 2.5))])
+    rows = rows.reset_index(drop=True)
+    value, influence = mean_auc(rows)
+    of_fold = pd.Series([mean_auc(rows[rows["split"] == fold])[0] for fold in (0, 1)])
+    sums = pd.Series(influence).groupby(rows["split"]).sum()
+    assert value == pytest.approx(of_fold.mean())
+    assert sums.to_numpy() == pytest.approx((of_fold - value).to_numpy() / 2)
+    assert abs(sums[0]) > 0.05

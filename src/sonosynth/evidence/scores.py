@@ -132,7 +132,7 @@ def auc(rows: pd.DataFrame, of: int) -> Valued:
 
 
 def mean_auc(rows: pd.DataFrame) -> Valued:
-    """AUC of each class against the rest, mean over classes and folds: see `Score`.
+    """AUC of each class against the rest, mean over classes and folds, these by their images: see `Score`.
 
     Within folds, since the probabilities of two classifiers have no common scale. The influences are those behind
     DeLong's variance (Biometrics 1988). A class that a fold lacks, or that is its only one, is left out of that fold.
@@ -146,7 +146,7 @@ def recall_at_90_specificity(rows: pd.DataFrame, of: int) -> Valued:
     The threshold is an estimate, too: its influence is the slope of the ROC curve there times that of the specificity
     (Hsieh and Turnbull, Ann. Statist. 1996, theorem 2.2).
     """
-    influence, values = np.zeros(len(rows)), []
+    influence, values, parts = np.zeros(len(rows)), [], []
     for up, down, scores in _sides(rows, of):
         below = np.sort(scores[down])[::-1]
 
@@ -155,11 +155,12 @@ def recall_at_90_specificity(rows: pd.DataFrame, of: int) -> Valued:
 
         threshold = below[min(int((1 - SPECIFICITY) * len(below) + 1e-9), len(below) - 1)]
         values.append(reached(1 - SPECIFICITY))
+        parts.append(np.append(up, down))
         slope = (reached(1 - SPECIFICITY + NEAR) - reached(1 - SPECIFICITY - NEAR)) / (2 * NEAR)
         passed, false = scores[up] > threshold, scores[down] > threshold
-        influence[up] += (passed - passed.mean()) / len(up)
-        influence[down] -= slope * (false - false.mean()) / len(down)
-    return (float(np.mean(values)), influence / len(values)) if values else _nothing(rows)
+        influence[up] += len(parts[-1]) * (passed - passed.mean()) / len(up)
+        influence[down] -= len(parts[-1]) * slope * (false - false.mean()) / len(down)
+    return _over_folds(values, influence, parts) if values else _nothing(rows)
 
 
 def mean_dice(rows: pd.DataFrame) -> Valued:
@@ -216,11 +217,29 @@ def _sides(rows: pd.DataFrame, of: int) -> list[tuple[np.ndarray, np.ndarray, np
 
 def _aucs(rows: pd.DataFrame, of: list[int] | range) -> Valued:
     """The mean AUC over some classes and all folds."""
-    influence, values = np.zeros(len(rows)), []
+    influence, values, parts = np.zeros(len(rows)), [], []
     for up, down, scores in (side for k in of for side in _sides(rows, k)):
         ordered = (scores[up][:, None] > scores[down]) + 0.5 * (scores[up][:, None] == scores[down])
         value = ordered.mean()
         values.append(value)
-        influence[up] += (ordered.mean(axis=1) - value) / len(up)
-        influence[down] += (ordered.mean(axis=0) - value) / len(down)
-    return (float(np.mean(values)), influence / len(values)) if values else _nothing(rows)
+        parts.append(np.append(up, down))
+        influence[up] += len(parts[-1]) * (ordered.mean(axis=1) - value) / len(up)
+        influence[down] += len(parts[-1]) * (ordered.mean(axis=0) - value) / len(down)
+    return _over_folds(values, influence, parts) if values else _nothing(rows)
+
+
+def _over_folds(values: list[float], influence: np.ndarray, parts: list[np.ndarray]) -> Valued:
+    """The mean of values that were taken fold by fold, and class by class, weighted by their images; the influences.
+
+    Within a fold, influences add up to 0. How much its value differs from the mean is the influence of all its images
+    alike: without it, folds would seem not to scatter.
+
+    Args:
+        influence: of each image (N,) on the value of its fold, times the number of images there, summed over classes.
+        parts: the images of each value.
+    """
+    sizes = [len(rows) for rows in parts]
+    mean = float(np.average(values, weights=sizes))
+    for value, rows in zip(values, parts, strict=True):
+        influence[rows] += value - mean
+    return mean, influence / sum(sizes)

@@ -8,9 +8,10 @@ from sonosynth import disk
 from sonosynth.artefacts import SEALED, Artefact, Split
 from sonosynth.evidence.blocks import of_common_images
 from sonosynth.report import words
+from sonosynth.report.facts import Fault
 from sonosynth.report.tables import Tabulating, all_verdicts, copying
 
-VERSION = 1
+VERSION = 2
 
 
 def unseal(
@@ -18,14 +19,17 @@ def unseal(
 ) -> None:
     """Makes predictions, with the columns of predictions.csv, and verdicts, with those of verdicts.csv.
 
-    All classifiers of an arm predict the same images, so that blocks are repeats: see `of_common_images`. Neither a
-    generator that has seen validation images nor an epoch that was chosen on them is a fault here; copies are.
+    All classifiers of an arm predict the same images, so that blocks are repeats: see `of_common_images`. An epoch
+    that was chosen on validation images is no fault here. Copies are, and a generator that has seen validation images:
+    other arms were not trained on these.
 
     Args:
         parts: what the classifiers' jobs made.
     """
     predictions = pd.concat([pd.DataFrame(**part.json("about")[SEALED]) for part in parts])
     groups = {str(i): str(g) for i, g in zip(split.sealed["id"], split.sealed["group"], strict=True) if g}
-    found = all_verdicts(settings, of_common_images(predictions), groups, copying(settings, copies), words.ON_SEALED)
+    leaking = {arm: refusal for arm, refusal in settings.refused.items() if refusal.fault == Fault.LEAK}
+    refused = leaking | copying(settings, copies)
+    found = all_verdicts(settings, of_common_images(predictions), groups, refused, words.ON_SEALED)
     disk.write_text(work / "predictions", predictions.to_csv(index=False))
     disk.write_text(work / "verdicts", found.to_csv(index=False))

@@ -71,7 +71,7 @@ def predict(
     rate = SCHEDULES[settings.schedule]
     schedule = LambdaLR(optimizer, lambda step: rate(step / recipe.steps))
     averaged = AveragedModel(network.module) if settings.average else None
-    average_from = recipe.steps - round(settings.average * recipe.steps)
+    average_from = recipe.steps - math.ceil(settings.average * recipe.steps)
 
     pixels = torch.from_numpy(np.ascontiguousarray(training.images)).to(place)
     counted = training.labels if arm.share is None else training.labels[~training.synthetic]
