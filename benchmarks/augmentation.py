@@ -62,24 +62,18 @@ def f1_of_arms(folder: Path, seed: int, changes: tuple[str, ...], test: np.ndarr
     train = Split(made["split"]).train
     images = resize(real.pixels[real.rows(train["id"])], s.resolution)
     labels = train["label"].map(KINDS.index).to_numpy(int)
-    arms = {"real": (images, labels), "real, oversampled": (images, labels)}
+    plain, oversampled = WITHOUT_GENERATOR
+    arms = {plain: (images, labels, Arm()), oversampled: (images, labels, Arm(balance="oversample"))}
     for name in study.settings.declared_sets:
         added = SyntheticSet(made[f"synthetic/{name}"])
         codes = added.rows["label"].map(KINDS.index).to_numpy(int)
-        arms[f"real+{name}"] = np.concatenate([images, resize(added.pixels, s.resolution)]), np.append(labels, codes)
+        together = np.concatenate([images, resize(added.pixels, s.resolution)])
+        arms[f"real+{name}"] = together, np.append(labels, codes), Arm()
 
-    steps = s.epochs * math.ceil(max(len(y) for _, y in arms.values()) / s.batch)
+    steps = s.epochs * math.ceil(max(len(y) for _, y, _ in arms.values()) / s.batch)
     recipe = Recipe(s, machine.classifier, len(KINDS), steps, machine.precision)
     found = trained(
-        partial(
-            predict,
-            training_set(x, y),
-            test,
-            recipe=recipe,
-            seed=seed,
-            arm=Arm(balance="oversample" if name == "real, oversampled" else "none"),
-        )
-        for name, (x, y) in arms.items()
+        partial(predict, training_set(x, y), test, recipe=recipe, arm=arm, seed=seed) for x, y, arm in arms.values()
     )
     truth = np.repeat(np.arange(len(KINDS)), len(test) // len(KINDS))
     return {

@@ -16,8 +16,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from sonosynth.tasks.classification.models import IMAGENET
+
 SIDE = 224
-MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of the images that a classifier is shown
 
 
 def features(images: np.ndarray) -> np.ndarray:
@@ -42,8 +43,8 @@ class _Classifier(torch.nn.Module):
         super().__init__()
         self.network = _network()
         self.network._fc = torch.nn.Linear(self.network._fc.in_features, classes)
-        self.register_buffer("mean", torch.tensor(MEAN)[:, None, None])
-        self.register_buffer("deviation", torch.tensor(DEVIATION)[:, None, None])
+        self.register_buffer("mean", torch.tensor(IMAGENET[0])[:, None, None])
+        self.register_buffer("deviation", torch.tensor(IMAGENET[1])[:, None, None])
 
     def forward(self, images: Tensor) -> Tensor:
         logits: Tensor = self.network(_levels((images * self.deviation + self.mean) * 255))

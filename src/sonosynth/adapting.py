@@ -13,9 +13,9 @@ from sonosynth.fidelity.jobs import Measuring
 from sonosynth.jobs import Job
 from sonosynth.machine import Machine
 from sonosynth.repeats import Repeat
+from sonosynth.section import AUTO
 from sonosynth.settings import Settings
 from sonosynth.synthesis import probing
-from sonosynth.synthesis.settings import AUTO
 
 
 @dataclass(frozen=True)

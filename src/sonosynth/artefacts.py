@@ -72,6 +72,11 @@ class CohortImages(Artefact):
         return Origins.of_images(self.images["sha256"].iloc[rows])
 
 
+def group_names(images: pd.DataFrame) -> pd.Series:
+    """The group of each row of cohort.csv; an image that stands alone is named by its id."""
+    return images["group"].where(images["group"] != "", images["id"])
+
+
 class Split(Artefact):
     """One assignment of the images to training and validation: cohort.csv.
 

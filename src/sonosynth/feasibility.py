@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 
 from sonosynth.errors import UserError
+from sonosynth.section import AUTO
 from sonosynth.settings import Settings
 from sonosynth.synthesis import requests, ways
-from sonosynth.synthesis.settings import AUTO, NOISE, REAL
+from sonosynth.synthesis.settings import NOISE, REAL
 from sonosynth.tasks.classification.jobs import without_class, without_share
 
 OF_A_MODEL = ("adapter", "strength", "synthesis", "refine")  # keys of a set

@@ -16,14 +16,13 @@ from sonosynth.fidelity.jobs import FEATURES
 from sonosynth.jobs import Job
 from sonosynth.machine import Machine
 from sonosynth.repeats import Repeat
+from sonosynth.section import AUTO
 from sonosynth.settings import Settings
 from sonosynth.synthesis import jobs as synthesis
 from sonosynth.synthesis import ways
-from sonosynth.synthesis.settings import AUTO as GUIDANCE_AUTO
 from sonosynth.synthesis.settings import NOISE, REAL
 from sonosynth.tasks.classification import jobs as classification
 from sonosynth.tasks.classification import search
-from sonosynth.tasks.classification.settings import AUTO
 
 COHORT, LATENTS, SEALED = "cohort", "latents", "sealed"  # jobs
 PARTS = ".parts"  # of the run: what is kept for later jobs, not for people
@@ -95,7 +94,7 @@ class Graph:
             if declared.adapter:
                 needs["adapter"] = f"{at}adapters/{declared.adapter}"
                 token = s.declared_adapters[declared.adapter].token
-                if s.synthesis_of(name).guidance == GUIDANCE_AUTO:
+                if s.synthesis_of(name).guidance == AUTO:
                     needs["choice"] = adapting.choice(repeat, declared.adapter)
             if declared.start == REAL:
                 needs["cohort"] = COHORT

@@ -8,6 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 NO_EFFECT = "does not change the result"
 """Marks a field, as in `batch: Annotated[int, NO_EFFECT]`, that enters no job's key."""
 
+AUTO = "auto"
+"""A value that is chosen for the user."""
+
 MAX_COUNT = 1_000_000
 
 Positive = Annotated[int, Field(ge=1, le=MAX_COUNT)]

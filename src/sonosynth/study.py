@@ -18,12 +18,12 @@ from sonosynth.repeats import Repeat, repeats
 from sonosynth.report import jobs as report
 from sonosynth.report import sealed, tables
 from sonosynth.report.facts import Facts, Unsealed
+from sonosynth.section import AUTO
 from sonosynth.settings import REFERENCE, Settings, shipped_words
 from sonosynth.synthesis import jobs as synthesis
 from sonosynth.synthesis import times
 from sonosynth.synthesis.settings import NOISE, REAL
 from sonosynth.tasks.classification import jobs as classification
-from sonosynth.tasks.classification.settings import AUTO
 
 PREDICTIONS, TABLES, UNSEALED, PROBES = "predictions", "tables", "unsealed", "probes"  # jobs
 OPTIONAL = (

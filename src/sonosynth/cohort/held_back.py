@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sonosynth import disk
-from sonosynth.artefacts import INNER, SEALED, TRAIN, VALIDATION, Split
+from sonosynth.artefacts import INNER, SEALED, TRAIN, VALIDATION, Split, group_names
 from sonosynth.cohort.split import a_fifth
 from sonosynth.errors import UserError
 
@@ -31,7 +31,7 @@ def hold_back(settings: HoldingBack, *, split: Split, work: Path) -> None:
     """
     aside = a_fifth(split.train, settings.seed, ASKED, INSTEAD)
     rows, fifth = split.rows, split.train.loc[aside]
-    named = fifth["group"].where(fifth["group"] != "", fifth["id"])
+    named = group_names(fifth)
     for label in split.classes:
         if (count := named[fifth["label"] == label].nunique()) < FEWEST:
             raise UserError(

@@ -11,7 +11,7 @@ import pandas as pd
 import safetensors.numpy
 
 from sonosynth import disk, extensions, firewall, progress, seeding
-from sonosynth.artefacts import Artefact, CohortImages, Description, Split, SyntheticSet
+from sonosynth.artefacts import Artefact, CohortImages, Description, Split, SyntheticSet, group_names
 from sonosynth.cost import Effort
 from sonosynth.fidelity import across, comparison, probe, recognition
 from sonosynth.fidelity.comparison import Images, Sides
@@ -119,7 +119,7 @@ def _sides(
 ) -> Sides:  # fmt: skip
     """What a measure found, of the training images, the set and the validation images."""
     used = split.used
-    groups = used["group"].where(used["group"] != "", used["id"])
+    groups = group_names(used)
     group_of = dict(zip(used["sha256"], groups, strict=True))
 
     def of(side: pd.DataFrame) -> Images:

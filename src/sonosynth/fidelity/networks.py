@@ -19,9 +19,9 @@ from sonosynth.errors import UserError, loading
 from sonosynth.fidelity import installed
 from sonosynth.fidelity.installed import Extractor
 from sonosynth.installed import is_function
-from sonosynth.section import NO_EFFECT
+from sonosynth.section import AUTO, NO_EFFECT
 
-AUTO, EMBEDDED, INCEPTION = "auto", "embedded", "inception"
+EMBEDDED, INCEPTION = "embedded", "inception"
 EMBEDDED_FOLDER = Path(str(resources.files("sonosynth.weights").joinpath("features")))
 EMBEDDED_SIDE, MAX_SIDE = 128, 4096
 EXPECTED = (

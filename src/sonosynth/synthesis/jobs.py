@@ -13,11 +13,11 @@ from sonosynth.bases import sd1
 from sonosynth.cost import Effort
 from sonosynth.errors import UserError
 from sonosynth.firewall import Origins
-from sonosynth.section import NO_EFFECT
+from sonosynth.section import AUTO, NO_EFFECT
 from sonosynth.synthesis import requests
 from sonosynth.synthesis.making import Maker, make_set
 from sonosynth.synthesis.requests import Request
-from sonosynth.synthesis.settings import AUTO, Balance, Synthesis
+from sonosynth.synthesis.settings import Balance, Synthesis
 
 VERSION = 2
 SAMPLES = 4  # images of each class that the set lacks

@@ -10,7 +10,7 @@ import pandas as pd
 
 from sonosynth import disk, extensions, firewall, progress
 from sonosynth.adapters.settings import Lora
-from sonosynth.artefacts import Adapter, Artefact, CohortImages, Description, Split
+from sonosynth.artefacts import Adapter, Artefact, CohortImages, Description, Split, group_names
 from sonosynth.bases import sd1
 from sonosynth.fidelity.comparison import Images
 from sonosynth.fidelity.distances import kernel_distance, kernel_error
@@ -78,7 +78,7 @@ def probe(
     firewall.check(cohort.origins(rows).all(), block.scored, "the images that trial adapters are compared with")
     wanted = requests.from_noise(dict.fromkeys(split.classes, EACH), settings.prompts, settings.seed)
     labels, files = (np.array([getattr(request, name) for request in wanted]) for name in ("label", "file_name"))
-    groups = inner["group"].where(inner["group"] != "", inner["id"]).to_numpy(str)
+    groups = group_names(inner).to_numpy(str)
     found: list[dict[str, Any]] = []
     for guidance in settings.guidances:
         pixels = _sampled(settings, guidance, wanted, adapter.folder)

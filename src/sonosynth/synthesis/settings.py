@@ -8,7 +8,6 @@ from sonosynth.section import MAX_COUNT, NO_EFFECT, Positive, Section
 from sonosynth.synthesis import ways
 
 Number = Annotated[int, Field(ge=0, le=MAX_COUNT)]
-AUTO = "auto"
 NOISE, REAL = "noise", "real"
 """What a set may start from, besides another set."""
 

@@ -4,12 +4,14 @@ from collections.abc import Mapping
 
 import pandas as pd
 from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from sonosynth.fidelity.jobs import ALL
 from sonosynth.report.figures import COLOURS, COLUMN, PAGE, STYLE
 from sonosynth.report.results import Shown
+from sonosynth.synthesis.probing import KERNEL
 
 ALT = {
     "losses": "Loss by step of token and LoRA",
@@ -45,6 +47,12 @@ def losses(tables: Mapping[str, pd.DataFrame]) -> Figure:
     return figure
 
 
+def _label_steps(axis: Axes, table: pd.DataFrame) -> None:
+    axis.set_xscale("log", base=2)
+    axis.set_xticks(sorted(set(table["steps"])), sorted(set(table["steps"])))
+    axis.set(xlabel="steps")
+
+
 def learning_curve(table: pd.DataFrame) -> Figure:
     """Macro F1 by number of steps, a line per split and a dot where it was chosen: rows of learning_curve.csv."""
     with plt.rc_context(STYLE):
@@ -53,9 +61,8 @@ def learning_curve(table: pd.DataFrame) -> Figure:
             (line,) = axis.plot(rows["steps"], rows["f1"], linestyle="-")
             chosen = rows[rows["chosen"]]
             axis.plot(chosen["steps"], chosen["f1"], "o", markersize=4, color=line.get_color())
-        axis.set_xscale("log", base=2)
-        axis.set_xticks(sorted(set(table["steps"])), sorted(set(table["steps"])))
-        axis.set(xlabel="steps", ylabel="macro F1")
+        _label_steps(axis, table)
+        axis.set(ylabel="macro F1")
     return figure
 
 
@@ -64,7 +71,7 @@ def probes(table: pd.DataFrame) -> Figure:
 
     There is a line for each split and guidance, and a dot where it was chosen; the colour is the guidance's.
     """
-    rows = table[(table["metric"] == "kernel") & (table["class"] == ALL)]
+    rows = table[(table["metric"] == KERNEL) & (table["class"] == ALL)]
     names, guidances = (sorted(set(rows[column])) for column in ("adapter", "guidance"))
     lines: dict[str, Line2D] = {}
     with plt.rc_context(STYLE):
@@ -76,8 +83,7 @@ def probes(table: pd.DataFrame) -> Figure:
                 colour, chosen = COLOURS[guidances.index(guidance)], own[own["chosen"]]
                 (lines[str(guidance)],) = axis.plot(own["steps"], own["value"], color=colour, linestyle="-")
                 axis.plot(chosen["steps"], chosen["value"], "o", markersize=4, color=colour)
-            axis.set_xscale("log", base=2)
-            axis.set_xticks(sorted(set(rows["steps"])), sorted(set(rows["steps"])))
-            axis.set(title=name, xlabel="steps", ylabel="kernel distance" if name == names[0] else "")
+            _label_steps(axis, rows)
+            axis.set(title=name, ylabel="kernel distance" if name == names[0] else "")
         figure.legend(lines.values(), lines.keys(), title="guidance", loc="outside right center")
     return figure

@@ -1,13 +1,10 @@
 """Which training images are in which batch."""
 
-from typing import Literal
-
 import numpy as np
 
 from sonosynth import seeding
+from sonosynth.tasks.classification.settings import Balance
 from sonosynth.tasks.training_set import TrainingSet
-
-Balance = Literal["none", "oversample", "weights"]
 
 
 def draws(training: TrainingSet, balance: Balance, share: float | None, count: int, seed: int) -> np.ndarray:
@@ -44,9 +41,8 @@ def pools(training: TrainingSet, balance: Balance, share: float | None) -> list[
     classes = np.unique(labels)
     counted = labels if share is None else labels[~synthetic]
     chances = {k: 1 / len(classes) if balance == "oversample" else float((counted == k).mean()) for k in classes}
-    if share is None:
-        return [(chances[k], np.flatnonzero(labels == k)) for k in classes]
-    sources = ((1 - share, ~synthetic), (share, synthetic))
+    everything = np.ones(len(labels), bool)
+    sources = ((1.0, everything),) if share is None else ((1 - share, ~synthetic), (share, synthetic))
     parts = [(chances[k] * part, np.flatnonzero((labels == k) & source)) for k in classes for part, source in sources]
     if not all(len(rows) for _, rows in parts):
         raise ValueError("a share needs real and synthetic images of every class")

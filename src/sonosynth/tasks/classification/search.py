@@ -7,10 +7,9 @@ import numpy as np
 import pandas as pd
 
 from sonosynth import disk, firewall, seeding
-from sonosynth.artefacts import CohortImages, Split
+from sonosynth.artefacts import CohortImages, Split, group_names
 from sonosynth.cohort.decoding import resize
-from sonosynth.cohort.split import folds
-from sonosynth.errors import UserError
+from sonosynth.cohort.split import a_fifth
 from sonosynth.evidence.scores import macro_f1
 from sonosynth.tasks.classification.classifier import Recipe, predict
 from sonosynth.tasks.classification.models import Start
@@ -48,26 +47,16 @@ def find_steps(settings: Searching, *, cohort: CohortImages, split: Split, work:
     s, classes, train = settings.classifier, split.classes, split.train
     rows = cohort.rows(train["id"])
     firewall.check(cohort.origins(rows).all(), split.scored, "the images that choose the number of steps")
-    labels, hashes, groups = (list(train[name]) for name in ("label", "sha256", "group"))
-    try:
-        held_out = np.array(folds(labels, hashes, groups, 5, seeding.derive(settings.seed, "steps"))) == 0
-    except ValueError as error:
-        raise UserError(
-            f"classifier.steps=auto: a fifth of the training images can't be held back, {error}",
-            "five training images or groups of every class",
-            "classifier.steps=400",
-        ) from None
-    codes = np.array([classes.index(label) for label in labels])
+    aside = a_fifth(train, seeding.derive(settings.seed, "steps"), "classifier.steps=auto", "classifier.steps=400")
+    held_out = train.index.isin(aside)
+    codes = train["label"].map(classes.index).to_numpy(int)
     pixels = resize(cohort.pixels[rows], s.resolution)
     training = TrainingSet(
         pixels[~held_out], codes[~held_out], np.ones((~held_out).sum()),
         cohort.origins(rows).choose(np.flatnonzero(~held_out)), np.zeros((~held_out).sum(), bool),
     )  # fmt: skip
-    named = train["group"].where(train["group"] != "", train["id"])[held_out]
-    group_of = pd.factorize(named)[0]
-    truth = pd.DataFrame({"label": np.array(labels)[held_out], "split": 0})
-    # A search of one epoch's weights would look at the scored images once more.
-    plain = s.model_copy(update={"selection": "last"})
+    group_of = pd.factorize(group_names(train[held_out]))[0]
+    truth = train.loc[held_out, ["label"]].assign(split=0).reset_index(drop=True)
     scores: list[float] = []
     influences: list[np.ndarray] = []
     for steps in LADDER:
@@ -76,7 +65,7 @@ def find_steps(settings: Searching, *, cohort: CohortImages, split: Split, work:
             for probabilities in (
                 predict(
                     training, pixels[held_out], arm=ARM,
-                    recipe=Recipe(plain, settings.start, len(classes), steps, settings.precision),
+                    recipe=Recipe(s, settings.start, len(classes), steps, settings.precision),
                     seed=seeding.derive(settings.seed, "steps", steps, number),
                 ) for number in range(SEEDS)
             )

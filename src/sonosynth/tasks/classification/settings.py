@@ -8,7 +8,8 @@ from sonosynth.section import MAX_COUNT, NO_EFFECT, Positive, Rate, Section, See
 
 RANDOM = "resnet-18"
 """The model that starts from random weights."""
-AUTO = "auto"
+
+Balance = Literal["none", "oversample", "weights"]
 
 
 class Arm(Section):
@@ -16,9 +17,7 @@ class Arm(Section):
 
     sets: Annotated[tuple[str, ...], NO_EFFECT] = Field((), description="synthetic sets that are added, all of them")
     real: bool = Field(True, description="whether the real training images are in; false: the sets alone")
-    balance: Literal["none", "oversample", "weights"] = Field(
-        "none", description="repeat images of small classes, or weight the loss by class"
-    )
+    balance: Balance = Field("none", description="repeat images of small classes, or weight the loss by class")
     augmentation: Literal["flip", "classical", "trivial"] = Field(
         "flip",
         description="horizontal flips alone (paper), or also rotations, shifts, zooms, speckle and gain (classical) or"
