@@ -68,6 +68,8 @@ def test_a_split_is_probed_once_for_all_its_generators_at_the_guidance_that_is_g
     assert jobs["repeats/3/adapters/sd"].needs["choice"] == "repeats/2/probing/choices/sd"
     assert jobs["repeats/3/adapters/sd"].needs["split"] == "repeats/3/split"
     assert jobs["probing/distances/sd/2"].settings.guidances == (3,)
+    jobs = planned("adapt.stop=probe", "sets.sd.synthesis={guidance: 2}")
+    assert jobs["probing/distances/sd/2"].settings.guidances == (2,)  # at which its images will be made
     assert "choice" not in jobs["synthetic/sd"].needs
 
 

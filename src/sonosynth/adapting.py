@@ -16,6 +16,7 @@ from sonosynth.repeats import Repeat
 from sonosynth.section import AUTO
 from sonosynth.settings import Settings
 from sonosynth.synthesis import probing
+from sonosynth.synthesis.settings import NOISE
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,8 @@ class Adapting:
                 needs = {"cohort": self.cohort, **given, "adapter": f"{at}adapters/{name}/{number}"}
                 yield self.model_job(
                     f"{at}distances/{name}/{number}", probing.probe, trial, {**needs, "real": (*self.described,)},
-                    {"table": f"{parts}distances/{name}/{number}.csv"},
+                    {"table": f"{parts}distances/{name}/{number}.csv",
+                     "influences": f"{parts}distances/{name}/{number}.npy"},
                 )  # fmt: skip
             yield Job(
                 choice(repeat, name), probing.choose, None,
@@ -108,12 +110,15 @@ class Adapting:
         assert lora is not None
         return {steps: lora.model_copy(update={"steps": steps}) for steps in probing.steps_of(lora)}
 
-    def _guidances(self, name: str) -> tuple[float, ...]:
-        """What the probes of an adapter are sampled at."""
+    def _guidances(self, adapter: str) -> tuple[float, ...]:
+        """What the probes of an adapter are sampled at: if nothing is to be chosen, that of its images from noise."""
         s = self.settings
-        own = {s.synthesis_of(made).guidance for made, declared in s.declared_sets.items() if declared.adapter == name}
-        auto = AUTO in own or s.synthesis.guidance == AUTO
-        return probing.GUIDANCES if auto else (s.synthesis.scale,)
+        made = {name: declared for name, declared in s.declared_sets.items() if declared.adapter == adapter}
+        every = [s.synthesis_of(name) for name in made] or [s.synthesis]
+        if any(synthesis.guidance == AUTO for synthesis in every):
+            return probing.GUIDANCES
+        from_noise = [s.synthesis_of(name) for name, declared in made.items() if declared.start == NOISE]
+        return tuple(sorted({synthesis.scale for synthesis in from_noise or every}))
 
 
 @dataclass(frozen=True)

@@ -125,7 +125,7 @@ def _tables(
 
     if opened:
         yield Job(
-            UNSEALED, sealed.unseal, tabulating, {"split": "split", "parts": tuple(trained), "copies": copies},
+            UNSEALED, sealed.unseal, tabulating, {"cohort": COHORT, "parts": tuple(trained), "copies": copies},
             {"predictions": "evaluation/sealed.csv", "verdicts": "evaluation/sealed_verdicts.csv"},
         )  # fmt: skip
 

@@ -8,7 +8,7 @@ from PIL import Image
 from sonosynth.cohort import sealing
 from sonosynth.cohort.reading import read
 from sonosynth.cohort.settings import Split
-from sonosynth.cohort.split import to_table
+from sonosynth.cohort.split import independent, to_table
 from sonosynth.errors import UserError
 from sonosynth.jobs import keyed
 
@@ -63,3 +63,11 @@ def test_a_class_of_one_group_can_not_be_shared(tmp_path, cohort):
 def test_without_it_no_key_of_a_job_knows_the_setting():
     assert set(keyed(Split())) == {"holdout", "groups", "conflicts"}
     assert keyed(Split(sealed=0.2)) == keyed(Split())  # the job that seals has the share, and splits need what it makes
+
+
+def test_what_is_independent_is_told_by_groups_and_twins_whatever_the_split_keeps_together(cohort):
+    names = independent(cohort.images, cohort.twins)
+    assert len(names) == 24 and "a12.png" not in names
+    assert len(set(names.values())) == 6
+    assert names["a20.png"] == names["a21.png"] and names["b15.png"] == names["b16.png"]
+    assert len({names[f"a{i}.png"] for i in range(5)}) == 1 and names["a0.png"] != names["a5.png"]

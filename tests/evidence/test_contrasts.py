@@ -5,9 +5,11 @@ from itertools import product
 import numpy as np
 import pytest
 from evidence_examples import predictions
+from scipy import stats
 
+from sonosynth.evidence import contrasts
 from sonosynth.evidence.blocks import arranged, scored
-from sonosynth.evidence.contrasts import estimate
+from sonosynth.evidence.contrasts import estimate, satterthwaite
 
 
 def mean_of(outcome, sizes):
@@ -36,3 +38,23 @@ def test_groups_that_have_no_part_in_a_score_add_few_degrees_of_freedom():
 def test_degrees_of_freedom_are_fewer_than_groups():
     assert mean_of(np.array([0.0, 1, 0, 1, 0, 1]), (2, 2, 2)).of_groups == 2
     assert mean_of(np.array([0.0, 1, 0, 1]), [1] * 4).of_groups == 3
+
+
+def test_degrees_of_freedom_of_a_sum_are_those_of_welch():
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(0, 3, 5), rng.normal(0, 1, 12)
+    welch = stats.ttest_ind(a, b, equal_var=False)
+    assert satterthwaite([(a.var(ddof=1) / 5, 4), (b.var(ddof=1) / 12, 11)]) == pytest.approx(welch.df)
+    assert satterthwaite([(0.5, 4), (0.5, 4), (1.0, 0)]) == pytest.approx(8)
+    assert satterthwaite([(0.0, 4), (0.0, 3)]) == 3 and satterthwaite([]) == 0
+
+
+def test_a_difference_is_beyond_a_margin_by_the_nearer_of_two_one_sided_tests():
+    sample = np.random.default_rng(1).normal(0.3, 1, 25)
+    tested = contrasts.Tested(float(sample.mean()), float(stats.sem(sample)), 24)
+    nearer = max(
+        stats.ttest_1samp(sample, -0.5, alternative="greater").pvalue,
+        stats.ttest_1samp(sample, 0.5, alternative="less").pvalue,
+    )
+    assert tested.p_beyond(0.5) == pytest.approx(nearer)
+    assert contrasts.Tested(0.0, float("nan"), 1.0).p_beyond(0.5) == 1

@@ -114,3 +114,14 @@ def test_an_arm_may_have_more_seeds_than_another():
         judge(shuffled, groups=groups).sort_values("arm", ignore_index=True),
         judge(fewer, groups=groups).sort_values("arm", ignore_index=True),
     )
+
+
+def test_that_no_difference_is_relevant_is_corrected_for_the_number_of_arms():
+    predictions, groups = study(np.random.default_rng(6), draws=5, gains=(0.0,), seeds=2)
+    alone = [
+        m for m in np.arange(0.005, 0.2, 0.001) if "no rel" in judge(predictions, groups=groups, margin=m).finding[0]
+    ]
+    arms = [predictions[predictions["arm"] == "a"].assign(arm=name) for name in "bcd"]
+    several = pd.concat([predictions, *arms])
+    assert set(judge(several, groups=groups, margin=alone[0])["finding"]) == {"no evidence"}
+    assert set(judge(several, groups=groups, margin=2 * alone[0])["finding"]) == {"no relevant difference"}

@@ -6,7 +6,7 @@ from scipy.linalg import sqrtm
 from scipy.stats import entropy
 
 from sonosynth.fidelity import distances
-from sonosynth.fidelity.distances import frechet_distance, kernel_distance, kernel_error, prdc, vendi_score
+from sonosynth.fidelity.distances import frechet_distance, kernel_distance, kernel_influences, prdc, vendi_score
 
 
 def test_frechet_distance_in_closed_form():
@@ -92,9 +92,28 @@ def test_the_error_of_a_kernel_distance_is_its_deviation_over_data_sets():
     def real(groups):
         return rng.normal(size=(groups, 1, 4)).repeat(3, axis=1).reshape(-1, 4) + rng.normal(0, 0.3, (3 * groups, 4))
 
-    group = np.arange(20).repeat(3)
+    def error(pair, groups):
+        of_real, of_made = kernel_influences(*pair)
+        return np.hypot(np.linalg.norm(np.bincount(groups, of_real)), np.linalg.norm(of_made))
+
     pairs = [(real(20), rng.normal(0.7, 1, (100, 4))) for _ in range(300)]
     deviation = np.std([kernel_distance(*pair) for pair in pairs])
-    errors = [np.sqrt(np.mean([kernel_error(*pair, of) ** 2 for pair in pairs])) for of in (group, np.arange(60))]
+    errors = [
+        np.sqrt(np.mean([error(pair, of) ** 2 for pair in pairs])) for of in (np.arange(20).repeat(3), np.arange(60))
+    ]
     assert errors[0] == pytest.approx(deviation, rel=0.15)
     assert errors[1] < 0.85 * errors[0]
+
+
+def test_the_error_of_a_difference_of_kernel_distances_is_smaller_where_both_move_together():
+    rng = np.random.default_rng(1)
+    differences, errors, of_one = [], [], []
+    for _ in range(300):
+        real, made = rng.normal(size=(60, 4)), rng.normal(0.7, 1, (100, 4))
+        pairs = [(real, made), (real, made + 0.3 + rng.normal(0, 0.1, made.shape))]
+        differences.append(kernel_distance(*pairs[1]) - kernel_distance(*pairs[0]))
+        first, second = (np.concatenate(kernel_influences(*pair)) for pair in pairs)
+        errors.append(np.linalg.norm(second - first))
+        of_one.append(np.linalg.norm(second))
+    assert np.sqrt(np.mean(np.square(errors))) == pytest.approx(np.std(differences), rel=0.15)
+    assert np.mean(errors) < 0.7 * np.mean(of_one)

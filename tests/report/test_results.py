@@ -70,17 +70,31 @@ def test_the_terminal_prints_text_as_it_is(results):
     assert "nan" not in text
 
 
+def said(results):
+    return results.sentences()[-1]
+
+
 def test_the_smallest_visible_difference_is_half_the_narrowest_interval_that_decides(results):
     assert results.smallest is None
     results.verdicts[["low", "high"]] = [[0.1, 0.3]]
     assert results.smallest == pytest.approx(0.1)
-    assert "no difference in macro F1 below 0.100 could have been significant" in results.sentences()[-1]
+    assert "no difference in macro F1 from real images below 0.100 could have been significant" in said(results)
     assert "none in macro F1 below 0.100" in results.warnings()[-1]
     results.verdicts["finding"] = "not enough runs"
     assert results.smallest is None
     # A block takes 36 seconds: a job of 72 seconds, half the machine.
     assert "repeats.folds=5): about 3 min in all" in results.sentences()[-1]
     assert results.headline().startswith("No verdict")
+
+
+def test_what_an_arm_has_to_beat_besides_real_images_makes_no_difference_visible(results):
+    row = results.verdicts.iloc[0].to_dict() | {"low": 0.1, "high": 0.3}
+    cheap = row | {"against": "cheap", "low": 0.1, "high": 0.12, "sentence": ""}
+    both = replace(results, verdicts=pd.DataFrame([row, cheap]))
+    assert both.smallest == pytest.approx(0.1)
+    ends = {"improves": "by itself; next to the arms that were found, smaller ones could.", "no evidence": "significant."}
+    for finding, end in ends.items():
+        assert said(replace(both, verdicts=both.verdicts.assign(finding=finding))).endswith(end)
 
 
 def test_the_largest_prior_shift_is_told(results):

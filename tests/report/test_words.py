@@ -76,6 +76,13 @@ def test_an_arm_that_was_not_run_has_no_numbers():
     assert said(pd.DataFrame([{"arm": ARM, "against": "real", "finding": "not run"}])) == f"{ARM}: not run."
 
 
+@pytest.mark.parametrize("refusal", [None, Refusal(Fault.LEAK)])
+def test_if_the_primary_arm_is_missing_the_reader_is_told_how_the_others_are_tested(refusal):
+    rows = pd.DataFrame([{"arm": ARM, "against": "real", "finding": "refused" if refusal else "not run"}])
+    assert "the others are tested as if none had been named" in said(rows, refusal=refusal, primary=ARM)
+    assert "primary" not in said(rows, refusal=refusal, primary="another")
+
+
 def test_only_inceptions_distance_is_called_an_fid():
     assert words.network("inception").endswith("(FID)")
     for name in ("embedded", "/some/folder"):

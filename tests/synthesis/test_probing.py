@@ -17,18 +17,24 @@ from sonosynth.synthesis.settings import Synthesis
 LADDER = [(steps, guidance) for steps in (250, 500, 1000) for guidance in (1.0, 2.5)]
 
 
-def chosen(tmp_path, values, error=0.1):
-    """What is chosen from kernel distances in the order of `LADDER`, and the table; one probe for each of the steps."""
+def chosen(tmp_path, values, error=0.1, shared=5.0):
+    """What is chosen from kernel distances in the order of `LADDER`, and the table; one probe for each of the steps.
+
+    error: of the difference of two of them; shared: of what moves all alike.
+    """
     rows = [
         {"adapter": "1", "draw": 0, "split": 2, "steps": steps, "guidance": guidance, "features": "embedded",
-         "class": label, "metric": metric, "value": found, "error": error}
+         "class": label, "metric": metric, "value": found}
         for (steps, guidance), value in zip(LADDER, values, strict=True)
         # What a single class and other metrics say is the contrary, and must not count.
         for label, metric, found in (("", "kernel", value), ("a", "kernel", -value), ("a", "mean", -value))
     ]  # fmt: skip
     table = pd.DataFrame(rows)
-    parts = [part for _, part in table.groupby("steps")]
-    made = [SimpleNamespace(table=lambda *_, part=part: part.fillna("")) for part in parts]
+    influences = np.column_stack([np.full(6, shared), error / np.sqrt(2) * np.eye(6)])
+    made = [
+        SimpleNamespace(table=lambda *_, part=part: part.copy(), array=lambda _, rows=rows: rows)
+        for (_, part), rows in zip(table.groupby("steps"), np.split(influences, 3), strict=True)
+    ]
     probing.choose(None, probes=tuple(reversed(made)), work=tmp_path)
     about = json.loads((tmp_path / "about").read_text())
     return (about["steps"], about["guidance"]), pd.read_csv(tmp_path / "table", keep_default_na=False)
@@ -54,7 +60,11 @@ def test_the_fewest_steps_and_then_the_lowest_guidance_within_an_error_of_the_be
     assert len(table) == 3 * len(LADDER) and len(marked) == 3
 
 
-def test_the_error_that_counts_is_that_of_the_best(tmp_path):
+def test_the_error_that_counts_is_that_of_the_difference(tmp_path):
+    _, table = chosen(tmp_path, (0.9, 0.8, 0.45, 0.35, 0.3, 0.5))
+    errors = table.loc[(table["metric"] == "kernel") & (table["class"] == ""), "error"].astype(float)
+    steps = table.loc[errors.index, ["steps", "guidance"]].apply(tuple, axis=1)
+    assert dict(zip(steps, errors.round(6), strict=True)) == {one: 0.1 * (one != (1000, 1.0)) for one in LADDER}
     assert chosen(tmp_path, (0.9, 0.8, 0.45, 0.35, 0.3, 0.5), error=0.01)[0] == (1000, 1.0)
 
 
@@ -124,8 +134,16 @@ def test_images_are_compared_with_those_held_back_class_by_class(images, monkeyp
             expected = within + (grey**2 + 1) ** 3 - 2 * ((held * grey + 1) ** 3).mean()
             assert found[guidance, label] == pytest.approx(expected)
         assert found[guidance, ""] == pytest.approx((found[guidance, "a"] + found[guidance, "b"]) / 2)
-    errors = table.set_index(["guidance", "class"])["error"].astype(float)
-    assert errors[1.0, ""] == pytest.approx(np.hypot(errors[1.0, "a"], errors[1.0, "b"]) / 2)
+    influences = np.load(tmp_path / "influences")
+    assert influences.shape == (2, 12 + 2 * probing.EACH)  # each held-back image is a group of its own
+    for row, grey in zip(influences, (10, 25), strict=True):
+        of_real = []
+        for held in (np.arange(8.0, 14), np.arange(28.0, 34)):
+            kernel = (np.outer(held, held) + 1) ** 3
+            own = 2 * ((kernel.sum(axis=1) - np.diag(kernel)) / 5 - (held * grey + 1) ** 3)
+            of_real += [*(own - own.mean()) / 6 / 2]
+        assert np.sort(row[:12]) == pytest.approx(np.sort(of_real))
+        assert np.abs(row[12:]).max() < 1e-9 * np.abs(row).max()  # all images made are the same
 
 
 def test_a_scored_image_in_a_probe_is_refused(images, monkeypatch, tmp_path):

@@ -21,7 +21,7 @@ def draw(cohort: Cohort, settings: Split, share: float, seed: int) -> list[str]:
     excluded = why_excluded(cohort, settings)
     kept = [row for row, reason in enumerate(excluded) if not reason]
     position = {row: i for i, row in enumerate(kept)}
-    units = units_of(cohort, with_twins=True)
+    units = units_of(cohort.images, cohort.twins)
     parts = [part for rows in units if (part := [position[row] for row in rows if row in position])]
     labels, contents = cohort.labels, list(cohort.images["pixels"])
     try:

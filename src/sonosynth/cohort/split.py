@@ -36,7 +36,7 @@ def to_table(
     images = cohort.images
     ids, labels = list(images["id"]), cohort.labels
     excluded = why_excluded(cohort, settings)
-    units = units_of(cohort, with_twins=settings.groups == "twins")
+    units = units_of(images, cohort.twins if settings.groups == "twins" else None)
     groups = [""] * len(ids)
     for rows in units:
         named = sorted({images["group"][row] for row in rows} - {""})
@@ -101,20 +101,29 @@ def why_excluded(cohort: Cohort, settings: Split) -> list[str]:
     return reasons
 
 
-def units_of(cohort: Cohort, *, with_twins: bool) -> list[list[int]]:
-    """The positions of the images in parts that a split keeps together.
+def units_of(images: pd.DataFrame, twins: pd.DataFrame | None = None) -> list[list[int]]:
+    """The positions of the images in parts that belong together: images of one named group, exact copies.
 
-    Images of one named group and exact copies always are; chains of near-duplicates if asked for.
+    Args:
+        images: the columns id, group and pixels. twins: pairs of near-duplicates, whose chains belong together, too.
     """
-    images = cohort.images
     first: dict[tuple[str, str], int] = {}
     pairs: list[tuple[int, int]] = []
-    for rows in groups_of(images["id"], cohort.twins) if with_twins else []:
+    for rows in groups_of(images["id"], twins) if twins is not None else []:
         pairs += [(rows[0], row) for row in rows]
     for row, (group, pixels) in enumerate(zip(images["group"], images["pixels"], strict=True)):
         for name in [("pixels", pixels)] + [("group", group)] * bool(group):
             pairs.append((first.setdefault(name, row), row))
     return components(len(images), pairs)
+
+
+def independent(images: pd.DataFrame, twins: pd.DataFrame) -> dict[str, str]:
+    """A name for what each image (by id) belongs to, whatever the split keeps together: see `units_of`.
+
+    Images that stand alone have none.
+    """
+    units = units_of(images, twins)
+    return {images["id"][row]: images["id"][rows[0]] for rows in units if len(rows) > 1 for row in rows}
 
 
 def crossing(table: pd.DataFrame, twins: pd.DataFrame) -> list[tuple[str, str]]:

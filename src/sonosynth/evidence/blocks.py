@@ -1,7 +1,9 @@
 """Predictions of all arms, arranged by draw and run, and scored."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -13,8 +15,8 @@ from sonosynth.evidence.scores import Score, class_names
 class Run:
     """Predictions of every image of a draw by one arm: the n-th training of each of its folds together.
 
-    generator: the one behind them, "" for none. rows: the columns label, split, p_<class>… of n images. places: their
-    positions (n,) among the images of the study.
+    generator: the one behind them, "" for none. rows: the columns label, split (a number), p_<class>… of n images.
+    places: their positions (n,) among the images of the study.
     """
 
     generator: str
@@ -92,29 +94,77 @@ def arranged(predictions: pd.DataFrame, groups: Mapping[str, str]) -> Design:
     """
     if unknown := set(predictions["label"].unique()) - set(class_names(predictions)):
         raise ValueError(f"there are no columns of {', '.join(sorted(map(str, unknown)))}")
-    ids, rows = np.unique(predictions["id"].astype(str), return_inverse=True)
-    named = [("group", groups[name]) if groups.get(name) else ("image", name) for name in ids]
+    at = _Places.of(predictions)
+    draws = _complete(at)
+    named = [("group", groups[name]) if groups.get(name) else ("image", name) for name in at.ids]
     codes = {name: code for code, name in enumerate(dict.fromkeys(named))}
-    absent = {name: "" for name in ("draw", "split", "generator") if name not in predictions}
-    table = predictions.assign(row=rows, **absent)
-    table["generator"] = table["generator"].fillna("").astype(str)
-    table["run"] = pd.factorize(table["generator"] + "\0" + table["seed"].astype(str), sort=True)[0]
-    draws = _complete(table)
-    folds = np.full((len(draws), len(ids)), -1)
+    folds = np.full((len(draws), len(at.ids)), -1)
     for places, draw in zip(folds, draws, strict=True):
-        part = table[table["draw"] == draw]
-        places[part["row"]] = pd.factorize(part["split"], sort=True)[0]
-    runs: dict[str, list[list[Run]]] = {}
-    for arm, own in table.groupby("arm", sort=False):
-        parts = [own[own["draw"] == draw] for draw in draws]
-        runs[str(arm)] = [_runs(part) for part in parts]
-    generators = {str(arm): int(n) for arm, n in table.groupby("arm")["generator"].nunique().items()}
-    left_out = tuple(sorted(set(table["draw"].astype(str)) - set(map(str, draws))))
+        own = at.draw == draw
+        places[at.image[own]] = np.unique(at.split[own], return_inverse=True)[1]
     group_of = np.array([codes[name] for name in named])
-    first = table.drop_duplicates("row")
-    images = np.zeros((len(codes), first["label"].nunique()))
-    np.add.at(images, (group_of[first["row"]], pd.factorize(first["label"])[0]), 1)
-    return Design(group_of, folds, runs, generators, left_out, (images / images.sum(axis=0)).max(axis=1))
+    first = np.unique(at.image, return_index=True)[1]
+    labels = pd.factorize(predictions["label"].iloc[first])[0]
+    images = np.zeros((len(codes), labels.max() + 1))
+    np.add.at(images, (group_of, labels), 1)
+    generators = {arm: len(np.unique(at.generator[at.arm == code])) for code, arm in enumerate(at.arms)}
+    left_out = sorted(str(name) for code, name in enumerate(at.draws) if code not in draws)
+    leverage = (images / images.sum(axis=0)).max(axis=1)
+    return Design(group_of, folds, _runs(predictions, at, draws), generators, tuple(left_out), leverage)
+
+
+class _Places(NamedTuple):
+    """Where N predictions belong: (N,) int for each of their columns, in the order of the values of that column.
+
+    run: generator and seed. arms: in the order in which they appear. The others are sorted.
+    """
+
+    arm: np.ndarray
+    draw: np.ndarray
+    split: np.ndarray
+    generator: np.ndarray
+    run: np.ndarray
+    image: np.ndarray
+    arms: list[str]
+    draws: list[object]
+    generators: list[str]
+    ids: list[str]
+
+    @classmethod
+    def of(cls, predictions: pd.DataFrame) -> "_Places":
+        """Read them from the columns arm, draw, split, generator, seed and id; the middle three may be absent."""
+        absent = pd.Series("", predictions.index)
+        draws, splits, generators = (predictions.get(name, absent) for name in ("draw", "split", "generator"))
+        arm, arms = pd.factorize(predictions["arm"])
+        draw, draw_names = pd.factorize(draws, sort=True, use_na_sentinel=False)
+        split, _ = pd.factorize(splits, sort=True, use_na_sentinel=False)
+        (generator, generator_names), (seed, seeds) = _as_text(generators), _as_text(predictions["seed"])
+        image, ids = _as_text(predictions["id"])
+        run = generator * len(seeds) + seed
+        return cls(arm, draw, split, generator, run, image, [*map(str, arms)], [*draw_names], generator_names, ids)
+
+    @property
+    def splits(self) -> int:
+        """More than the largest of `split`."""
+        return int(self.split.max()) + 1
+
+    @property
+    def runs(self) -> int:
+        """More than the largest of `run`."""
+        return int(self.run.max()) + 1
+
+    @property
+    def trainings(self) -> np.ndarray:
+        """A number (N,) for each arm, draw, split and run, in this order."""
+        shape = (len(self.arms), len(self.draws), self.splits, self.runs)
+        return np.ravel_multi_index((self.arm, self.draw, self.split, self.run), shape)
+
+
+def _as_text(values: pd.Series) -> tuple[np.ndarray, list[str]]:
+    """The number of each value, as text, among all that there are, sorted, and these; "" is where there is none."""
+    codes, unique = pd.factorize(values, use_na_sentinel=False)
+    names, order = np.unique(["" if pd.isna(value) else str(value) for value in unique], return_inverse=True)
+    return order[codes], [*map(str, names)]
 
 
 def of_common_images(predictions: pd.DataFrame) -> pd.DataFrame:
@@ -131,14 +181,30 @@ def of_common_images(predictions: pd.DataFrame) -> pd.DataFrame:
     return predictions.assign(draw=0, split=0, generator=blocks.astype(str), seed=runs)
 
 
-def _runs(part: pd.DataFrame) -> list[Run]:
-    """The runs of one arm in one draw: the n-th trainings of all folds make one set of predictions."""
-    number = part.groupby("split")["run"].rank("dense")
-    count = int(number.groupby(part["split"]).max().min())
-    found = []
-    for n in range(1, count + 1):
-        rows = part[number == n]
-        found.append(Run(rows["generator"].iloc[0], rows, rows["row"].to_numpy()))
+def _runs(predictions: pd.DataFrame, at: _Places, draws: Sequence[int]) -> dict[str, list[list[Run]]]:
+    """The runs of each arm in some draws: the n-th trainings of all folds make one set of predictions."""
+    trainings, training_of = np.unique(at.trainings, return_inverse=True)
+    blocks, first, counts = np.unique(trainings // at.runs, return_index=True, return_counts=True)
+    number = np.arange(len(trainings)) - np.repeat(first, counts)
+    place = (at.arm * len(at.draws) + at.draw) * len(trainings) + number[training_of]
+    order = np.argsort(place, kind="stable")
+    wanted = [name for name in predictions if name in {"label", "dice"} or str(name).startswith("p_")]
+    table = predictions[wanted].iloc[order].assign(split=at.split[order])
+    table["label"] = pd.Categorical(table["label"], class_names(predictions))  # read once for every score
+    generator, image, place = at.generator[order], at.image[order], place[order]
+    found: dict[str, list[list[Run]]] = {}
+    for arm, name in enumerate(at.arms):
+        found[name] = []
+        for draw in draws:
+            own = arm * len(at.draws) + draw
+            every = counts[blocks // at.splits == own].min()
+            bounds = np.searchsorted(place, own * len(trainings) + np.arange(every + 1))
+            found[name].append(
+                [
+                    Run(at.generators[generator[start]], table.iloc[start:end], image[start:end])
+                    for start, end in pairwise(bounds)
+                ]
+            )
     return found
 
 
@@ -166,21 +232,23 @@ def scored(design: Design, arm: str, score: Score) -> Scored:
     )
 
 
-def _complete(table: pd.DataFrame) -> list[object]:
+def _complete(at: _Places) -> list[int]:
     """The draws in which every run of every arm has predictions of all images of all folds."""
-    if table.duplicated(["arm", "draw", "split", "run", "row"]).any():
+    n = len(at.ids)
+    every = at.trainings * n + at.image
+    if len(np.unique(every)) < len(every):
         raise ValueError("an image has two predictions by one arm, draw, split, generator and seed")
-    if (table.groupby(["draw", "row"])["split"].nunique() > 1).any():
+    scored = np.unique((at.draw * at.splits + at.split) * n + at.image)
+    if len(np.unique(scored // n // at.splits * n + scored % n)) < len(scored):
         raise ValueError("an image is in two splits of one draw")
-    images = table.groupby(["draw", "split"])["row"].nunique()
-    folds = images.groupby("draw").size()
-    arms = table["arm"].nunique()
-    whole = []
-    for draw in folds[folds == folds.max()].index:
-        runs = table[table["draw"] == draw].groupby(["arm", "split", "run"]).size().reset_index(name="count")
-        every = (runs["count"] == runs["split"].map(images[draw])).all()
-        if every and len(runs[["arm", "split"]].drop_duplicates()) == arms * folds[draw]:
-            whole.append(draw)
-    if not whole:
+    images = np.bincount(scored // n, minlength=len(at.draws) * at.splits)
+    folds = (images.reshape(len(at.draws), at.splits) > 0).sum(axis=1)
+    trainings, counts = np.unique(at.trainings, return_counts=True)
+    block = trainings // at.runs % len(images)
+    unfinished = block[counts < images[block]] // at.splits
+    trained = np.bincount(np.unique(trainings // at.runs) // at.splits % len(at.draws), minlength=len(at.draws))
+    whole = (folds == folds.max()) & (trained == len(at.arms) * folds)
+    whole[unfinished] = False
+    if not whole.any():
         raise ValueError("no draw has predictions of all images by all arms")
-    return whole
+    return [*map(int, np.flatnonzero(whole))]

@@ -31,7 +31,7 @@ class Estimate:
     within: float
     between: float
     of_groups: float
-    freedom: int
+    freedom: float
 
     def further(self, ratio: float = 0.0) -> float:
         """What scatter between blocks or runs adds to the variance of the images: nothing if it is smaller.
@@ -86,6 +86,14 @@ class Tested:
         """Two-sided p of a value of 0; 1 without a standard error."""
         return float(2 * stats.t.sf(abs(self.value) / self.error, self.freedom)) if self.error > 0 else 1.0
 
+    def p_beyond(self, margin: float) -> float:
+        """The larger p of two one-sided tests of a value of `margin` or more, either way; 1 without a standard error.
+
+        Schuirmann, J. Pharmacokinet. Biopharm. 15:657, 1987.
+        """
+        room = margin - abs(self.value)
+        return float(stats.t.sf(room / self.error, self.freedom)) if self.error > 0 else 1.0
+
     def reach(self, tail: float = (1 - LEVEL) / 2) -> float:
         """Half the width of the interval that leaves out `tail` on either side."""
         return float(stats.t.ppf(1 - tail, self.freedom)) * self.error
@@ -99,18 +107,33 @@ def estimate(design: Design, arm: Scored, other: Scored | None = None) -> Estima
     images, of_groups = _of_images(sums.mean(axis=0), design.leverage)
     within = between = 0.0
     if design.one_split:
+        parts = []
         for scores, moves in [arm.units, *([other.units] if other else [])]:
             s, of_unit = len(scores), design.by_group(moves)
             if s > 1:
-                between += float(scores.var(ddof=1)) / s
+                parts.append((float(scores.var(ddof=1)) / s, s - 1))
                 within += float(((of_unit - of_unit.mean(axis=0)) ** 2).sum()) / (s * (s - 1))
-        return Estimate(value, images, within, between, of_groups, len(arm.units[0]) - 1)
+        freedom = min(satterthwaite(parts), len(arm.units[0]) - 1)  # both may have been trained on the same folds
+        return Estimate(value, images, within, sum(part for part, _ in parts), of_groups, freedom)
     for row, folds in zip(influence, design.folds, strict=True):
         names = np.unique(folds[folds >= 0])
         of_fold = np.array([row[folds == name].sum() for name in names])
         between += len(names) / max(len(names) - 1, 1) * float((of_fold**2).sum()) / draws**2
     within = float((sums**2).sum()) / draws**2
     return Estimate(value, images, within, between, of_groups, design.blocks - draws)
+
+
+def satterthwaite(parts: Iterable[tuple[float, float]]) -> float:
+    """The degrees of freedom of a sum of variances, from each with its own (Biometrics 1946); 0 without any.
+
+    Args:
+        parts: variance, degrees of freedom. Those with none of the latter tell nothing.
+    """
+    known = [(variance, freedom) for variance, freedom in parts if freedom > 0]
+    total = sum(variance for variance, _ in known)
+    if not total > 0:
+        return float(min((freedom for _, freedom in known), default=0))
+    return float(total**2 / sum(variance**2 / freedom for variance, freedom in known))
 
 
 def _of_images(sums: np.ndarray, leverage: np.ndarray) -> tuple[float, float]:

@@ -40,8 +40,9 @@ def judge(
 
     An arm *improves* if it is significantly better than all that it is compared with, *harms* if it is significantly
     worse than `reference`; the familywise error rate of these findings is meant to be at most 5%. There is *no relevant
-    difference* if, with at least `BLOCKS_TO_RULE_OUT` blocks, the 90% interval of the difference from `reference` lies
-    within `margin`, in units of the score. With too few blocks or runs, nothing is said.
+    difference* if, with at least `BLOCKS_TO_RULE_OUT` blocks, two one-sided tests show that the difference from
+    `reference` is smaller than `margin`, in units of the score; they are corrected for the number of arms, too (Holm).
+    With too few blocks or runs, nothing is said.
 
     Args:
         predictions: the columns arm, draw, split, generator, seed, id, label and p_<class>…, or dice. A draw is one
@@ -68,16 +69,13 @@ def judge(
         raise ValueError(f"no predictions of {', '.join(sorted(missing))}")
     tested = compared(design, pairs, DECISIVE[score], transfer)
     verdicts = _findings(arms, tested, primary)
+    beyond = dict(zip(arms, holm([tested[arm][0].p_beyond(margin) for arm in arms]), strict=True))
     rows = []
     for arm in arms:
-        (p_holm, finding), from_reference = verdicts[arm], tested[arm][0]
+        p_holm, finding = verdicts[arm]
         if not _enough(design, arm, pairs[arm]):
             finding = Finding.NOT_ENOUGH_RUNS
-        elif (
-            finding is Finding.NO_EVIDENCE
-            and design.blocks >= BLOCKS_TO_RULE_OUT
-            and abs(from_reference.value) + from_reference.reach(tail=ALPHA) < margin
-        ):
+        elif finding is Finding.NO_EVIDENCE and design.blocks >= BLOCKS_TO_RULE_OUT and beyond[arm] < ALPHA:
             finding = Finding.NO_RELEVANT_DIFFERENCE
         family = 1 if arm == primary else max(len(arms) - (primary is not None), 1)
         for other, found in zip(pairs[arm], tested[arm], strict=True):

@@ -176,13 +176,10 @@ DECISIVE: dict[str, Score] = {"f1": macro_f1, "auc": mean_auc, "dice": mean_dice
 def _read(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Truth and decisions (N, K), 0 or 1, and probabilities (N, K)."""
     classes = class_names(rows)
-    probabilities = rows[[f"p_{name}" for name in classes]].to_numpy(np.float64)
+    probabilities = np.column_stack([rows[f"p_{name}"].to_numpy(np.float64) for name in classes])
     unit = np.eye(len(classes))
-    return (
-        unit[pd.Index(classes).get_indexer(pd.Index(rows["label"]))],
-        unit[probabilities.argmax(axis=1)],
-        probabilities,
-    )
+    labels = pd.Categorical(rows["label"], classes).codes
+    return unit[labels], unit[probabilities.argmax(axis=1)], probabilities
 
 
 def _nothing(rows: pd.DataFrame) -> Valued:

@@ -7,7 +7,7 @@ import pandas as pd
 from scipy import stats
 
 from sonosynth.evidence.blocks import Design, Scored, scored
-from sonosynth.evidence.contrasts import TEST, estimate
+from sonosynth.evidence.contrasts import TEST, estimate, satterthwaite
 from sonosynth.evidence.judging import compared
 from sonosynth.evidence.scores import ALL, EXCESS, PRIMARY, class_names, of_every_class
 from sonosynth.evidence.tests import LEVEL
@@ -67,9 +67,8 @@ def interval(design: Design, own: Scored, n: float | None) -> tuple[float, float
     """
     found = estimate(design, own)
     further = found.further()
-    variance, freedom = found.images + further, found.of_groups
-    if further and found.freedom:
-        freedom = variance**2 / (found.images**2 / freedom + further**2 / found.freedom)
+    variance = found.images + further
+    freedom = satterthwaite([(found.images, found.of_groups), (further, found.freedom)])
     if not np.isfinite(variance):
         return float("nan"), float("nan")
     t, value = float(stats.t.ppf((1 + LEVEL) / 2, freedom)), own.value
@@ -104,6 +103,7 @@ def differences(design: Design, pairs: Mapping[str, Sequence[str]], transfer: fl
 def _groups_of_classes(design: Design) -> dict[str, int]:
     """In how many groups each class has images, in the order of the classes."""
     runs = [of_draw[0] for of_draw in next(iter(design.runs.values()))]
-    labels = pd.concat([run.rows[["label", "row"]] for run in runs])
-    found = pd.Series(design.groups[labels["row"]]).groupby(labels["label"].to_numpy()).nunique()
+    labels = np.concatenate([run.rows["label"] for run in runs])
+    groups = design.groups[np.concatenate([run.places for run in runs])]
+    found = pd.Series(groups).groupby(labels).nunique()
     return {name: int(found.get(name, 0)) for name in class_names(runs[0].rows)}

@@ -55,15 +55,16 @@ def kernel_distance(real: np.ndarray, synthetic: np.ndarray) -> float:
     return float(within_real / (n * (n - 1)) + within / (m * (m - 1)) - 2 * between / (n * m))
 
 
-def kernel_error(real: np.ndarray, synthetic: np.ndarray, groups: np.ndarray) -> float:
-    """The standard error of `kernel_distance`: of the groups of real images, and of the synthetic ones one by one.
+def kernel_influences(real: np.ndarray, synthetic: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """How much each real and each synthetic image moves `kernel_distance`: (N,) and (M,), to first order.
 
-    To first order, from the influence of each image (Hoeffding, Ann. Math. Statist. 19:293, 1948, section 7); where the
-    two sets are alike, that is nearly nothing, and the error too small.
+    Summed over images that belong together, their root sum of squares is the standard error (Hoeffding, Ann. Math.
+    Statist. 19:293, 1948, section 7), and that of differences between two such sums the standard error of a difference
+    of two distances from the same real images. Where two sets are alike, the first order is nearly nothing, and the
+    error too small.
 
     Args:
-        real, synthetic: (N, D) and (M, D), at least 2 rows each. groups: (N,), one value for images that belong
-            together.
+        real, synthetic: (N, D) and (M, D), at least 2 rows each.
 
     Raises:
         ValueError: if the shapes don't fit.
@@ -78,8 +79,7 @@ def kernel_error(real: np.ndarray, synthetic: np.ndarray, groups: np.ndarray) ->
         centred: np.ndarray = (found - found.mean()) / len(x)
         return centred
 
-    of_groups = np.bincount(np.unique(groups, return_inverse=True)[1], influences(real, synthetic))
-    return float(np.sqrt((of_groups**2).sum() + (influences(synthetic, real) ** 2).sum()))
+    return influences(real, synthetic), influences(synthetic, real)
 
 
 def moment_distances(real: np.ndarray, synthetic: np.ndarray) -> dict[str, float]:

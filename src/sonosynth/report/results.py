@@ -141,21 +141,20 @@ class Results:
 
     @property
     def smallest(self) -> float | None:
-        """The smallest difference in macro F1 that could have been significant: half the narrowest interval."""
-        rows = self.decisive[
-            ~self.decisive["finding"].isin([Finding.NOT_ENOUGH_RUNS, Finding.REFUSED, Finding.NOT_RUN])
-        ]
-        widths = (rows["high"] - rows["low"]).dropna() / 2
+        """The smallest difference in macro F1 from the reference that could be significant if no other arm's is.
+
+        Half the narrowest interval: it is Bonferroni's, at which Holm's method finds its first arm.
+        """
+        rows = self.decisive.groupby("arm", sort=False).head(1)
+        silent = [Finding.NOT_ENOUGH_RUNS, Finding.REFUSED, Finding.NOT_RUN]
+        widths = (rows["high"] - rows["low"])[~rows["finding"].isin(silent)].dropna() / 2
         return float(widths.min()) if len(widths) else None
 
     def sentences(self) -> list[str]:
         """One sentence per arm, then what the study could not have shown at all, or what it needs."""
         said = list(self.decisive["sentence"][self.decisive["sentence"] != ""])
         if self.smallest is not None:
-            said.append(
-                f"With these images and runs, no difference in macro F1 below {self.smallest:.3f} could have been"
-                " significant."
-            )
+            said.append(words.resolution(self.smallest, set(self.findings.values())))
         if Finding.NOT_ENOUGH_RUNS in self.findings.values():
             said.append(words.needed(self.facts, self.seconds))
         return said

@@ -5,17 +5,18 @@ from pathlib import Path
 import pandas as pd
 
 from sonosynth import disk
-from sonosynth.artefacts import SEALED, Artefact, Split
+from sonosynth.artefacts import SEALED, Artefact, CohortImages
+from sonosynth.cohort.split import independent
 from sonosynth.evidence.blocks import of_common_images
 from sonosynth.report import words
 from sonosynth.report.facts import Fault
 from sonosynth.report.tables import Tabulating, all_verdicts, copying
 
-VERSION = 2
+VERSION = 3
 
 
 def unseal(
-    settings: Tabulating, *, split: Split, parts: tuple[Artefact, ...], copies: tuple[Artefact, ...], work: Path
+    settings: Tabulating, *, cohort: CohortImages, parts: tuple[Artefact, ...], copies: tuple[Artefact, ...], work: Path
 ) -> None:
     """Makes predictions, with the columns of predictions.csv, and verdicts, with those of verdicts.csv.
 
@@ -27,7 +28,7 @@ def unseal(
         parts: what the classifiers' jobs made.
     """
     predictions = pd.concat([pd.DataFrame(**part.json("about")[SEALED]) for part in parts])
-    groups = {str(i): str(g) for i, g in zip(split.sealed["id"], split.sealed["group"], strict=True) if g}
+    groups = independent(cohort.images, cohort.twins)
     leaking = {arm: refusal for arm, refusal in settings.refused.items() if refusal.fault == Fault.LEAK}
     refused = leaking | copying(settings, copies)
     found = all_verdicts(settings, of_common_images(predictions), groups, refused, words.ON_SEALED)

@@ -10,7 +10,7 @@ import pandas as pd
 
 from sonosynth import disk
 from sonosynth.artefacts import Artefact, CohortImages, Split
-from sonosynth.cohort.split import crossing
+from sonosynth.cohort.split import crossing, independent
 from sonosynth.errors import UserError
 from sonosynth.evidence import judging, tables
 from sonosynth.evidence.blocks import arranged
@@ -22,7 +22,7 @@ from sonosynth.fidelity.copies import FALSE_POSITIVE_RATE
 from sonosynth.report import words
 from sonosynth.report.facts import Comparison, Fault, Refusal
 
-VERSION = 3
+VERSION = 4
 COLUMNS = [
     "arm", "against", "class", "metric", "difference", "low", "high", "test", "p", "p_holm", "finding", "sentence",
 ]  # fmt: skip
@@ -56,8 +56,8 @@ def tabulate(
         UserError: if that leaves no validation image of a class.
     """
     every = predictions.table("table", "arm", "generator", "id", "label")
-    found = _independent(every, splits, settings.blocks, cohort.twins)
-    groups = {str(i): str(g) for s in splits for i, g in zip(s.used["id"], s.used["group"], strict=True) if g}
+    found = _unseen(every, splits, settings.blocks, cohort.twins)
+    groups = independent(cohort.images, cohort.twins)
     design = arranged(found, groups)
     trained = [part.json("about") for part in parts]
     counts = {arm: [about["n_train"] for about in trained if about["arm"] == arm] for arm in settings.arms}
@@ -71,7 +71,7 @@ def tabulate(
     disk.write_json(work / "about", about)
 
 
-def _independent(
+def _unseen(
     predictions: pd.DataFrame, splits: Sequence[Split], blocks: Sequence[tuple[int, int]], twins: pd.DataFrame
 ) -> pd.DataFrame:
     """The predictions of validation images that have no near-duplicate among the training images of their split."""

@@ -1,7 +1,7 @@
 """Numbers, facts and findings in words."""
 
 import json
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -41,10 +41,10 @@ def verdict(
     """
     finding = Finding(rows["finding"].iloc[0])
     if finding is Finding.NOT_RUN:
-        return f"{arm}: not run."
+        return f"{arm}: not run.{_stepped_over(arm, compare)}"
     if refusal:
         share = f" ({refusal.share:.0%})" if refusal.share else ""
-        return f"{arm}: refused, since {refusal.fault}{share}."
+        return f"{arm}: refused, since {refusal.fault}{share}.{_stepped_over(arm, compare)}"
     if compare.transfer:
         here = "here" if where == ON_COHORT else where
         where = f"{here}, and where effects differ from those here by {compare.transfer:g} (standard deviation)"
@@ -65,6 +65,21 @@ def verdict(
     if enough:
         numbers += f"; p = {rows['p_holm'].iloc[0]:.2g} after Holm's correction"
     return f"{arm}: {phrase} (macro F1 {numbers})." + _not_compared(comparison)
+
+
+def _stepped_over(arm: str, compare: Compare) -> str:
+    """What becomes of the order of tests without the primary arm; neither a refusal nor a gap goes by the scores."""
+    primary = " It is the primary arm (compare.primary): the others are tested as if none had been named."
+    return primary * (arm == compare.primary)
+
+
+def resolution(smallest: float, findings: Collection[str]) -> str:
+    """What differences a study can show: see `Results.smallest`."""
+    found = {Finding.IMPROVES, Finding.HARMS} & set(findings)
+    return (
+        f"With these images and runs, no difference in macro F1 from real images below {smallest:.3f} could have been"
+        f" significant{' by itself; next to the arms that were found, smaller ones could' if found else ''}."
+    )
 
 
 def _difference(row: Mapping[Hashable, Any], *, with_interval: bool) -> str:

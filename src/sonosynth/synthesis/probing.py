@@ -1,6 +1,6 @@
 """The jobs that judge adapters on real images that they have not seen, and choose their steps and guidance by that."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,14 +13,14 @@ from sonosynth.adapters.settings import Lora
 from sonosynth.artefacts import Adapter, Artefact, CohortImages, Description, Split, group_names
 from sonosynth.bases import sd1
 from sonosynth.fidelity.comparison import Images
-from sonosynth.fidelity.distances import kernel_distance, kernel_error
+from sonosynth.fidelity.distances import kernel_distance, kernel_influences
 from sonosynth.fidelity.jobs import ALL, FEATURES, Measuring
 from sonosynth.synthesis import requests
 from sonosynth.synthesis.requests import Request
 from sonosynth.synthesis.sampling import Sampler
 from sonosynth.synthesis.settings import Synthesis
 
-VERSION = 1
+VERSION = 2
 SHARES = (0.25, 0.5, 1.0)  # of `lora.steps`
 GUIDANCES = (1.0, 1.5, 2.5)
 EACH = 16  # images of a class
@@ -60,10 +60,11 @@ def probe(
     settings: Probing, *, cohort: CohortImages, split: Split, block: Split, adapter: Adapter,
     real: tuple[Description, ...], work: Path,
 ) -> None:  # fmt: skip
-    """Make a few images of each class and measure how far they are from the inner side of `split`: makes table.
+    """Make a few images of each class and measure how far they are from the inner side of `split`.
 
-    Its columns are adapter, draw, split, steps, guidance, features, class, metric, value and error. Of a feature
-    network there is the kernel distance with its standard error, for each class and, as their mean, for all.
+    Makes table, with the columns adapter, draw, split, steps, guidance, features, class, metric and value: of a feature
+    network there is the kernel distance, for each class and, as their mean, for all. And influences (.npy), a row for
+    each guidance: those on the latter (see `kernel_influences`).
 
     Args:
         split: that of `cohort.held_back`. block: the one that it was made from. real: the images of the cohort,
@@ -80,6 +81,7 @@ def probe(
     labels, files = (np.array([getattr(request, name) for request in wanted]) for name in ("label", "file_name"))
     groups = group_names(inner).to_numpy(str)
     found: list[dict[str, Any]] = []
+    influences: list[np.ndarray] = []
     for guidance in settings.guidances:
         pixels = _sampled(settings, guidance, wanted, adapter.folder)
         for one, described in zip(settings.measures, real, strict=True):
@@ -88,10 +90,17 @@ def probe(
             held_back = Images(values, inner["label"].to_numpy(str), groups)
             made = Images(module.describe(pixels, one), labels, files)
             about = {"guidance": guidance, "features": module.space(one)}
-            found += [about | row for row in _distances(one, held_back, made, split.classes)]
+            sides = {
+                label: (held_back.choose(held_back.labels == label), made.choose(made.labels == label))
+                for label in split.classes
+            }
+            found += [about | row for row in _distances(one, sides)]
+            if one.measure == FEATURES:
+                influences.append(_influences(sides))
     shared = {"adapter": settings.name, "draw": settings.draw, "split": settings.split, "steps": settings.steps}
-    names = [*shared, "guidance", "features", "class", "metric", "value", "error"]
+    names = [*shared, "guidance", "features", "class", "metric", "value"]
     disk.write_text(work / "table", pd.DataFrame([shared | row for row in found], columns=names).to_csv(index=False))
+    disk.write_array(work / "influences", np.stack(influences))
 
 
 def _sampled(settings: Probing, guidance: float, wanted: Sequence[Request], folder: Path) -> np.ndarray:
@@ -107,41 +116,53 @@ def _sampled(settings: Probing, guidance: float, wanted: Sequence[Request], fold
     return np.concatenate(parts)
 
 
-def _distances(measuring: Measuring, real: Images, made: Images, classes: Sequence[str]) -> list[dict[str, Any]]:
-    """class, metric, value and, of the kernel distance, error; the kernel distance for all classes, too."""
-    sides = {label: (real.choose(real.labels == label), made.choose(made.labels == label)) for label in classes}
+_Sides = Mapping[str, tuple[Images, Images]]
+"""The real and the synthetic images of each class."""
+
+
+def _distances(measuring: Measuring, sides: _Sides) -> list[dict[str, Any]]:
+    """class, metric and value; the kernel distance for all classes, too."""
     if measuring.measure != FEATURES:
         compare = extensions.find("measures", measuring.measure).compare
         return [
             {"class": label, "metric": metric, "value": value}
             for label, (a, b) in sides.items() for metric, value in compare(a.values, b.values).items()
         ]  # fmt: skip
-    values = [kernel_distance(a.values[FEATURES], b.values[FEATURES]) for a, b in sides.values()]
-    errors = [kernel_error(a.values[FEATURES], b.values[FEATURES], a.groups) for a, b in sides.values()]
-    rows: list[dict[str, Any]] = [
-        {"class": label, "metric": KERNEL, "value": value, "error": error}
-        for label, value, error in zip(sides, values, errors, strict=True)
-    ]
-    whole = {"value": np.mean(values), "error": np.linalg.norm(errors) / len(errors)}
-    return [{"class": ALL, "metric": KERNEL} | whole, *rows]
+    values = {label: kernel_distance(a.values[FEATURES], b.values[FEATURES]) for label, (a, b) in sides.items()}
+    every = {ALL: float(np.mean([*values.values()]))} | values
+    return [{"class": label, "metric": KERNEL, "value": value} for label, value in every.items()]
+
+
+def _influences(sides: _Sides) -> np.ndarray:
+    """Those of groups of real images, and of synthetic ones, on the kernel distance, mean over classes."""
+    pairs = [kernel_influences(a.values[FEATURES], b.values[FEATURES]) for a, b in sides.values()]
+    of_real, of_made = (np.concatenate(parts) / len(pairs) for parts in zip(*pairs, strict=True))
+    groups = np.concatenate([a.groups for a, _ in sides.values()])
+    return np.concatenate([np.bincount(np.unique(groups, return_inverse=True)[1], of_real), of_made])
 
 
 def choose(_: None, *, probes: tuple[Artefact, ...], work: Path) -> None:
     """Choose the steps and the guidance of an adapter from its probes: makes table and about (JSON: steps, guidance).
 
     Chosen are the fewest steps, and for those the lowest guidance, whose kernel distance (mean over classes) is at most
-    one standard error above the smallest (Breiman et al. 1984, section 3.4.3); that error is of images, not of
-    trainings. The table has the rows of all probes, and the column chosen.
+    one standard error above the smallest (Breiman et al. 1984, section 3.4.3): that of the difference, since all are
+    compared with the same images, from the same noise. It is an error of images, not of trainings. The table has the
+    rows of all probes, and the columns error (of that difference, where it decides) and chosen.
     """
-    table = pd.concat([made.table("table", "adapter", "features", "class", "metric") for made in probes])
-    deciding = table[(table["metric"] == KERNEL) & (table["class"] == ALL)].sort_values(["steps", "guidance"])
-    best = deciding.iloc[deciding["value"].to_numpy().argmin()]
-    chosen = deciding[deciding["value"] <= best["value"] + best["error"]].iloc[0]
+    parts = [made.table("table", "adapter", "features", "class", "metric") for made in probes]
+    deciding = pd.concat([part[(part["metric"] == KERNEL) & (part["class"] == ALL)] for part in parts])
+    influences = np.concatenate([made.array("influences") for made in probes])
+    smallest = int(deciding["value"].to_numpy().argmin())
+    errors = np.linalg.norm(influences - influences[smallest], axis=1)
+    best = deciding["value"].iloc[smallest]
+    deciding = deciding.assign(error=errors).sort_values(["steps", "guidance"])
+    chosen = deciding[deciding["value"] <= best + deciding["error"]].iloc[0]
     steps, guidance = int(chosen["steps"]), float(chosen["guidance"])
+    table = pd.concat(parts).merge(deciding, "left", validate="1:1")
     table = table.assign(chosen=(table["steps"] == steps) & (table["guidance"] == guidance))
     disk.write_text(work / "table", table.to_csv(index=False))
     disk.write_json(work / "about", {"steps": steps, "guidance": guidance})
     progress.say(
         f"adapter {chosen['adapter']}: {steps} steps, guidance {guidance:g}, at a kernel distance of"
-        f" {chosen['value']:.3g} (smallest: {best['value']:.3g}, error {best['error']:.2g})"
+        f" {chosen['value']:.3g} (smallest: {best:.3g}, error of the difference {chosen['error']:.2g})"
     )
