@@ -95,13 +95,8 @@ def trained(trainings: Iterable[Callable[[], np.ndarray]]) -> list[np.ndarray]:
 
 def training_set(images: np.ndarray, labels: np.ndarray) -> TrainingSet:
     """Images (N, H, W) uint8 and labels (N,) int to train on, outside of any study: no origins are kept."""
-    return TrainingSet(
-        images,
-        labels,
-        np.ones(len(labels)),
-        Origins(frozenset(), (frozenset(),) * len(labels)),
-        np.zeros(len(labels), bool),
-    )
+    origins = Origins(frozenset(), (frozenset(),) * len(labels))
+    return TrainingSet.of_real(images, labels, int(labels.max()) + 1, origins)
 
 
 class Clock:

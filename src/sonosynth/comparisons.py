@@ -4,18 +4,17 @@ from collections.abc import Mapping
 
 from sonosynth.report.facts import Comparison, Fault, Refusal
 from sonosynth.settings import REFERENCE, Settings
-from sonosynth.tasks.classification.settings import Arm
 
 
 def comparisons(settings: Settings) -> dict[str, Comparison]:
     """What each arm adds, and what it has to beat: found by the arms' values, never by their names."""
     arms, generated = settings.declared_arms, _generated(settings)
     controls = controlling(settings)
-    plain = {name: _bare(arm) for name, arm in arms.items() if not arm.sets}
+    plain = {name: arm.alone for name, arm in arms.items() if not arm.sets}
     cheap = settings.compare.cheap if settings.compare.cheap in arms else None
     found = {}
     for name, arm in arms.items():
-        without = next((other for other, values in plain.items() if values == _bare(arm)), None)
+        without = next((other for other, values in plain.items() if values == arm.alone), None)
         control = not arm.real or controls >= set(arm.sets)
         found[name] = Comparison(arm.sets, control, without, cheap, bool(generated & set(arm.sets)))
     return found
@@ -24,11 +23,6 @@ def comparisons(settings: Settings) -> dict[str, Comparison]:
 def controlling(settings: Settings) -> set[str]:
     """The sets that are negative controls."""
     return {name for name, made in settings.declared_sets.items() if made.control}
-
-
-def _bare(arm: Arm) -> Arm:
-    """An arm without its sets, and what concerns these, and without seeds."""
-    return arm.model_copy(update={"sets": (), "share": None, "exposures": "all", "seeds": None})
 
 
 def _generated(settings: Settings) -> set[str]:

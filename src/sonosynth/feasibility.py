@@ -8,6 +8,7 @@ from sonosynth.settings import Settings
 from sonosynth.synthesis import requests, ways
 from sonosynth.synthesis.settings import NOISE, REAL
 from sonosynth.tasks.classification.jobs import without_class, without_share
+from sonosynth.tasks.classification.settings import Arm
 
 OF_A_MODEL = ("adapter", "strength", "synthesis", "refine")  # keys of a set
 LARGEST = None  # whichever class has the most training images
@@ -19,7 +20,7 @@ def check(settings: Settings, labels: Sequence[str]) -> None:
     Raises:
         UserError: if a set can't start from what it starts from, takes no such setting, has a guidance that nothing
             chooses, or counts a class that isn't there; if an arm without real images has none of a class; or if an arm
-            has a share, and a set lacks a class.
+            has a share, and a set lacks a class, or replaces real images by those of a set that has none for each.
     """
     for name, made in settings.declared_sets.items():
         way = ways.find(made.way)
@@ -29,28 +30,44 @@ def check(settings: Settings, labels: Sequence[str]) -> None:
         if given and not way.model:
             what = f"sets.{name}: {made.way} uses no model, and takes no {', '.join(given)}"
             raise UserError(what, fix=f"remove {', '.join(f'sets.{name}.{key}' for key in given)}")
-        guided = way.model and (made.start == NOISE or settings.strength_of(name) > 0)
+        guided = way.model and (made.start == NOISE or settings.strength_of(name) != 0)
         if guided and settings.synthesis_of(name).guidance == AUTO and made.adapter not in settings.probed_adapters:
             raise UserError(
                 f"synthesis.guidance: auto, for the set {name}, whose images no probed adapter makes",
                 "a number, or an adapter with a LoRA and adapt.stop=probe",
                 f"give adapt.stop=probe, or sets.{name}.synthesis.guidance=1",
             )
+        if way.across and made.each:
+            raise UserError(f"sets.{name}.each: {made.way} starts from images of other classes", fix="give a count")
         if isinstance(made.count, dict):
             requests.declared(made.count, labels, name)
     for name, arm in settings.declared_arms.items():
-        if not arm.real:
-            missing = set.intersection(*(_never_made(settings, other, labels) for other in arm.sets))
-            if missing:
-                raise without_class(name, [label or "the largest class" for label in missing], arm.sets[0])
-        for other in arm.sets if arm.share else ():
-            if missing := _never_made(settings, other, labels):
-                raise without_share(name, [label or "the largest class" for label in missing], other)
+        _check_arm(settings, name, arm, labels)
+
+
+def _check_arm(settings: Settings, name: str, arm: Arm, labels: Sequence[str]) -> None:
+    if not arm.real:
+        missing = set.intersection(*(_never_made(settings, other, labels) for other in arm.sets))
+        if missing:
+            raise without_class(name, [label or "the largest class" for label in missing], arm.sets[0])
+    for other in arm.sets if arm.replace else ():
+        made = settings.declared_sets[other]
+        if made.start != REAL or not made.each or ways.find(made.way).across:
+            raise UserError(
+                f"arms.{name}.replace: the set {other} does not have images made from each real one, of its class",
+                "sets from: real, with each: 1 or more",
+                f"give sets.{other}.each=1, or another set",
+            )
+    for other in arm.sets if arm.share else ():
+        if missing := _never_made(settings, other, labels):
+            raise without_share(name, [label or "the largest class" for label in missing], other)
 
 
 def _never_made(settings: Settings, name: str, labels: Sequence[str]) -> set[str | None]:
     """The classes of which a set has no image, whatever the split."""
     made = settings.declared_sets[name]
+    if made.each:
+        return set()
     if made.count is None and made.start not in (NOISE, REAL):
         return _never_made(settings, made.start, labels)
     if made.count is None:

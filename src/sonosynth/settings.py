@@ -170,8 +170,8 @@ class Settings(Section):
         """How the images of a set are sampled."""
         return Synthesis.model_validate(self.synthesis.model_dump() | (self.declared_sets[name].synthesis or {}))
 
-    def strength_of(self, name: str) -> float:
-        """The denoising strength of a set that starts from images."""
+    def strength_of(self, name: str) -> float | tuple[float, ...]:
+        """The denoising strength of a set that starts from images, or several."""
         own = self.declared_sets[name].strength
         return self.refine_of(name).strength if own is None else own
 

@@ -1,11 +1,13 @@
 from collections import Counter
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from sonosynth import artefacts
-from sonosynth.cohort.split import split
+from sonosynth.cohort.split import kept_part, split
 from sonosynth.cohort.twins import components
+from sonosynth.errors import UserError
 from sonosynth.jobs import Made
 
 
@@ -69,3 +71,28 @@ def test_text_of_a_table_comes_back_as_text(tmp_path):
     assert artefacts.Split(made).rows.to_dict("list") == {
         "id": ["007", "NA"], "label": ["01", "1e3"], "group": ["", "2"],
     }  # fmt: skip
+
+
+def training_rows(groups):
+    n = len(groups)
+    return pd.DataFrame({"label": ["ab"[i % 3 == 0] for i in range(n)], "sha256": hashes(n), "group": groups})
+
+
+def test_a_part_of_the_training_images_is_kept_class_by_class_and_smaller_parts_lie_in_larger_ones():
+    train = training_rows([""] * 90)
+    parts = {share: set(kept_part(train, share, 5)) for share in (0.01, 0.1, 0.5, 1)}
+    assert parts[1] == set(train.index)
+    assert {share: train["label"][list(rows)].value_counts().to_dict() for share, rows in parts.items()} == {
+        0.01: {"a": 1, "b": 1}, 0.1: {"a": 6, "b": 3}, 0.5: {"a": 30, "b": 15}, 1: {"a": 60, "b": 30},
+    }  # fmt: skip
+    assert parts[0.01] < parts[0.1] < parts[0.5]
+    assert parts[0.5] != set(kept_part(train, 0.5, 6))
+
+
+def test_groups_are_kept_or_left_out_whole():
+    train = training_rows([f"g{i // 4}" if i < 40 else "" for i in range(90)])
+    kept = train.index.isin(kept_part(train, 0.3, 0))
+    assert train.assign(kept=kept).query("group != ''").groupby("group")["kept"].nunique().eq(1).all()
+    assert train["label"][kept].value_counts().to_dict() == {"a": 18, "b": 9}
+    with pytest.raises(UserError, match=r"split\.keep=0\.1: no group of b"):
+        kept_part(training_rows(["one"] * 30 + [""] * 60).query("group != '' or label == 'a'"), 0.1, 0)

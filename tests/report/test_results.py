@@ -92,7 +92,10 @@ def test_what_an_arm_has_to_beat_besides_real_images_makes_no_difference_visible
     cheap = row | {"against": "cheap", "low": 0.1, "high": 0.12, "sentence": ""}
     both = replace(results, verdicts=pd.DataFrame([row, cheap]))
     assert both.smallest == pytest.approx(0.1)
-    ends = {"improves": "by itself; next to the arms that were found, smaller ones could.", "no evidence": "significant."}
+    ends = {
+        "improves": "by itself; next to the arms that were found, smaller ones could.",
+        "no evidence": "significant.",
+    }
     for finding, end in ends.items():
         assert said(replace(both, verdicts=both.verdicts.assign(finding=finding))).endswith(end)
 

@@ -18,6 +18,11 @@ class Split(Section):
     conflicts: Literal["exclude", "keep"] = Field(
         "exclude", description="near-duplicates with conflicting labels: leave them out, or keep them (paper)"
     )
+    keep: float = Field(
+        1.0, gt=0, le=1,
+        description="share of the training images of each class that is kept, in whole groups; the validation images"
+        " stay the same",
+    )  # fmt: skip
     # No effect by itself: the job that seals has it among its settings, and splits need what that makes.
     sealed: Annotated[float, NO_EFFECT] = Field(
         0.0, ge=0, le=0.5,

@@ -64,6 +64,10 @@ def to_table(
     sides = dict(zip(kept, drawn, strict=True)) | {row: SEALED for row, name in enumerate(ids) if name in aside}
     usable = images.assign(group=groups, split=[sides.get(row, "") for row in range(len(ids))], excluded=excluded)
     bad = [{"id": name, "file": name, "excluded": f"can't be used: {why}"} for name, why in cohort.problems.items()]
+    if settings.keep < 1:
+        train = usable[usable["split"] == TRAIN]
+        gone = train.index.difference(kept_part(train, settings.keep, seeding.derive(seed, "keep")))
+        usable.loc[gone, ["split", "excluded"]] = ["", f"left out by split.keep={settings.keep:g}"]
     if inner:
         train, instead = usable[usable["split"] == TRAIN], ("classifier.selection=inner", "classifier.selection=last")
         usable.loc[a_fifth(train, seeding.derive(seed, "inner"), *instead), "split"] = INNER
@@ -87,6 +91,35 @@ def a_fifth(train: pd.DataFrame, seed: int, asked: str, instead: str) -> pd.Inde
             instead,
         ) from None
     return train.index[np.array(numbers) == 0]
+
+
+def kept_part(train: pd.DataFrame, share: float, seed: int) -> pd.Index:
+    """The training rows of cohort.csv that stay: `share` of each class, rounded, as far as whole groups fit into that.
+
+    A larger share adds rows to those of a smaller one, but for groups that did not fit into it.
+
+    Raises:
+        UserError: if no image of a class stays.
+    """
+    labels, hashes, groups = (list(train[name]) for name in ("label", "sha256", "group"))
+    members: dict[str, list[int]] = {}
+    for row, (group, content) in enumerate(zip(groups, hashes, strict=True)):
+        members.setdefault(group or f"image {content}", []).append(row)
+    units = sorted(members.values(), key=lambda rows: min(hashes[row] for row in rows))
+    room = Counter({label: max(1, round(share * count)) for label, count in Counter(labels).items()})
+    found: list[int] = []
+    for number in np.random.default_rng(seed).permutation(len(units)):
+        need = Counter(labels[row] for row in units[number])
+        if need <= room:
+            room -= need
+            found += units[number]
+    if missing := set(labels) - {labels[row] for row in found}:
+        raise UserError(
+            f"split.keep={share:g}: no group of {', '.join(sorted(missing))} is small enough to stay",
+            "one training image of every class",
+            "give a larger split.keep",
+        )
+    return train.index[sorted(found)]
 
 
 def why_excluded(cohort: Cohort, settings: Split) -> list[str]:

@@ -6,6 +6,7 @@ At strength 0 there is no noise: what remains is the VAE, as a control of what i
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -23,24 +24,32 @@ FROM = "images"
 
 def open(settings: Making, adapter: Path | None) -> Maker:
     """Load what the strength needs of the adapted base; each image is made from the one that it starts from."""
-    assert settings.strength is not None
-    return _refining(settings, adapter, settings.strength) if settings.strength else _reconstructing(settings)
+    return _refining(settings, adapter) if settings.strength else _reconstructing(settings)
 
 
-def _refining(settings: Making, adapter: Path | None, strength: float) -> Maker:
+def _refining(settings: Making, adapter: Path | None) -> Maker:
     assert settings.base is not None
-    s, steps = settings.synthesis, settings.refine_steps
+    s, steps, strengths = settings.synthesis, settings.refine_steps, settings.strengths
     if steps is None:  # at least one step has to fall into the last `strength` share of them
-        s = s.model_copy(update={"steps": max(s.steps, math.ceil(1 / strength))})
+        s = s.model_copy(update={"steps": max(s.steps, math.ceil(1 / min(strengths)))})
     sampler = Sampler(settings.base, adapter, settings.precision, settings.resolution, s)
 
     def refine(wanted: Sequence[Request], starts: np.ndarray | None) -> np.ndarray:
         assert starts is not None
-        return sampler.refine(starts, [r.prompt for r in wanted], [r.seed for r in wanted], strength, steps)
+        images = np.empty_like(starts)
+        for strength in dict.fromkeys(request.strength for request in wanted):
+            assert strength is not None
+            rows = [n for n, request in enumerate(wanted) if request.strength == strength]
+            prompts, seeds = [wanted[n].prompt for n in rows], [wanted[n].seed for n in rows]
+            images[rows] = sampler.refine(starts[rows], prompts, seeds, strength, steps)
+        return images
 
-    times = sampler.times(strength, steps)
-    about = {"strength": strength, "timestep": int(times[0])}
-    return Maker(refine, sampler.columns | ({} if steps is None else {"steps": len(times)}) | about)
+    about: dict[float | None, dict[str, Any]] = {}
+    for strength in strengths:
+        times = sampler.times(strength, steps)
+        about[strength] = {"strength": strength, "timestep": int(times[0])}
+        about[strength] |= {} if steps is None else {"steps": len(times)}
+    return Maker(refine, sampler.columns | about[strengths[0]], own=lambda request: about[request.strength])
 
 
 def _reconstructing(settings: Making) -> Maker:

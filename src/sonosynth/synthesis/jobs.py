@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 
@@ -14,12 +14,13 @@ from sonosynth.cost import Effort
 from sonosynth.errors import UserError
 from sonosynth.firewall import Origins
 from sonosynth.section import AUTO, NO_EFFECT
-from sonosynth.synthesis import requests
+from sonosynth.synthesis import requests, ways
 from sonosynth.synthesis.making import Maker, make_set
 from sonosynth.synthesis.requests import Request
 from sonosynth.synthesis.settings import Balance, Synthesis
 
 VERSION = 2
+SOURCE_LABEL = "source_label"  # column of metadata.csv: the class of the image that one starts from, if another
 SAMPLES = 4  # images of each class that the set lacks
 
 
@@ -29,10 +30,11 @@ class Making:
 
     kind: its file in `sets/`, and that file's version. depth: how often its images were refined.
     prompts: each label's, with the learned token. count: as in `settings.Set`, or the plan that balances classes, or
-    None for as many as there are to start from. strength: None if there is none. refine_steps: as in
-    `settings.Refine`. base: None if no model is used. seed: the generator's. leaks: whether the adapter was allowed to
-    see the validation images. source: name of the set that it starts from, which appears in metadata.csv; or noise or
-    real. negative_control: whether it is one.
+    None for as many as there are to start from. each: how many are made of every training image; 0: `count` in all.
+    strength: None if there is none; several: for as many images each. mirror: whether half of the images start from a
+    mirror image. refine_steps: as in `settings.Refine`. base: None if no model is used. seed: the generator's. leaks:
+    whether the adapter was allowed to see the validation images. source: name of the set that it starts from, which
+    appears in metadata.csv; or noise or real. negative_control: whether it is one.
     """
 
     name: Annotated[str, NO_EFFECT]
@@ -42,7 +44,7 @@ class Making:
     prompts: dict[str, str]
     count: int | dict[str, int] | Balance | None
     synthesis: Synthesis
-    strength: float | None
+    strength: float | tuple[float, ...] | None
     refine_steps: int | None
     base: sd1.Base | None
     precision: str
@@ -51,15 +53,23 @@ class Making:
     leaks: bool
     source: str
     negative_control: bool
+    each: int = 0
+    mirror: bool = False
+
+    @property
+    def strengths(self) -> tuple[float, ...]:
+        """The strengths, if there are any."""
+        return self.strength if isinstance(self.strength, tuple) else () if self.strength is None else (self.strength,)
 
     @property
     def effort(self) -> Effort:
         """In steps of the sampler and, where the number of images is declared, images."""
         counts = self.count.values() if isinstance(self.count, dict) else [self.count] * len(self.prompts)
         images = [count for count in counts if isinstance(count, int)]
-        steps: float = self.refine_steps or self.synthesis.steps * (1 if self.strength is None else self.strength)
+        share = sum(self.strengths) / len(self.strengths) if self.strengths else 1.0
+        steps = self.refine_steps or self.synthesis.steps * share
         guided = self.synthesis.guidance == AUTO or self.synthesis.scale > 1
-        kind = (self.kind, bool(images), guided, bool(steps))
+        kind = (self.kind, bool(images), self.each, guided, bool(steps))
         return Effort(kind, (steps or 1) * (sum(images) or 1))
 
 
@@ -94,27 +104,26 @@ def make(
     if adapter:
         firewall.check(shared, split.forbidden(leaks=settings.leaks), str(adapter.folder))
     samples = dict.fromkeys(split.classes, SAMPLES)
+    across = ways.find(settings.kind).across
     starts = None
     if source:
         starts, needed = _of_set(settings, source, split)
         samples = {label: min(SAMPLES, len(starts.names[label])) for label in samples}
     else:
-        starts = _of_training_images(settings.seed, cohort, split) if cohort else None
+        starts = _of_training_images(settings.seed, cohort, split, across=across) if cohort else None
         needed = _counts(settings, split)
     samples = {label: n for label, n in samples.items() if not needed[label]}
     progress.say(f"{settings.name}: " + ", ".join(f"{n} {label}" for label, n in needed.items()))
     maker: Maker = extensions.find("sets", settings.kind).open(settings, adapter.folder if adapter else None)
-    recorded = {
-        **maker.columns, "resolution": settings.resolution, "precision": settings.precision if settings.base else "",
-        "base": settings.base.digest if settings.base else "", "adapter": adapter.made.digest if adapter else "",
-        "negative_control": settings.negative_control,
-    }  # fmt: skip
-    maker = replace(maker, columns=recorded)
+    maker = _recording(maker, settings, split, adapter)
 
     def made(counts: Mapping[str, int], folder: str) -> tuple[np.ndarray, Origins]:
         wanted = _requests(settings, counts, starts)
         rows = np.array([starts.place[r.source] for r in wanted], int) if starts else None
         initial = starts.pixels[rows] if starts else None
+        if initial is not None:
+            mirrored = np.array([request.mirrored for request in wanted], bool)[:, None, None]
+            initial = np.where(mirrored, initial[:, :, ::-1], initial)
         own = starts.origins.choose(rows) if starts and rows is not None else Origins(frozenset(), ())
         forbidden = split.forbidden(leaks=settings.leaks and not cohort)  # excuses no starting image that leaks itself
         firewall.check(own.all(), forbidden, f"a starting image of {settings.name}")
@@ -133,8 +142,28 @@ def make(
     disk.write_json(work / "origins", stored)
 
 
+def _recording(maker: Maker, settings: Making, split: Split, adapter: Adapter | None) -> Maker:
+    """The same maker, with all columns of metadata.csv."""
+    columns = {
+        **maker.columns, "resolution": settings.resolution, "precision": settings.precision if settings.base else "",
+        "base": settings.base.digest if settings.base else "", "adapter": adapter.made.digest if adapter else "",
+        "negative_control": settings.negative_control,
+    }  # fmt: skip
+    columns |= {"mirrored": False} if settings.mirror else {}
+    columns |= {SOURCE_LABEL: ""} if ways.find(settings.kind).across else {}
+    label_of = dict(zip(split.train["id"], split.train["label"], strict=True))
+
+    def own(request: Request) -> dict[str, Any]:
+        found = {"mirrored": request.mirrored, SOURCE_LABEL: label_of.get(request.source, ""), **maker.own(request)}
+        return {name: value for name, value in found.items() if name in columns}
+
+    return replace(maker, columns=columns, own=own)
+
+
 def _counts(settings: Making, split: Split) -> dict[str, int]:
     """How many images of each class are asked for."""
+    if settings.each:
+        return {label: settings.each * int((split.train["label"] == label).sum()) for label in split.classes}
     if isinstance(settings.count, Balance):
         return requests.plan(list(split.train["label"]), settings.count.target)
     return requests.declared(settings.count or 0, split.classes, settings.name)
@@ -143,11 +172,17 @@ def _counts(settings: Making, split: Split) -> dict[str, int]:
 def _requests(settings: Making, counts: Mapping[str, int], starts: _Starts | None) -> list[Request]:
     if starts is None:
         return requests.from_noise(counts, settings.prompts, settings.seed)
-    return requests.from_images(counts, settings.prompts, settings.seed, starts.names, settings.depth)
+    return requests.from_images(
+        counts, settings.prompts, settings.seed, starts.names, settings.depth, strengths=settings.strengths,
+        mirror=settings.mirror,
+    )  # fmt: skip
 
 
-def _of_training_images(seed: int, cohort: CohortImages, split: Split) -> _Starts:
-    """The training images, each class in a random order of its own."""
+def _of_training_images(seed: int, cohort: CohortImages, split: Split, *, across: bool) -> _Starts:
+    """The training images, each class in a random order of its own; `across`: for each class, those of the others.
+
+    Of several other classes, images take turns.
+    """
     rows = cohort.rows(split.train["id"])
     place = dict(zip(split.train["id"], range(len(rows)), strict=True))
     names = {}
@@ -155,6 +190,10 @@ def _of_training_images(seed: int, cohort: CohortImages, split: Split) -> _Start
         ids = list(split.train["id"][split.train["label"] == label])
         order = seeding.numpy_generator(seed, "variation", label).permutation(len(ids))
         names[label] = [ids[i] for i in order]
+    if across:
+        others = {label: [own for other, own in names.items() if other != label] for label in names}
+        longest = max(map(len, names.values()))
+        names = {k: [ids[i % len(ids)] for i in range(longest) for ids in own] for k, own in others.items()}
     return _Starts(names, place, np.asarray(cohort.pixels[rows]), cohort.origins(rows))
 
 

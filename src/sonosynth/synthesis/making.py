@@ -29,14 +29,15 @@ class Maker:
     """How the images of a set are made.
 
     make: turns N requests and, unless they start from noise, their starting images (N, H, W) uint8, into as
-    many images (N, H, W) uint8. columns: further columns of metadata.csv, the same in every row. draws: whether an
-    image is drawn at random, by the seed of its request; if not, it follows from its starting image, and may repeat
-    another.
+    many images (N, H, W) uint8. columns: further columns of metadata.csv, and what most rows have in them. draws:
+    whether an image is drawn at random, by the seed of its request; if not, it follows from its starting image, and may
+    repeat another. own: what the row of a request has in some of the columns.
     """
 
     make: Callable[[Sequence[Request], np.ndarray | None], np.ndarray]
     columns: Mapping[str, Any]
     draws: bool = True
+    own: Callable[[Request], Mapping[str, Any]] = lambda _: {}
 
 
 def make_set(
@@ -75,7 +76,7 @@ def make_set(
                 before.add(made.image)
                 images.append(made.image)
                 rows.append([request.file_name, request.label, request.prompt, made.seed, request.source])
-                rows[-1] += [made.attempts, made.flaw, *maker.columns.values()]
+                rows[-1] += [made.attempts, made.flaw, *{**maker.columns, **maker.own(request)}.values()]
             bar.advance(len(chosen))
             if interrupted():
                 break

@@ -14,13 +14,19 @@ from sonosynth.errors import UserError
 
 @dataclass(frozen=True)
 class Request:
-    """One image to make. `source` names the image that it starts from: set/file_name, or the id of a real one."""
+    """One image to make.
+
+    source: the image that it starts from: set/file_name, or the id of a real one. strength: of the noise that is added
+    to that, None if none is. mirrored: whether it is mirrored first.
+    """
 
     label: str
     file_name: str
     prompt: str
     seed: int
     source: str = ""
+    strength: float | None = None
+    mirrored: bool = False
 
 
 def plan(train_labels: Sequence[str], target: int | str) -> dict[str, int]:
@@ -58,24 +64,30 @@ def from_noise(needed: Mapping[str, int], prompts: Mapping[str, str], seed: int)
 
 
 def from_images(
-    needed: Mapping[str, int], prompts: Mapping[str, str], seed: int, sources: Mapping[str, Sequence[str]], depth: int
-) -> list[Request]:
+    needed: Mapping[str, int], prompts: Mapping[str, str], seed: int, sources: Mapping[str, Sequence[str]], depth: int,
+    *, strengths: Sequence[float] = (), mirror: bool = False,
+) -> list[Request]:  # fmt: skip
     """Image-to-image requests: the n-th image of a class starts from the n-th of its `sources`, cycling through them.
 
     Their noise is new: the noise that an image was made from is not independent of it.
 
     Args:
-        sources: names of the images of each class. depth: how often the new ones were refined, at least 1.
+        sources: names of the images of each class. depth: how often the new ones were refined, at least 1. strengths:
+            as many images of a class have each, one strength after the other. mirror: half of the images, drawn at
+            random, start from the mirror image.
     """
-    return [
-        Request(
-            label, _file(label, n), prompts[label],
-            seeding.derive(seed, "image-to-image", _file(label, n), *([depth] if depth > 1 else [])),
-            sources[label][n % len(sources[label])],
-        )
-        for label, count in needed.items()
-        for n in range(count)
-    ]  # fmt: skip
+    found = []
+    for label, count in needed.items():
+        drawn = seeding.numpy_generator(seed, "mirror", label, depth).random(count) < 0.5
+        for n in range(count):
+            own = seeding.derive(seed, "image-to-image", _file(label, n), *([depth] if depth > 1 else []))
+            found.append(
+                Request(
+                    label, _file(label, n), prompts[label], own, sources[label][n % len(sources[label])],
+                    strengths[n * len(strengths) // count] if strengths else None, bool(mirror and drawn[n]),
+                )
+            )  # fmt: skip
+    return found
 
 
 def _file(label: str, number: int) -> str:

@@ -1,8 +1,9 @@
 """Settings of the synthetic sets."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, field_validator, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from sonosynth.section import MAX_COUNT, NO_EFFECT, Positive, Section
 from sonosynth.synthesis import ways
@@ -78,6 +79,25 @@ class Refine(Section):
     )
 
 
+APART = 0.05  # strengths of a range
+
+
+def _strengths(given: Any) -> Any:
+    """One strength, or several: those of a range stand for themselves from then on."""
+    values = given
+    if isinstance(given, Mapping) and set(given) == {"from", "to"}:
+        low, high = given["from"], given["to"]
+        count = int((high - low) / APART + 1e-9) + 1 if all(isinstance(x, (int, float)) for x in (low, high)) else 0
+        values = tuple(round(low + n * APART, 6) for n in range(count))
+    several = isinstance(values, (list, tuple))
+    every = values if several else [values]
+    if not all(isinstance(x, (int, float)) and 0 <= x <= 1 and (x or not several) for x in every) or (
+        several and not 2 <= len(values) <= 100
+    ):
+        raise ValueError("a number from 0 to 1; several above 0, as [0.3, 0.5]; or a range, as {from: 0.2, to: 0.6}")
+    return tuple(map(float, values)) if several else float(values)
+
+
 class Set(Section):
     """One synthetic set."""
 
@@ -90,11 +110,14 @@ class Set(Section):
         NOISE, alias="from", description="what its images start from: noise, real (training images) or another set"
     )
     adapter: str | None = Field(None, description="adapter of the base; absent: the base as it is")
-    strength: float | None = Field(
+    strength: Annotated[float | tuple[float, ...], BeforeValidator(_strengths)] | None = Field(
         None,
-        ge=0,
-        le=1,
-        description="denoising strength; 0: through the VAE and back, without noise; absent: `refine.strength`",
+        description="denoising strength; 0: through the VAE and back, without noise; several, [0.3, 0.5] or {from: 0.2,"
+        " to: 0.6} in steps of 0.05: for as many images each; absent: `refine.strength`",
+    )
+    mirror: bool = Field(False, description="half of the images start from a mirror image")
+    each: Number = Field(
+        0, description="images made of every training image, instead of `count` in all; for from: real"
     )
     count: Number | dict[str, Number] | None = Field(
         None,
@@ -113,6 +136,14 @@ class Set(Section):
             raise ValueError(
                 "at strength 0 nothing is sampled: leave out adapter, synthesis and refine, or give a strength"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _starts_from_images(self) -> "Set":
+        if self.mirror and self.start == NOISE:
+            raise ValueError("mirror: needs images to start from (from: real, or another set)")
+        if self.each and (self.start != REAL or self.count is not None):
+            raise ValueError("each: is for sets from: real, and stands instead of count")
         return self
 
     @property

@@ -9,13 +9,14 @@ from sonosynth import extensions
 class Way:
     """version: raised when its images change. start: what they start from, "noise", "images" or "real" (training
     images alone). model: whether a model makes them; if not, an adapter, a strength or values of sampling mean nothing.
-    control: whether its sets are negative controls by nature.
+    control: whether its sets are negative controls by nature. across: whether images start from those of other classes.
     """
 
     version: int
     start: str
     model: bool
     control: bool
+    across: bool
 
 
 def find(kind: str) -> Way:
@@ -25,4 +26,5 @@ def find(kind: str) -> Way:
         UserError: if there is none, or it can't be imported.
     """
     module = extensions.find("sets", kind)
-    return Way(module.VERSION, module.FROM, getattr(module, "MODEL", True), getattr(module, "CONTROL", False))
+    given = {"MODEL": True, "CONTROL": False, "ACROSS": False}
+    return Way(module.VERSION, module.FROM, *(getattr(module, name, default) for name, default in given.items()))

@@ -9,8 +9,11 @@ from sonosynth.firewall import Origins
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """N images (N, H, W) uint8, the label of each (N,) int, its weight in the loss (N,) float64, its origins, and
-    whether it is synthetic (N,) bool.
+    """N images (N, H, W) uint8, and what is known of each.
+
+    labels: (N,) int, the classes that they count as. targets: (N, K), the parts of the K classes in the loss; a row
+    adds up to the weight of the image. synthetic: (N,) bool. source: (N,) int, the row of the real image that it was
+    made from, -1 for none.
 
     Raises:
         ValueError: if their numbers differ.
@@ -18,11 +21,28 @@ class TrainingSet:
 
     images: np.ndarray
     labels: np.ndarray
-    weights: np.ndarray
+    targets: np.ndarray
     origins: Origins
     synthetic: np.ndarray
+    source: np.ndarray
+
+    @classmethod
+    def of_real(cls, images: np.ndarray, labels: np.ndarray, classes: int, origins: Origins) -> "TrainingSet":
+        """Real images (N, H, W) with their labels (N,), 0 to `classes` - 1."""
+        n = len(images)
+        return cls(images, labels, np.eye(classes)[labels], origins, np.zeros(n, bool), np.full(n, -1))
+
+    def __add__(self, other: "TrainingSet") -> "TrainingSet":
+        """These images, then others, whose `source` counts from the first of these."""
+        pairs = ((getattr(self, name), getattr(other, name)) for name in ("images", "labels", "targets"))
+        images, labels, targets = (np.concatenate(pair) for pair in pairs)
+        synthetic, source = (
+            np.concatenate([getattr(x, name) for x in (self, other)]) for name in ("synthetic", "source")
+        )
+        return TrainingSet(images, labels, targets, self.origins + other.origins, synthetic, source)
 
     def __post_init__(self) -> None:
-        counts = {len(part) for part in (self.images, self.labels, self.weights, self.origins.own, self.synthetic)}
+        known = (self.images, self.labels, self.targets, self.origins.own, self.synthetic, self.source)
+        counts = {len(part) for part in known}
         if len(counts) > 1:
             raise ValueError(f"images and what is known of them differ in number: {sorted(counts)}")

@@ -29,7 +29,8 @@ def easy(n, seed):
 def training_set(images, labels, weights=None):
     weights = np.ones(len(images)) if weights is None else np.asarray(weights, float)
     origins = Origins.of_images(str(n) for n in range(len(images)))
-    return TrainingSet(images, labels, weights, origins, np.zeros(len(images), bool))
+    targets = np.eye(max(2, max(labels) + 1))[labels] * weights[:, None]
+    return replace(TrainingSet.of_real(images, labels, targets.shape[1], origins), targets=targets)
 
 
 def recipe(model, steps, *, batch=8, learning_rate=1e-2, classes=2, schedule="constant"):
@@ -180,20 +181,18 @@ def test_weights_of_images_act_as_repeated_images_do(without_batch_norm):
     assert np.abs(trained(rows, None) - repeated).max() > 0.02
 
 
-def test_a_training_set_has_a_label_a_weight_and_origins_for_every_image():
+def test_a_training_set_knows_as_much_of_every_image():
     images, labels = easy(4, 0)
-    origins = Origins.of_images("abcd")
-    real = np.zeros(4, bool)
-    assert len(TrainingSet(images, labels, np.ones(4), origins, real).images) == 4
-    for parts in (
-        (images[:3], labels, np.ones(4), origins, real),
-        (images, labels[:3], np.ones(4), origins, real),
-        (images, labels, np.ones(5), origins, real),
-        (images, labels, np.ones(4), origins.choose([0, 1]), real),
-        (images, labels, np.ones(4), origins, real[:2]),
-    ):
+    whole = TrainingSet.of_real(images, labels, 2, Origins.of_images("abcd"))
+    assert np.array_equal(whole.targets.argmax(axis=1), labels) and whole.targets.sum() == 4
+    for name in ("images", "labels", "targets", "synthetic", "source"):
         with pytest.raises(ValueError, match="differ in number"):
-            TrainingSet(*parts)
+            replace(whole, **{name: getattr(whole, name)[:3]})
+    with pytest.raises(ValueError, match="differ in number"):
+        replace(whole, origins=whole.origins.choose([0, 1]))
+    twice = whole + replace(whole, synthetic=np.ones(4, bool), source=np.arange(4))
+    assert list(twice.synthetic) == [False] * 4 + [True] * 4 and list(twice.source) == [-1] * 4 + [0, 1, 2, 3]
+    assert len(twice.images) == 8 and twice.origins.all() == set("abcd")
 
 
 def test_class_weights_make_classes_count_alike():

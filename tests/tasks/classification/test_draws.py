@@ -5,7 +5,8 @@ import pytest
 from scipy import stats
 
 from sonosynth.firewall import Origins
-from sonosynth.tasks.classification.draws import draws, settling
+from sonosynth.tasks.classification.draws import draws, scheduled, settling
+from sonosynth.tasks.classification.settings import Arm
 from sonosynth.tasks.training_set import TrainingSet
 
 REAL, SYNTHETIC = (70, 20, 10), (30, 30, 60)
@@ -16,7 +17,8 @@ def training_set(real, synthetic):
     labels = np.concatenate([np.repeat(np.arange(3), real), np.repeat(np.arange(3), synthetic)])
     n = len(labels)
     images = np.zeros((n, 1, 1), np.uint8)
-    return TrainingSet(images, labels, np.ones(n), Origins.of_images(map(str, range(n))), np.arange(n) >= sum(real))
+    origins, synthetic = Origins.of_images(map(str, range(n))), np.arange(n) >= sum(real)
+    return TrainingSet(images, labels, np.eye(3)[labels], origins, synthetic, np.full(n, -1))
 
 
 def drawn(training, balance, share, count, seed=0):
@@ -68,3 +70,36 @@ def test_batch_statistics_see_real_images_in_the_mix_that_was_trained_on():
 def test_the_source_does_not_tell_the_class_and_a_class_without_it_is_refused():
     with pytest.raises(ValueError, match="real and synthetic images of every class"):
         drawn(training_set(REAL, (0, 30, 60)), "none", 0.5, 10)
+
+
+def test_real_images_are_replaced_by_those_made_from_them_in_every_class_alike():
+    made = np.repeat(np.arange(100), 2)[:-1]  # two of every real image, one of the last; none of the first
+    labels = np.repeat(np.arange(3), REAL)
+    training = TrainingSet(
+        np.zeros((299, 1, 1), np.uint8), np.append(labels, labels[made]), np.eye(3)[np.append(labels, labels[made])],
+        Origins.of_images(map(str, range(299))), np.arange(299) >= 100,
+        np.append(np.full(100, -1), np.where(made, made, 1)),
+    )  # fmt: skip
+    arm = Arm(balance="oversample", sets=("variation",), replace=0.5)
+    plain, swapped = (scheduled(training, one, 30_000, 7) for one in (arm.model_copy(update={"replace": 1e-12}), arm))
+    alone = TrainingSet.of_real(training.images[:100], labels, 3, training.origins.choose(range(100)))
+    assert np.array_equal(plain, draws(alone, "oversample", None, 30_000, 7))  # the order of the arm without its sets
+    moved = swapped != plain
+    assert (training.source[swapped[moved]] == plain[moved]).all() and not moved[plain == 0].any()
+    for k in range(3):
+        own = (labels[plain] == k) & (plain > 1)
+        assert moved[own].mean() == pytest.approx(0.5, abs=0.03)
+    of_two = swapped[moved & (plain == 50)]
+    assert set(of_two) == set(np.flatnonzero(training.source == 50)) and len(of_two) > 50
+
+
+@pytest.mark.parametrize(("share", "until"), [(0.25, 0.5), (1.0, 0.3)])
+def test_synthetic_images_are_drawn_in_the_first_part_of_the_steps_alone(share, until):
+    training = training_set(REAL, SYNTHETIC)
+    arm = Arm(balance="oversample", sets=("sd",), share=share, until=until)
+    order = scheduled(training, arm, 10_000, 3)
+    synthetic = training.synthetic[order]
+    assert synthetic[: round(until * 10_000)].mean() == pytest.approx(share, abs=0.03)
+    assert not synthetic[round(until * 10_000) :].any()
+    assert arm.drawn == pytest.approx(synthetic.mean(), abs=0.02)
+    assert np.bincount(training.labels[order[-3000:]]) / 3000 == pytest.approx(1 / 3, abs=0.03)

@@ -13,7 +13,7 @@ from torch.optim.swa_utils import AveragedModel, update_bn
 
 from sonosynth import device, seeding
 from sonosynth.tasks.classification import models
-from sonosynth.tasks.classification.draws import draws, settling
+from sonosynth.tasks.classification.draws import scheduled, settling
 from sonosynth.tasks.classification.models import Network, Start
 from sonosynth.tasks.classification.remedies import class_weights, classical, mixed
 from sonosynth.tasks.classification.settings import Arm, Classifier
@@ -76,10 +76,9 @@ def predict(
     pixels = torch.from_numpy(np.ascontiguousarray(training.images)).to(place)
     counted = training.labels if arm.share is None else training.labels[~training.synthetic]
     of_class = class_weights(counted, recipe.classes).to(place) if arm.balance == "weights" else None
-    targets_of = F.one_hot(torch.tensor(training.labels), recipe.classes) * torch.tensor(training.weights)[:, None]
-    targets_of = targets_of.float()  # weighted, since the loss is linear in them
+    targets_of = torch.tensor(training.targets).float()
     generator = torch.Generator().manual_seed(seeding.derive(seed, "classifier", "batches"))
-    order = draws(training, arm.balance, arm.share, recipe.steps * settings.batch, seeding.derive(seed, "order"))
+    order = scheduled(training, arm, recipe.steps * settings.batch, seeding.derive(seed, "order"))
     best, result = -1.0, np.empty(0)
     for step, chosen in enumerate(torch.from_numpy(order).split(settings.batch), 1):
         flipped = (torch.rand(settings.batch, generator=generator) < 0.5).to(place)

@@ -1,9 +1,11 @@
 """Which training images are in which batch."""
 
+import math
+
 import numpy as np
 
 from sonosynth import seeding
-from sonosynth.tasks.classification.settings import Balance
+from sonosynth.tasks.classification.settings import Arm, Balance
 from sonosynth.tasks.training_set import TrainingSet
 
 
@@ -11,9 +13,9 @@ def draws(training: TrainingSet, balance: Balance, share: float | None, count: i
     """The rows (count,) of images, drawn one after the other; more of them begin with the same ones.
 
     With `oversample` every class is equally likely, otherwise as likely as it is frequent among the training images. If
-    there is a `share`, classes are as frequent as among real images, and with that probability an image is synthetic,
-    in every class alike: otherwise the source would tell the class. From each of these parts, all images are drawn in a
-    random order before one is drawn again.
+    there is a `share`, 0 to 1, classes are as frequent as among real images, and with that probability an image is
+    synthetic, in every class alike: otherwise the source would tell the class. From each of these parts, all images are
+    drawn in a random order before one is drawn again.
 
     Raises:
         ValueError: if a part has no image.
@@ -43,10 +45,45 @@ def pools(training: TrainingSet, balance: Balance, share: float | None) -> list[
     chances = {k: 1 / len(classes) if balance == "oversample" else float((counted == k).mean()) for k in classes}
     everything = np.ones(len(labels), bool)
     sources = ((1.0, everything),) if share is None else ((1 - share, ~synthetic), (share, synthetic))
-    parts = [(chances[k] * part, np.flatnonzero((labels == k) & source)) for k in classes for part, source in sources]
+    parts = [
+        (chances[k] * part, np.flatnonzero((labels == k) & source)) for k in classes for part, source in sources if part
+    ]
     if not all(len(rows) for _, rows in parts):
         raise ValueError("a share needs real and synthetic images of every class")
     return parts
+
+
+def scheduled(training: TrainingSet, arm: Arm, count: int, seed: int) -> np.ndarray:
+    """The rows (count,) of images that an arm draws: see `draws`, `Arm.until` and `Arm.replace`.
+
+    An arm that replaces images draws the real ones that it would draw without its sets.
+
+    Raises:
+        ValueError: as `draws`.
+    """
+    if arm.replace:
+        order = draws(training, arm.balance, 0.0, count, seed)
+        return replaced(order, training.source, arm.replace, seeding.derive(seed, "replace"))
+    first = math.ceil(arm.until * count)
+    parts = [draws(training, arm.balance, arm.share, first, seed)]
+    if first < count:
+        parts.append(draws(training, arm.balance, 0.0, count - first, seeding.derive(seed, "real alone")))
+    return np.concatenate(parts)
+
+
+def replaced(order: np.ndarray, source: np.ndarray, chance: float, seed: int) -> np.ndarray:
+    """The rows `order` (n,), each replaced with this chance by a row whose `source` (N,) it is, if there is any.
+
+    All such rows are equally likely.
+    """
+    rng = seeding.numpy_generator(seed)
+    swapped, which = rng.random(len(order)) < chance, rng.random(len(order))
+    made = np.argsort(source, kind="stable")
+    first, last = (np.searchsorted(source[made], order, side) for side in ("left", "right"))
+    swapped &= last > first
+    found = order.copy()
+    found[swapped] = made[(first + which * (last - first)).astype(int)[swapped]]
+    return found
 
 
 def settling(training: TrainingSet, balance: Balance) -> np.ndarray:

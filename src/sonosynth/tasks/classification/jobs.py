@@ -14,13 +14,15 @@ from sonosynth.cohort.decoding import resize
 from sonosynth.cost import Effort
 from sonosynth.errors import UserError
 from sonosynth.synthesis import requests
+from sonosynth.synthesis.jobs import SOURCE_LABEL
 from sonosynth.synthesis.settings import Balance
 from sonosynth.tasks.classification.classifier import Recipe, Selection, predict
 from sonosynth.tasks.classification.models import Start
 from sonosynth.tasks.classification.settings import Arm, Classifier
 from sonosynth.tasks.training_set import TrainingSet
 
-VERSION = 5
+VERSION = 6
+SOFT = 0.5
 
 
 @dataclass(frozen=True)
@@ -48,8 +50,8 @@ class Training:
     @property
     def effort(self) -> Effort:
         """In trainings of an arm without a share: all have the same number of steps."""
-        longer = self.arm.exposures == "real" and self.arm.share
-        return Effort((self.arm.augmentation,), 1 / (1 - longer) if longer else 1.0)
+        longer = self.arm.exposures == "real"
+        return Effort((self.arm.augmentation,), 1 / (1 - self.arm.drawn) if longer else 1.0)
 
 
 def train(
@@ -79,7 +81,7 @@ def train(
     given = s.epochs * epoch if s.steps is None else s.steps
     steps = int(search.json("about")["steps"] if search else given)
     if settings.arm.exposures == "real":
-        steps = round(steps / (1 - (settings.arm.share or 0)))
+        steps = round(steps / (1 - settings.arm.drawn))
     select = None
     if s.selection == "validation":
         select = Selection(validation, _codes(split.validation["label"], classes), every=epoch)
@@ -120,8 +122,10 @@ def _training_set(
     rows = cohort.rows(real["id"])
     origins = cohort.origins(rows)
     firewall.check(origins.all(), split.scored, "the real training images")
-    images, labels = [resize(cohort.pixels[rows], side)], [_codes(real["label"], classes)]
-    synthetic = [np.zeros(len(real), bool)]
+    every = TrainingSet.of_real(
+        resize(cohort.pixels[rows], side), _codes(real["label"], classes), len(classes), origins
+    )
+    place = dict(zip(real["id"], range(len(real)), strict=True))
     scored = pd.concat([split.validation, split.inner, split.sealed])
     scored_pixels = np.asarray(cohort.pixels[cohort.rows(scored["id"])])
     for number, added in enumerate(sets):
@@ -132,17 +136,31 @@ def _training_set(
         names = [f"{added.place('images')}/{name}" for name in added.rows["file_name"]]
         firewall.check(added.files, split.scored, f"synthetic/{added.name}")
         firewall.check_pixels(added.pixels, names, scored_pixels)
-        images.append(resize(added.pixels[kept], side))
-        labels.append(_codes(added.rows["label"][kept], classes))
-        synthetic.append(np.ones(kept.sum(), bool))
-        if settings.arm.share and (without := [label for k, label in enumerate(classes) if k not in labels[-1]]):
+        made = added.rows[kept]
+        codes = _codes(made["label"], classes)
+        if settings.arm.share and (without := [label for k, label in enumerate(classes) if k not in codes]):
             raise without_share(settings.name, without, added.name)
-        origins = origins + added.origins.choose(np.flatnonzero(kept))
-    together, codes = np.concatenate(images), np.concatenate(labels)
-    missing = [label for k, label in enumerate(classes) if k not in codes]
+        every += TrainingSet(
+            resize(added.pixels[kept], side), codes, _targets(made, codes, classes),
+            added.origins.choose(np.flatnonzero(kept)), np.ones(len(made), bool),
+            np.array([place.get(name, -1) for name in made["source"]], int),
+        )  # fmt: skip
+    missing = [label for k, label in enumerate(classes) if k not in every.labels]
     if missing and not settings.arm.real:
         raise without_class(settings.name, missing, sets[0].name)
-    return TrainingSet(together, codes, np.ones(len(together)), origins, np.concatenate(synthetic))
+    return every
+
+
+def _targets(rows: pd.DataFrame, codes: np.ndarray, classes: list[str]) -> np.ndarray:
+    """The targets (n, K) of images of a set; of two classes for an image that was edited from one to the other.
+
+    strength ** `SOFT` is the part of the class of its prompt (Diff-Mix, Wang et al., CVPR 2024, with several powers).
+    """
+    targets: np.ndarray = np.eye(len(classes))[codes]
+    if SOURCE_LABEL in rows:
+        part = rows["strength"].to_numpy(float)[:, None] ** SOFT
+        targets = part * targets + (1 - part) * np.eye(len(classes))[_codes(rows[SOURCE_LABEL], classes)]
+    return targets
 
 
 def without_share(arm: str, classes: Sequence[str], name: str) -> UserError:

@@ -51,10 +51,8 @@ def find_steps(settings: Searching, *, cohort: CohortImages, split: Split, work:
     held_out = train.index.isin(aside)
     codes = train["label"].map(classes.index).to_numpy(int)
     pixels = resize(cohort.pixels[rows], s.resolution)
-    training = TrainingSet(
-        pixels[~held_out], codes[~held_out], np.ones((~held_out).sum()),
-        cohort.origins(rows).choose(np.flatnonzero(~held_out)), np.zeros((~held_out).sum(), bool),
-    )  # fmt: skip
+    origins = cohort.origins(rows).choose(np.flatnonzero(~held_out))
+    training = TrainingSet.of_real(pixels[~held_out], codes[~held_out], len(classes), origins)
     group_of = pd.factorize(group_names(train[held_out]))[0]
     truth = train.loc[held_out, ["label"]].assign(split=0).reset_index(drop=True)
     scores: list[float] = []

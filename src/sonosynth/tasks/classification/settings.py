@@ -10,6 +10,8 @@ RANDOM = "resnet-18"
 """The model that starts from random weights."""
 
 Balance = Literal["none", "oversample", "weights"]
+OF_REAL_IMAGES = ("real", "balance", "augmentation", "mixup")
+"""What an arm does with or without synthetic sets."""
 
 
 class Arm(Section):
@@ -27,9 +29,23 @@ class Arm(Section):
     share: float | None = Field(
         None,
         gt=0,
-        lt=1,
+        le=1,
         description="how often an image that is drawn is synthetic, in every class alike; absent: as often as there are"
-        " such images. Every set needs images of every class",
+        " such images. Every set needs images of every class. 1: with `until`, synthetic images first, then real ones",
+    )
+    until: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="the share of the steps, from the first on, in which synthetic images are drawn; real ones alone"
+        " after that",
+    )
+    replace: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="how often a real image that is drawn is replaced by one that was made from it (DA-Fusion: 0.5), in"
+        " every class alike. Every set needs `from: real` and `each`",
     )
     exposures: Literal["all", "real"] = Field(
         "all",
@@ -48,11 +64,30 @@ class Arm(Section):
             raise ValueError("seeds must differ, or the same training would count twice")
         if not self.real and not self.sets:
             raise ValueError("real is false: needs sets to be trained on")
-        if self.share is not None and not (self.real and self.sets):
-            raise ValueError("share: needs sets, and real images beside them")
+        if (self.share is not None or self.replace) and not (self.real and self.sets):
+            raise ValueError("share, replace: need sets, and real images beside them")
+        if self.share is not None and self.replace:
+            raise ValueError(
+                "synthetic images are drawn (share), or they replace real ones (replace): give one of them"
+            )
+        if self.until < 1 and self.share is None:
+            raise ValueError("until: needs a share")
+        if self.share == 1 and self.until == 1:
+            raise ValueError("share: with 1 no real image is drawn, unless until is less than 1; or give real: false")
         if self.exposures == "real" and self.share is None:
             raise ValueError("exposures: real needs a share")
         return self
+
+    @property
+    def alone(self) -> "Arm":
+        """The same arm without its sets, what concerns these, and seeds of its own."""
+        left = {name: field.default for name, field in Arm.model_fields.items() if name not in OF_REAL_IMAGES}
+        return self.model_copy(update=left)
+
+    @property
+    def drawn(self) -> float:
+        """The part of all draws that are of synthetic images, if there is a share; else 0."""
+        return (self.share or 0.0) * self.until
 
 
 class Classifier(Section):
