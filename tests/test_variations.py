@@ -20,7 +20,9 @@ SETS = (
 ARMS = (
     "arms={real+oversampling: {balance: oversample}, replaced: {balance: oversample, sets: [variation], replace: 0.5},"
     " mixed: {balance: oversample, sets: [mixed], share: 0.25},"
-    " first: {balance: oversample, sets: [variation], share: 1, until: 0.5}}"
+    " first: {balance: oversample, sets: [variation], share: 1, until: 0.5},"
+    " sure: {balance: oversample, sets: [variation, copies], weight: confidence},"
+    " known: {balance: oversample, sets: [variation], weight: threshold}}"
 )
 FEW = ("adapters.sd=null", SETS, ARMS, "classifier.seeds=[0]", "fidelity.measures=[features]")
 
@@ -92,9 +94,32 @@ def test_labels_between_classes_are_those_of_both(finished, handles):
     assert np.array_equal(training.labels[training.synthetic], [split.classes.index(name) for name in rows["label"]])
 
 
+def test_synthetic_images_weigh_what_critics_say(finished, handles):
+    split, cohort = handles
+    made = {job.name: (job, status.made) for job, status in reopen(finished).statuses(finished)}
+    table = pd.read_csv(finished / "evaluation" / "critics.csv")
+    assert sorted(set(table["set"])) == ["copies", "variation"]
+    for arm, column in (("sure", "confidence"), ("known", "recognised")):
+        job, _ = made[f"classifiers/{arm}/0"]
+        names = [name.removeprefix("synthetic/") for name in job.needs["sets"]]
+        sets = tuple(classification.SyntheticSet(made[f"synthetic/{name}"][1]) for name in names)
+        critics = tuple(classification.Artefact(made[name][1]) for name in job.needs["critics"])
+        training = classification._training_set(job.settings, cohort, split, sets, (), critics)
+        expected = np.concatenate(
+            [
+                table[table["set"] == name]
+                .set_index("file_name")[column]
+                .astype(float)[own.rows["file_name"][~own.flawed]]
+                for name, own in zip(names, sets, strict=True)
+            ]
+        )
+        assert training.targets[training.synthetic].sum(axis=1) == pytest.approx(expected)
+        assert training.targets[~training.synthetic].sum(axis=1) == pytest.approx(1)
+
+
 def test_every_arm_has_predictions_and_is_compared_with_the_same_arm_without_its_set(finished):
     verdicts = pd.read_csv(finished / "evaluation" / "verdicts.csv")
-    for arm in ("replaced", "mixed", "first"):
+    for arm in ("replaced", "mixed", "first", "sure", "known"):
         assert "real+oversampling" in set(verdicts["against"][verdicts["arm"] == arm])
     table = pd.read_csv(finished / "evaluation" / "table.csv", index_col="arm")
     assert set(table["status"]) == {"run"}

@@ -22,8 +22,8 @@ from sonosynth.settings import Settings
 from sonosynth.synthesis import jobs as synthesis
 from sonosynth.synthesis import ways
 from sonosynth.synthesis.settings import NOISE, REAL
+from sonosynth.tasks.classification import critics, search
 from sonosynth.tasks.classification import jobs as classification
-from sonosynth.tasks.classification import search
 
 COHORT, LATENTS, SEALED = "cohort", "latents", "sealed"  # jobs
 PARTS = ".parts"  # of the run: what is kept for later jobs, not for people
@@ -43,6 +43,8 @@ class Graph:
         self.model_job = partial(
             Job, threads=max(1, machine.cores // 2) if paired else machine.cores, device=machine.device
         )
+        # Two single-threaded processes train small networks 1.5 times as fast as one with two threads.
+        self.small_job = partial(Job, threads=max(1, machine.cores // AT_ONCE), device=machine.device)
         self.measuring = fidelity.measuring(settings.fidelity.measures, machine.networks)
 
     def describe(self, name: str, place: str, images: str, needs: dict[str, str]) -> Job:
@@ -78,6 +80,7 @@ class Graph:
         yield from self.adapters(repeat)
         yield from self.sets(repeat)
         yield from self.copies(repeat)
+        yield from self.critics(repeat)
         yield from self.classifiers(repeat)
 
     def adapters(self, repeat: Repeat) -> Iterator[Job]:
@@ -144,16 +147,28 @@ class Graph:
         tables_of = (real, *(f"{at}copies/{name}" for name in self.settings.declared_sets))
         yield self.join(f"{at}memorisation", tables_of, f"{at}evaluation/memorisation.csv")
 
+    def critics(self, repeat: Repeat) -> Iterator[Job]:
+        """What classifiers of real images say of the sets that an arm weights."""
+        s, m, at = self.settings, self.machine, repeat.place
+        needs = {"cohort": COHORT, "split": f"{at}split"}
+        needs |= {"search": f"{repeat.first}steps"} if s.classifier.steps == AUTO else {}
+        for name in weighted_sets(s):
+            judging = critics.Judging(
+                name, s.classifier, s.balance, m.classifier, m.precision, repeat.seed, repeat.draw, repeat.split
+            )
+            yield self.small_job(
+                f"{at}critics/{name}", critics.judge_set, judging, {**needs, "images": f"{at}synthetic/{name}"},
+                {"table": f"{at}{PARTS}/critics/{name}.csv"},
+            )  # fmt: skip
+
     def classifiers(self, repeat: Repeat) -> Iterator[Job]:
         """One for each arm and seed; before them the search for their number of steps, if that is asked for."""
         s, m, at = self.settings, self.machine, repeat.place
-        # Two single-threaded processes train small networks 1.5 times as fast as one with two threads.
-        small = partial(Job, threads=max(1, m.cores // AT_ONCE), device=m.device)
         if s.classifier.steps == AUTO and repeat.number == repeat.block:
             searching = search.Searching(
                 s.classifier, m.classifier, m.precision, repeat.seed, repeat.draw, repeat.split
             )
-            yield small(
+            yield self.small_job(
                 f"{at}steps", search.find_steps, searching, {"cohort": COHORT, "split": f"{at}split"},
                 {"table": f"{at}{PARTS}/steps.csv", "about": f"{at}{PARTS}/steps.json"},
             )  # fmt: skip
@@ -165,6 +180,8 @@ class Graph:
                 needs["sets"] = tuple(f"{at}synthetic/{other}" for other in arm.sets)
             if arm.sets and s.memorisation.drop:
                 needs["copies"] = tuple(f"{at}copies/{other}" for other in arm.sets)
+            if arm.weight != "none":
+                needs["critics"] = tuple(f"{at}critics/{other}" for other in arm.sets)
             if s.classifier.steps == AUTO:
                 needs["search"] = f"{repeat.first}steps"
             for number in s.seeds_of(name):
@@ -175,7 +192,7 @@ class Graph:
                     leaks=self.leaks and bool(arm.sets),
                 )  # fmt: skip
                 part = f"{at}{PARTS}/predictions/{name}/{number}"
-                yield small(
+                yield self.small_job(
                     f"{at}classifiers/{name}/{number}", classification.train, training, needs,
                     {"table": f"{part}.csv", "about": f"{part}.json"},
                 )  # fmt: skip
@@ -210,6 +227,12 @@ class Graph:
             yield Job(f"fidelity/{name}", fidelity.compare, tuple(measuring.values()), needs, place)
         if sets:
             yield self.join("fidelity", tuple(f"fidelity/{name}" for name in sets), "evaluation/fidelity.csv")
+
+
+def weighted_sets(settings: Settings) -> tuple[str, ...]:
+    """The sets whose images some arm weights."""
+    arms = settings.declared_arms.values()
+    return tuple(sorted({name for arm in arms if arm.weight != "none" for name in arm.sets}))
 
 
 def refine_steps(settings: Settings, name: str) -> int | None:

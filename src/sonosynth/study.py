@@ -11,7 +11,7 @@ from sonosynth.cohort.reading import Files
 from sonosynth.comparisons import controlling, refusals
 from sonosynth.errors import UserError, first_line
 from sonosynth.fidelity import jobs as fidelity
-from sonosynth.graph import COHORT, PARTS, Graph, refine_steps
+from sonosynth.graph import COHORT, PARTS, Graph, refine_steps, weighted_sets
 from sonosynth.jobs import Job
 from sonosynth.machine import Machine
 from sonosynth.repeats import Repeat, repeats
@@ -114,6 +114,9 @@ def _tables(
     if s.probed_adapters:
         choices = tuple(adapting.choice(r, name) for r in every if r.number == r.block for name in s.probed_adapters)
         yield graph.join(PROBES, choices, "evaluation/probes.csv")
+    if weighted := weighted_sets(s):
+        judged = tuple(f"{r.place}critics/{name}" for r in every for name in weighted)
+        yield graph.join("critics", judged, "evaluation/critics.csv")
     copies = tuple(f"{r.place}memorisation" for r in every)
     yield Job(
         TABLES, tables.tabulate, tabulating,

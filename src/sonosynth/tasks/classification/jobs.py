@@ -1,6 +1,5 @@
 """The job that trains a classifier for one arm and seed, and predicts the validation and the sealed images."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +12,11 @@ from sonosynth.artefacts import SEALED, Artefact, CohortImages, Split, Synthetic
 from sonosynth.cohort.decoding import resize
 from sonosynth.cost import Effort
 from sonosynth.errors import UserError
-from sonosynth.synthesis import requests
 from sonosynth.synthesis.jobs import SOURCE_LABEL
 from sonosynth.synthesis.settings import Balance
 from sonosynth.tasks.classification.classifier import Recipe, Selection, predict
 from sonosynth.tasks.classification.models import Start
+from sonosynth.tasks.classification.search import steps_of, steps_of_epoch
 from sonosynth.tasks.classification.settings import Arm, Classifier
 from sonosynth.tasks.training_set import TrainingSet
 
@@ -56,7 +55,7 @@ class Training:
 
 def train(
     settings: Training, *, cohort: CohortImages, split: Split, sets: tuple[SyntheticSet, ...] = (),
-    copies: tuple[Artefact, ...] = (), search: Artefact | None = None, work: Path,
+    copies: tuple[Artefact, ...] = (), critics: tuple[Artefact, ...] = (), search: Artefact | None = None, work: Path,
 ) -> None:  # fmt: skip
     """Train for an arm, predict the validation images: makes table (rows of predictions.csv) and about (JSON).
 
@@ -65,7 +64,8 @@ def train(
     Real images are resized like synthetic ones: to the study's resolution, then to the classifier's.
 
     Args:
-        search: of the number of steps: see `search.find_steps`.
+        critics: of the sets, if they are weighted: see `critics.judge_set`. search: of the number of steps: see
+            `search.find_steps`.
 
     Raises:
         UserError: if a validation, inner or sealed image is among the origins of the training images, or is itself one
@@ -73,13 +73,10 @@ def train(
     """
     s, classes, side = settings.classifier, split.classes, settings.classifier.resolution
     validation, sealed = (resize(cohort.pixels[cohort.rows(x["id"])], side) for x in (split.validation, split.sealed))
-    training = _training_set(settings, cohort, split, sets, copies)
+    training = _training_set(settings, cohort, split, sets, copies, critics)
     forbidden = split.forbidden(leaks=settings.leaks)
     firewall.check(training.origins.all(), forbidden, f"the training images of the arm {settings.name}")
-    planned = len(split.train) + sum(requests.plan(list(split.train["label"]), settings.balance.target).values())
-    epoch = math.ceil(planned / s.batch)
-    given = s.epochs * epoch if s.steps is None else s.steps
-    steps = int(search.json("about")["steps"] if search else given)
+    epoch, steps = steps_of_epoch(s, settings.balance, split), steps_of(s, settings.balance, split, search)
     if settings.arm.exposures == "real":
         steps = round(steps / (1 - settings.arm.drawn))
     select = None
@@ -114,7 +111,7 @@ def _rows(settings: Training, images: pd.DataFrame, probabilities: np.ndarray, c
 
 def _training_set(
     settings: Training, cohort: CohortImages, split: Split, sets: tuple[SyntheticSet, ...],
-    copies: tuple[Artefact, ...],
+    copies: tuple[Artefact, ...], critics: tuple[Artefact, ...] = (),
 ) -> TrainingSet:  # fmt: skip
     """The real training images, if they are in, and the images of the sets except those left out."""
     side, classes = settings.classifier.resolution, split.classes
@@ -140,8 +137,13 @@ def _training_set(
         codes = _codes(made["label"], classes)
         if settings.arm.share and (without := [label for k, label in enumerate(classes) if k not in codes]):
             raise without_share(settings.name, without, added.name)
+        targets = _targets(made, codes, classes)
+        if critics:
+            said = critics[number].table("table", "file_name").set_index("file_name").loc[made["file_name"]]
+            weights = said["recognised" if settings.arm.weight == "threshold" else "confidence"].to_numpy(float)
+            targets *= weights[:, None]
         every += TrainingSet(
-            resize(added.pixels[kept], side), codes, _targets(made, codes, classes),
+            resize(added.pixels[kept], side), codes, targets,
             added.origins.choose(np.flatnonzero(kept)), np.ones(len(made), bool),
             np.array([place.get(name, -1) for name in made["source"]], int),
         )  # fmt: skip

@@ -1,5 +1,6 @@
-"""The job that finds how many steps a classifier needs, on the real training images of a block alone."""
+"""How many steps classifiers take; and the job that finds how many they need, on real training images alone."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,10 +8,12 @@ import numpy as np
 import pandas as pd
 
 from sonosynth import disk, firewall, seeding
-from sonosynth.artefacts import CohortImages, Split, group_names
+from sonosynth.artefacts import Artefact, CohortImages, Split, group_names
 from sonosynth.cohort.decoding import resize
 from sonosynth.cohort.split import a_fifth
 from sonosynth.evidence.scores import macro_f1
+from sonosynth.synthesis import requests
+from sonosynth.synthesis.settings import Balance
 from sonosynth.tasks.classification.classifier import Recipe, predict
 from sonosynth.tasks.classification.models import Start
 from sonosynth.tasks.classification.settings import Arm, Classifier
@@ -20,6 +23,23 @@ VERSION = 2
 LADDER = (100, 200, 400, 800)
 SEEDS = 2
 ARM = Arm(augmentation="classical", balance="oversample")
+
+
+def steps_of_epoch(settings: Classifier, balance: Balance, split: Split) -> int:
+    """The steps in which a classifier sees as many images as there are after the balance plan."""
+    labels = list(split.train["label"])
+    return math.ceil((len(labels) + sum(requests.plan(labels, balance.target).values())) / settings.batch)
+
+
+def steps_of(settings: Classifier, balance: Balance, split: Split, search: Artefact | None) -> int:
+    """The steps of every arm's classifiers.
+
+    Args:
+        search: what `find_steps` made, if that was asked for.
+    """
+    if search:
+        return int(search.json("about")["steps"])
+    return settings.epochs * steps_of_epoch(settings, balance, split) if settings.steps is None else int(settings.steps)
 
 
 @dataclass(frozen=True)

@@ -47,6 +47,11 @@ class Arm(Section):
         description="how often a real image that is drawn is replaced by one that was made from it (DA-Fusion: 0.5), in"
         " every class alike. Every set needs `from: real` and `each`",
     )
+    weight: Literal["none", "threshold", "confidence"] = Field(
+        "none",
+        description="of synthetic images in the loss, by critics, classifiers of the real training images: threshold, 0"
+        " for those not taken for their label; confidence, 0 to 1: how much more of it they show than others do",
+    )
     exposures: Literal["all", "real"] = Field(
         "all",
         description="all: as many steps as every arm; real, with a share: more, until as many real images are seen as"
@@ -70,6 +75,8 @@ class Arm(Section):
             raise ValueError(
                 "synthetic images are drawn (share), or they replace real ones (replace): give one of them"
             )
+        if self.weight != "none" and not self.sets:
+            raise ValueError("weight: needs sets")
         if self.until < 1 and self.share is None:
             raise ValueError("until: needs a share")
         if self.share == 1 and self.until == 1:

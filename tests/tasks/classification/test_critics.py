@@ -1,0 +1,94 @@
+"""Weights of synthetic images: who judges them, and what images that carry nothing get."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from sonosynth.errors import UserError
+from sonosynth.firewall import Origins
+from sonosynth.synthesis.settings import Balance
+from sonosynth.tasks.classification import critics
+from sonosynth.tasks.classification.models import resolve
+from sonosynth.tasks.classification.settings import Classifier
+
+N = 24  # real training images of each of two classes
+
+
+def pictures(labels, seed):
+    """Noise; those of class 1 have a bright band."""
+    rng = np.random.default_rng(seed)
+    images = rng.integers(0, 60, (len(labels), 32, 32)).astype(np.uint8)
+    images[np.asarray(labels) == 1, 8:24] += 120
+    return images
+
+
+@pytest.fixture
+def study():
+    labels = np.repeat([0, 1], N)
+    train = pd.DataFrame({"id": [str(i) for i in range(2 * N)], "label": np.array(["a", "b"])[labels]})
+    train["sha256"], train["group"] = [f"sha {i:02d}" for i in range(2 * N)], ""
+    cohort = SimpleNamespace(
+        pixels=pictures(labels, 0), rows=lambda ids: ids.astype(int).to_numpy(),
+        origins=lambda rows: Origins.of_images(f"sha {i:02d}" for i in rows),
+    )  # fmt: skip
+    return cohort, SimpleNamespace(train=train, classes=["a", "b"], scored=frozenset({"sha scored"}))
+
+
+def judged(study, tmp_path, pixels, labels, sources=None):
+    origins = Origins.of_images(sources) if sources else Origins(frozenset(), (frozenset(),) * len(labels))
+    rows = pd.DataFrame({"file_name": [f"{i}.png" for i in range(len(labels))], "label": np.array(["a", "b"])[labels]})
+    made = SimpleNamespace(pixels=pixels, rows=rows, origins=origins)
+    how = Classifier(model="resnet-18", steps=30, batch=8, resolution=32, learning_rate=1e-3)
+    settings = critics.Judging("sd", how, Balance(), resolve("resnet-18"), "fp32", 0, 1, 2)
+    cohort, split = study
+    critics.judge_set(settings, cohort=cohort, split=split, images=made, work=tmp_path)
+    return pd.read_csv(tmp_path / "table")
+
+
+def test_images_that_show_their_label_count_and_those_that_show_nothing_do_not(study, tmp_path):
+    labels = np.tile([0, 1], 15)
+    found = judged(study, tmp_path, pictures(labels, 1), labels)
+    assert found["recognised"].all() and found["confidence"].mean() > 0.8
+    assert set(zip(found["set"], found["draw"], found["split"], strict=True)) == {("sd", 1, 2)}
+    without = judged(study, tmp_path, pictures(np.ones(30), 2), labels)  # all show the same, whatever their label
+    assert without["confidence"].mean() < 0.05
+    assert without["recognised"].mean() == 0.5
+    swapped = judged(study, tmp_path, pictures(1 - labels, 3), labels)
+    assert not swapped["recognised"].any() and swapped["confidence"].max() == 0
+
+
+def test_no_critic_has_seen_what_an_image_was_made_from(study, tmp_path, monkeypatch):
+    """Critics that know by heart whom they were trained on: a variation must get the verdict of one that doesn't."""
+    trained = []
+
+    def predict(training, images, **_):
+        trained.append(training.origins.all())
+        return np.full((len(images), 2), [float(len(trained)), 0.0])
+
+    monkeypatch.setattr(critics, "predict", predict)
+    sources = [f"sha {i:02d}" for i in range(2 * N)]
+    found = judged(study, tmp_path, study[0].pixels, np.repeat([0, 1], N), sources)
+    assert len(trained) == critics.FOLDS and set.intersection(*map(set, trained)) == set()
+    for source, probability in zip(sources[:N], found["probability"], strict=False):
+        assert source not in trained[int(probability) - 1]
+    from_noise = judged(study, tmp_path, study[0].pixels, np.repeat([0, 1], N))
+    assert set(from_noise["probability"][:N]) == {5.0}  # the mean of 4, 5 and 6
+
+
+def test_confidence_is_how_much_more_an_image_shows_of_its_label_than_others_do():
+    probabilities = np.array([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8], [0.4, 0.6]])
+    found = critics.confidence(probabilities, np.array([0, 0, 1, 1]))
+    assert found == pytest.approx([(0.9 - 0.3) / 0.7, (0.6 - 0.3) / 0.7, (0.8 - 0.25) / 0.75, (0.6 - 0.25) / 0.75])
+    assert critics.confidence(probabilities[:2], np.array([0, 0])) == pytest.approx([0.8, 0.2])
+
+
+def test_scored_images_have_no_part_in_weights_and_few_images_give_none(study, tmp_path):
+    cohort, split = study
+    split.scored = frozenset({"sha 03"})
+    with pytest.raises(UserError, match="the images that weights of synthetic images come from: was made from 1"):
+        judged(study, tmp_path, cohort.pixels[:2], [0, 1])
+    split.scored, split.train = frozenset(), split.train.iloc[N - 2 :]
+    with pytest.raises(UserError, match=r"2 group.s. of a for 3 folds"):
+        judged((cohort, split), tmp_path, cohort.pixels[:2], [0, 1])
