@@ -7,15 +7,17 @@ from sonosynth import extensions
 
 @dataclass(frozen=True)
 class Way:
-    """version: raised when its images change. start: what they start from, "noise", "images" or "real" (training
-    images alone). model: whether a model makes them; if not, an adapter, a strength or values of sampling mean nothing.
-    control: whether its sets are negative controls by nature.
+    """version: raised when its images change. start: what they start from, "noise", "images", "real" (training images
+    alone) or "files" (of a folder). model: whether a model makes them; if not, an adapter, a strength or values of
+    sampling mean nothing. control: whether its sets are negative controls by nature. generator: whether each repeat has
+    images of a generator of its own even without an adapter.
     """
 
     version: int
     start: str
     model: bool
     control: bool
+    generator: bool
 
 
 def find(kind: str) -> Way:
@@ -25,4 +27,7 @@ def find(kind: str) -> Way:
         UserError: if there is none, or it can't be imported.
     """
     module = extensions.find("sets", kind)
-    return Way(module.VERSION, module.FROM, getattr(module, "MODEL", True), getattr(module, "CONTROL", False))
+    return Way(
+        module.VERSION, module.FROM, getattr(module, "MODEL", True), getattr(module, "CONTROL", False),
+        getattr(module, "GENERATOR", False),
+    )  # fmt: skip
