@@ -35,11 +35,12 @@ def write_images(folder: Path, seed: int) -> None:
 
 
 @pytest.fixture(scope="module")
-def generated(tmp_path_factory, finished) -> Path:
+def generated(tmp_path_factory, settings, phantoms) -> Path:
     """Images, and the cohort.csv of the split that their generator was trained for."""
-    folder = tmp_path_factory.mktemp("generated") / "gan"
+    folder, run = tmp_path_factory.mktemp("generated") / "gan", tmp_path_factory.mktemp("runs") / "split"
+    Study(phantoms, settings(*SMALL)).run(run, "evaluate", processes=False)
     write_images(folder, 8)
-    shutil.copy(finished / "cohort.csv", folder)
+    shutil.copy(run / "cohort.csv", folder)
     return folder
 
 
