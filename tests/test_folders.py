@@ -194,7 +194,7 @@ def test_a_count_takes_the_first_by_name(study, images, tmp_path):
         (shutil.rmtree, r"sets\.gan\.folder: .*/gan: does not exist"),
         (lambda folder: (shutil.rmtree(folder), folder.write_text("")), "gan: is not a folder"),
         (lambda folder: (shutil.rmtree(folder), folder.mkdir()), "gan: holds no images in class folders"),
-        (lambda folder: (folder / "benign").rename(folder / "cyst"), "holds images of cyst, and the cohort has no such"),
+        (lambda folder: (folder / "benign").rename(folder / "cyst"), "holds images of cyst, and the cohort has no"),
         (lambda folder: (folder / "benign" / "x.png").symlink_to("/etc/hostname"), r"x\.png is a link that points out"),
         (lambda folder: (folder / "cohort.csv").unlink(), r"sets\.gan\.trained_on: .*cohort\.csv can't be read as CSV"),
         (lambda folder: (folder / "cohort.csv").write_text("id\n1\n"), r"cohort\.csv has no column sha256"),
