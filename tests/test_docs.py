@@ -12,6 +12,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
+from PIL import Image
 
 from conftest import FEW_IMAGES, SMALL
 from sonosynth import cli, demo
@@ -118,6 +119,10 @@ def place(tmp_path, monkeypatch, phantoms, finished, tiny_base, tiny_classifier)
     shutil.copytree(tiny_base, tmp_path / "models" / "stable-diffusion-v1-5")
     shutil.copytree(tiny_classifier, tmp_path / "models" / "resnet-18")
     shutil.copytree(ROOT / "docs", tmp_path / "docs", ignore=shutil.ignore_patterns("*.md", "images"))
+    for i, label in enumerate(("benign", "malignant", "normal")):
+        (tmp_path / "gan" / label).mkdir(parents=True)
+        Image.effect_noise((48, 40), 60 + i).save(tmp_path / "gan" / label / "0.png")
+    shutil.copy(finished / "cohort.csv", tmp_path / "gan")
     for name, text in files_of_settings().items():
         (tmp_path / name).write_text(text, encoding="utf-8")
     monkeypatch.chdir(tmp_path)

@@ -8,7 +8,7 @@ LABELS = ("benign", "malignant", "normal")
 
 
 def checked(*changes):
-    check(load("quick", (), changes), LABELS)
+    check(load("quick", (), changes), LABELS, {})
 
 
 @pytest.mark.parametrize(

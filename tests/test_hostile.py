@@ -179,7 +179,7 @@ def test_a_csv_reads_nothing_outside_of_its_folder(tmp_path, name):
     name = str(tmp_path / "secret.png") if name == "SECRET" else name
     for columns, row in (("file,label", f"{name},x"), ("file,label,mask", f"a.png,x,{name}")):
         (inside / "c.csv").write_text(f"{columns}\n{row}\n")
-        with pytest.raises(UserError, match=r"is outside|points outside the cohort"):
+        with pytest.raises(UserError, match=r"is outside the folder|points outside the folder"):
             read(inside / "c.csv")
 
 

@@ -1,14 +1,16 @@
 """What each arm of a study is compared with, and whether its scores can be believed at all."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from sonosynth.report.facts import Comparison, Fault, Refusal
 from sonosynth.settings import REFERENCE, Settings
+from sonosynth.synthesis import ways
+from sonosynth.synthesis.settings import Set
 
 
 def comparisons(settings: Settings) -> dict[str, Comparison]:
     """What each arm adds, and what it has to beat: found by the arms' values, never by their names."""
-    arms, generated = settings.declared_arms, _generated(settings)
+    arms, generated = settings.declared_arms, _with_those_from(settings, _of_a_generator)
     controls = controlling(settings)
     plain = {name: arm.alone for name, arm in arms.items() if not arm.sets}
     cheap = settings.compare.cheap if settings.compare.cheap in arms else None
@@ -25,11 +27,21 @@ def controlling(settings: Settings) -> set[str]:
     return {name for name, made in settings.declared_sets.items() if made.control}
 
 
-def _generated(settings: Settings) -> set[str]:
-    """The sets that an adapter has made, or that started from such a set."""
+def _of_a_generator(made: Set) -> bool:
+    """Whether each repeat has images of a generator of its own: an adapter, or somebody else's."""
+    return made.adapter is not None or ways.find(made.way).generator
+
+
+def _of_unknown_origin(made: Set) -> bool:
+    """Whether nobody said what the generator of its images has seen."""
+    return made.folder is not None and made.trained_on is None
+
+
+def _with_those_from(settings: Settings, holds: Callable[[Set], bool]) -> set[str]:
+    """The sets for which something holds, and those that started from such a set."""
     found: set[str] = set()
     for name, made in settings.declared_sets.items():
-        found |= {name} if made.adapter or made.start in found else set()
+        found |= {name} if holds(made) or made.start in found else set()
     return found
 
 
@@ -37,5 +49,6 @@ def refusals(settings: Settings, arms: Mapping[str, Comparison]) -> dict[str, Re
     """The arms on whose scores no verdict may rest, whatever their images show."""
     if settings.classifier.selection == "validation":
         return {name: Refusal(Fault.CHOSEN) for name in arms if name != REFERENCE}
-    leaks = settings.adapt.on == "all"
-    return {name: Refusal(Fault.LEAK) for name, arm in arms.items() if leaks and arm.generated}
+    leaks, unknown = settings.adapt.on == "all", _with_those_from(settings, _of_unknown_origin)
+    leaking = {name: Refusal(Fault.LEAK) for name, arm in arms.items() if leaks and arm.generated}
+    return leaking | {name: Refusal(Fault.UNKNOWN) for name, arm in arms.items() if unknown & set(arm.sets)}

@@ -1,31 +1,39 @@
 """Whether the declared sets and arms can be made of a cohort, as far as that is known before anything is decoded."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from sonosynth.errors import UserError
 from sonosynth.section import AUTO
 from sonosynth.settings import Settings
 from sonosynth.synthesis import requests, ways
-from sonosynth.synthesis.settings import NOISE, REAL
+from sonosynth.synthesis.settings import FILES, IMAGES, NOISE, REAL, Set
+from sonosynth.synthesis.ways import Way
 from sonosynth.tasks.classification.jobs import without_class, without_share
 from sonosynth.tasks.classification.settings import Arm
 
 OF_A_MODEL = ("adapter", "strength", "synthesis", "refine")  # keys of a set
+OF_A_FOLDER = ("folder", "trained_on")
 LARGEST = None  # whichever class has the most training images
 
+Counts = Mapping[str, Sequence[Mapping[str, int]]]
+"""The images of each class in the folders of a set, by set and repeat."""
 
-def check(settings: Settings, labels: Sequence[str]) -> None:
-    """Check the sets and arms of a cohort with these labels.
+
+def check(settings: Settings, labels: Sequence[str], taken: Counts) -> None:
+    """Check the sets and arms of a cohort with these labels; `taken` is of the sets that take images from a folder.
 
     Raises:
-        UserError: if a set can't start from what it starts from, takes no such setting, has a guidance that nothing
-            chooses, or counts a class that isn't there; if an arm without real images has none of a class; or if an arm
-            has a share, and a set lacks a class, or replaces real images by those of a set that has none for each.
+        UserError: if a set can't start from what it starts from, lacks a folder or takes no such setting, has a
+            guidance that nothing chooses, or counts a class that isn't there; if an arm without real images has none of
+            a class; or if an arm has a share, and a set lacks a class, or replaces real images by those of a set that
+            has none for each.
     """
     for name, made in settings.declared_sets.items():
         way = ways.find(made.way)
-        if made.start != way.start if way.start in (NOISE, REAL) else made.start == NOISE:
+        fits = made.start != NOISE if way.start == IMAGES else made.start == (REAL if way.start == REAL else NOISE)
+        if not fits:
             raise UserError(f"sets.{name}: {made.way} makes images from {way.start}, not from {made.start}")
+        _check_folder(name, made, way)
         given = [key for key in OF_A_MODEL if getattr(made, key) is not None]
         if given and not way.model:
             what = f"sets.{name}: {made.way} uses no model, and takes no {', '.join(given)}"
@@ -42,12 +50,12 @@ def check(settings: Settings, labels: Sequence[str]) -> None:
         if isinstance(made.count, dict):
             requests.declared(made.count, labels, name)
     for name, arm in settings.declared_arms.items():
-        _check_arm(settings, name, arm, labels)
+        _check_arm(settings, name, arm, labels, taken)
 
 
-def _check_arm(settings: Settings, name: str, arm: Arm, labels: Sequence[str]) -> None:
+def _check_arm(settings: Settings, name: str, arm: Arm, labels: Sequence[str], taken: Counts) -> None:
     if not arm.real:
-        missing = set.intersection(*(_never_made(settings, other, labels) for other in arm.sets))
+        missing = set.intersection(*(_never_made(settings, other, labels, taken) for other in arm.sets))
         if missing:
             raise without_class(name, [label or "the largest class" for label in missing], arm.sets[0])
     for other in arm.sets if arm.replace else ():
@@ -59,17 +67,35 @@ def _check_arm(settings: Settings, name: str, arm: Arm, labels: Sequence[str]) -
                 f"give sets.{other}.each=1, or another set",
             )
     for other in arm.sets if arm.share else ():
-        if missing := _never_made(settings, other, labels):
+        if missing := _never_made(settings, other, labels, taken):
             raise without_share(name, [label or "the largest class" for label in missing], other)
 
 
-def _never_made(settings: Settings, name: str, labels: Sequence[str]) -> set[str | None]:
-    """The classes of which a set has no image, whatever the split."""
+def _check_folder(name: str, made: Set, way: Way) -> None:
+    """Raise UserError unless a set has a folder if it takes images from one, and otherwise nothing about one."""
+    given = [key for key in OF_A_FOLDER if getattr(made, key) is not None]
+    if way.start == FILES and made.folder is None:
+        raise UserError(
+            f"sets.{name}: {made.way} takes images from a folder, and none is given",
+            "a folder with one folder of images for each class",
+            f"give sets.{name}.folder",
+        )
+    if given and way.start != FILES:
+        raise UserError(
+            f"sets.{name}: {made.way} takes no images from a folder, and no {', '.join(given)}",
+            fix=f"give sets.{name}.kind=folder, or remove {', '.join(f'sets.{name}.{key}' for key in given)}",
+        )
+
+
+def _never_made(settings: Settings, name: str, labels: Sequence[str], taken: Counts) -> set[str | None]:
+    """The classes of which a set has no image, whatever the split; of one with folders, what some folder lacks."""
     made = settings.declared_sets[name]
     if made.each:
         return set()
+    if name in taken:
+        return {label for label in labels if not all(counts.get(label) for counts in taken[name])}
     if made.count is None and made.start not in (NOISE, REAL):
-        return _never_made(settings, made.start, labels)
+        return _never_made(settings, made.start, labels, taken)
     if made.count is None:
         return {LARGEST} if settings.balance.target == "largest" else set()
     return {label for label, count in requests.declared(made.count, labels, name).items() if not count}

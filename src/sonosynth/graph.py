@@ -1,6 +1,6 @@
 """The jobs of a study up to its predictions and distances, part by part."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from itertools import product
 
@@ -21,6 +21,7 @@ from sonosynth.section import AUTO
 from sonosynth.settings import Settings
 from sonosynth.synthesis import jobs as synthesis
 from sonosynth.synthesis import ways
+from sonosynth.synthesis.given import Given
 from sonosynth.synthesis.settings import NOISE, REAL
 from sonosynth.tasks.classification import critics, search
 from sonosynth.tasks.classification import jobs as classification
@@ -32,10 +33,16 @@ AT_ONCE = 4  # classifiers that are trained at the same time, at most
 
 
 class Graph:
-    """The jobs of one study, part by part."""
+    """The jobs of one study, part by part.
 
-    def __init__(self, settings: Settings, files: Files, machine: Machine) -> None:
-        self.settings, self.files, self.machine = settings, files, machine
+    Args:
+        given: the images of another generator, by set and repeat: see `folders.find`.
+    """
+
+    def __init__(
+        self, settings: Settings, files: Files, machine: Machine, given: Mapping[str, Sequence[Given]]
+    ) -> None:
+        self.settings, self.files, self.machine, self.given = settings, files, machine, given
         self.leaks, self.arms = settings.adapt.on == "all", comparisons(settings)
         # A job that runs a diffusion model has all cores, or the GPU, to itself; but where folds give several of the
         # small one at a time, two beside each other do 1.2 to 1.3 times as much with half the cores each.
@@ -98,7 +105,8 @@ class Graph:
         for name, declared in s.declared_sets.items():
             depth[name] = depth[declared.start] + (declared.start != NOISE)
             way, needs, token = ways.find(declared.way), {"split": f"{at}split"}, None
-            fills_up = declared.count is None and declared.start in (NOISE, REAL)
+            given = self.given[name][repeat.number] if name in self.given else None
+            fills_up = declared.count is None and declared.start in (NOISE, REAL) and not given
             noised = way.model and declared.start != NOISE
             if declared.adapter:
                 needs["adapter"] = f"{at}adapters/{declared.adapter}"
@@ -113,11 +121,11 @@ class Graph:
                 name=name, kind=declared.way, kind_version=way.version,
                 depth=depth[name], count=s.balance if fills_up else declared.count, each=declared.each,
                 synthesis=s.synthesis_of(name), mirror=declared.mirror,
-                prompts={label: with_token(s.prompts.of(label), token) for label in self.files.labels},
+                prompts={x: "" if given else with_token(s.prompts.of(x), token) for x in self.files.labels},
                 strength=s.strength_of(name) if noised else None,
                 refine_steps=refine_steps(s, name), base=m.base if way.model else None,
                 precision=m.precision, resolution=s.resolution, seed=repeat.seed, leaks=self.leaks,
-                source=declared.start, negative_control=declared.control,
+                source=declared.start, negative_control=declared.control, given=given,
             )  # fmt: skip
             parts = f"{at}{PARTS}"
             yield self.model_job(

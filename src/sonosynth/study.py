@@ -1,8 +1,8 @@
 """Which jobs a study consists of."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
-from sonosynth import adapting, cost, feasibility, jobs
+from sonosynth import adapting, cost, feasibility, folders, jobs
 from sonosynth.adapters import jobs as adaptation
 from sonosynth.adapters import token as inversion
 from sonosynth.adapters.learning import with_token
@@ -22,6 +22,7 @@ from sonosynth.section import AUTO
 from sonosynth.settings import REFERENCE, Settings, shipped_words
 from sonosynth.synthesis import jobs as synthesis
 from sonosynth.synthesis import times
+from sonosynth.synthesis.given import Given
 from sonosynth.synthesis.settings import NOISE, REAL
 from sonosynth.tasks.classification import jobs as classification
 
@@ -45,10 +46,12 @@ def plan(
         study: study.yaml as text, which the report prints. looks, unsealed: as in `report.facts.Facts`.
 
     Raises:
-        UserError: if the settings don't fit the cohort, or an installed extension doesn't fit the settings.
+        UserError: if the settings don't fit the cohort, an installed extension doesn't fit the settings, or the images
+            of another generator can't be used.
     """
-    _check(settings, cohort, machine)
-    graph = Graph(settings, cohort, machine)
+    given = folders.find(settings, cohort)
+    _check(settings, cohort, machine, given)
+    graph = Graph(settings, cohort, machine, given)
     every = repeats(settings)
     first, *others = ([*graph.of_repeat(repeat)] for repeat in every)
     found = [*graph.of_the_cohort(), *first, *(job for repeat in others for job in repeat), *graph.of_the_first()]
@@ -67,7 +70,7 @@ COMMANDS: dict[str, set[object]] = {
 """What each command of the command line is for; it runs these jobs, and what they need."""
 
 
-def _check(settings: Settings, cohort: Files, machine: Machine) -> None:
+def _check(settings: Settings, cohort: Files, machine: Machine, taken: Mapping[str, Sequence[Given]]) -> None:
     """Raise UserError for what is bound to fail, before anything is decoded."""
     if len(cohort.labels) < 2:
         raise UserError(
@@ -83,7 +86,7 @@ def _check(settings: Settings, cohort: Files, machine: Machine) -> None:
             f"prompts.labels: the cohort has no label {first_line(', '.join(unknown))}",
             f"prompts for {', '.join(cohort.labels)}",
         )
-    feasibility.check(settings, cohort.labels)
+    feasibility.check(settings, cohort.labels, {name: [x.counts for x in images] for name, images in taken.items()})
     words = [settings.prompts.of(label) for label in cohort.labels]
     tokens = {name: adapter.token for name, adapter in settings.declared_adapters.items()}
     prompts = {name: [with_token(prompt, text) for prompt in words] for name, text in {"": None, **tokens}.items()}

@@ -98,7 +98,7 @@ def unfit(file: Path, root: Path) -> str:
         if not is_plain(file.name):
             return "has a name with control characters"
         if points_outside(file, root):
-            return "is a link that points outside the cohort" if file.is_symlink() else "is outside the cohort's folder"
+            return "is a link that points outside the folder" if file.is_symlink() else "is outside the folder"
         return "" if file.is_file() else "is a broken link" if file.is_symlink() else "is not a file"
     except UnicodeEncodeError:
         return "has a name that is not UTF-8"

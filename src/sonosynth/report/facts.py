@@ -14,7 +14,7 @@ class Comparison:
 
     sets: the synthetic sets that it adds. control: whether it is a baseline or a control, judged against real images
     alone. without: the same arm without its sets, None if none is declared. cheap: the cheap comparator, likewise.
-    generated: whether an adapter made any of its sets.
+    generated: whether a generator that each repeat has anew made any of its sets.
     """
 
     sets: tuple[str, ...]
@@ -33,6 +33,7 @@ class Fault(StrEnum):
     """Why no verdict may rest on an arm's scores."""
 
     LEAK = "its generator has seen the scored images"
+    UNKNOWN = "it is not known which images the generator of one of its sets has seen"
     CHOSEN = "its epoch was chosen on the scored images"
     COPIES = "too many of its images are copies of training images"
     VERBATIM = "some of its images are training images"

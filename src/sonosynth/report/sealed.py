@@ -21,16 +21,16 @@ def unseal(
     """Makes predictions, with the columns of predictions.csv, and verdicts, with those of verdicts.csv.
 
     All classifiers of an arm predict the same images, so that blocks are repeats: see `of_common_images`. An epoch
-    that was chosen on validation images is no fault here. Copies are, and a generator that has seen validation images:
-    other arms were not trained on these.
+    that was chosen on validation images is no fault here. Copies are, and a generator that has, or may have, seen
+    validation images: other arms were not trained on these.
 
     Args:
         parts: what the classifiers' jobs made.
     """
     predictions = pd.concat([pd.DataFrame(**part.json("about")[SEALED]) for part in parts])
     groups = independent(cohort.images, cohort.twins)
-    leaking = {arm: refusal for arm, refusal in settings.refused.items() if refusal.fault == Fault.LEAK}
-    refused = leaking | copying(settings, copies)
+    seen = {arm: refusal for arm, refusal in settings.refused.items() if refusal.fault in (Fault.LEAK, Fault.UNKNOWN)}
+    refused = seen | copying(settings, copies)
     found = all_verdicts(settings, of_common_images(predictions), groups, refused, words.ON_SEALED)
     disk.write_text(work / "predictions", predictions.to_csv(index=False))
     disk.write_text(work / "verdicts", found.to_csv(index=False))

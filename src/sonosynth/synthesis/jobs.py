@@ -14,7 +14,8 @@ from sonosynth.cost import Effort
 from sonosynth.errors import UserError
 from sonosynth.firewall import Origins
 from sonosynth.section import AUTO, NO_EFFECT
-from sonosynth.synthesis import requests, ways
+from sonosynth.synthesis import given, requests, ways
+from sonosynth.synthesis.given import Given
 from sonosynth.synthesis.making import Maker, make_set
 from sonosynth.synthesis.requests import Request
 from sonosynth.synthesis.settings import Balance, Synthesis
@@ -34,7 +35,8 @@ class Making:
     strength: None if there is none; several: for as many images each. mirror: whether half of the images start from a
     mirror image. refine_steps: as in `settings.Refine`. base: None if no model is used. seed: the generator's. leaks:
     whether the adapter was allowed to see the validation images. source: name of the set that it starts from, which
-    appears in metadata.csv; or noise or real. negative_control: whether it is one.
+    appears in metadata.csv; or noise or real. negative_control: whether it is one. given: the
+    images of another generator, if it takes these; `source` does not matter then.
     """
 
     name: Annotated[str, NO_EFFECT]
@@ -55,6 +57,7 @@ class Making:
     negative_control: bool
     each: int = 0
     mirror: bool = False
+    given: Given | None = None
 
     @property
     def strengths(self) -> tuple[float, ...]:
@@ -87,7 +90,7 @@ def make(
     settings: Making, *, split: Split, cohort: CohortImages | None = None,
     source: SyntheticSet | None = None, adapter: Adapter | None = None, choice: Artefact | None = None, work: Path,
 ) -> None:  # fmt: skip
-    """Make a set from noise, from training images (`cohort`) or from another set (`source`).
+    """Make a set from noise, from training images (`cohort`), from another set (`source`) or of given images.
 
     Makes images (a folder), samples (a folder), pixels (.npy) and origins (JSON).
 
@@ -95,7 +98,8 @@ def make(
         choice: of the guidance: see `synthesis.probing.choose`.
 
     Raises:
-        UserError: if a validation image is among the origins of what it is made from, or the source has too few images.
+        UserError: if a validation image is among the origins of what it is made from, the source has too few images, or
+            a given one can't be used.
     """
     if choice:
         guided = settings.synthesis.model_copy(update={"guidance": choice.json("about")["guidance"]})
@@ -103,11 +107,14 @@ def make(
     shared = adapter.origins if adapter else frozenset()
     if adapter:
         firewall.check(shared, split.forbidden(leaks=settings.leaks), str(adapter.folder))
+    if settings.given:
+        shared = frozenset(settings.given.trained_on or ())
+        firewall.check(shared, split.forbidden(leaks=settings.leaks), f"sets.{settings.name}: {settings.given.root}")
     samples = dict.fromkeys(split.classes, SAMPLES)
     across = ways.find(settings.kind).across
     starts = None
-    if source:
-        starts, needed = _of_set(settings, source, split)
+    if source or settings.given:
+        starts, needed = _of_set(settings, source, split) if source else _of_given(settings, split)
         samples = {label: min(SAMPLES, len(starts.names[label])) for label in samples}
     else:
         starts = _of_training_images(settings.seed, cohort, split, across=across) if cohort else None
@@ -195,6 +202,17 @@ def _of_training_images(seed: int, cohort: CohortImages, split: Split, *, across
         longest = max(map(len, names.values()))
         names = {k: [ids[i % len(ids)] for i in range(longest) for ids in own] for k, own in others.items()}
     return _Starts(names, place, np.asarray(cohort.pixels[rows]), cohort.origins(rows))
+
+
+def _of_given(settings: Making, split: Split) -> tuple[_Starts, dict[str, int]]:
+    """The images of another generator, and how many of each class there are."""
+    assert settings.given
+    files = settings.given.files
+    pixels = given.decode(settings.given, settings.resolution, settings.name)
+    names = {label: [file for file in files if given.label_of(file) == label] for label in split.classes}
+    own = Origins(frozenset(), (frozenset(),) * len(files))  # one by one it is not known what they were made from
+    starts = _Starts(names, {file: i for i, file in enumerate(files)}, pixels, own)
+    return starts, {label: len(of_class) for label, of_class in names.items()}
 
 
 def _of_set(settings: Making, source: SyntheticSet, split: Split) -> tuple[_Starts, dict[str, int]]:

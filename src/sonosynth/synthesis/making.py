@@ -46,8 +46,8 @@ def make_set(
     """Make the images of `wanted` into `folder`, with metadata.csv; complete batches found there are kept.
 
     A drawn image that shows nothing, or what an earlier one of its class shows, is made again with another seed,
-    `RETRIES` times at most. The column `attempts` counts them, and `flaw` says what is still wrong in the end. Batches
-    are the same after an interruption, so that even rounding is.
+    `RETRIES` times at most. The column `attempts` counts them, and `flaw` says what is still wrong in the end; `seed`
+    is empty for an image that was not drawn. Batches are the same after an interruption, so that even rounding is.
 
     Args:
         starts: the images (N, H, W) uint8 that they start from, None for noise. name: of the set, for messages.
@@ -75,7 +75,8 @@ def make_set(
                 _write_image(folder / request.file_name, made)
                 before.add(made.image)
                 images.append(made.image)
-                rows.append([request.file_name, request.label, request.prompt, made.seed, request.source])
+                seed = made.seed if maker.draws else ""
+                rows.append([request.file_name, request.label, request.prompt, seed, request.source])
                 rows[-1] += [made.attempts, made.flaw, *{**maker.columns, **maker.own(request)}.values()]
             bar.advance(len(chosen))
             if interrupted():

@@ -11,6 +11,8 @@ from sonosynth.synthesis import ways
 Number = Annotated[int, Field(ge=0, le=MAX_COUNT)]
 NOISE, REAL = "noise", "real"
 """What a set may start from, besides another set."""
+IMAGES, FILES = "images", "files"
+"""What a way of making images may start from besides those two: images of a set or of the cohort, those of a folder."""
 
 
 class Balance(Section):
@@ -109,6 +111,16 @@ class Set(Section):
     start: str = Field(
         NOISE, alias="from", description="what its images start from: noise, real (training images) or another set"
     )
+    folder: str | None = Field(
+        None,
+        description="of kind folder: the images of another generator, one folder for each class; those of further"
+        " repeats in its folders `repeats/1`, `repeats/2` and so on",
+    )
+    trained_on: str | None = Field(
+        None,
+        description="of kind folder: a CSV in that folder with the `sha256` of each image that the generator has seen,"
+        " or the split's cohort.csv for its training images; absent: unknown, and arms with the set get no verdict",
+    )
     adapter: str | None = Field(None, description="adapter of the base; absent: the base as it is")
     strength: Annotated[float | tuple[float, ...], BeforeValidator(_strengths)] | None = Field(
         None,
@@ -122,7 +134,7 @@ class Set(Section):
     count: Number | dict[str, Number] | None = Field(
         None,
         description="images of each class, for example 100 or {benign: 50}; absent: what balances the classes, or as"
-        " many as the set that it starts from",
+        " many as the set or folder has that it starts from",
     )
     synthesis: dict[str, Any] | None = Field(None, description="values of `synthesis` for this set alone")
     refine: dict[str, Any] | None = Field(None, description="values of `refine` for this set alone")

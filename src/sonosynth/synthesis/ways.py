@@ -7,15 +7,17 @@ from sonosynth import extensions
 
 @dataclass(frozen=True)
 class Way:
-    """version: raised when its images change. start: what they start from, "noise", "images" or "real" (training
-    images alone). model: whether a model makes them; if not, an adapter, a strength or values of sampling mean nothing.
-    control: whether its sets are negative controls by nature. across: whether images start from those of other classes.
+    """version: raised when its images change. start: what they start from, "noise", "images", "real" (training images
+    alone) or "files" (of a folder). model: whether a model makes them; if not, an adapter, a strength or values of
+    sampling mean nothing. control: whether its sets are negative controls by nature. generator: whether each repeat has
+    images of a generator of its own even without an adapter. across: whether images start from those of other classes.
     """
 
     version: int
     start: str
     model: bool
     control: bool
+    generator: bool
     across: bool
 
 
@@ -26,5 +28,5 @@ def find(kind: str) -> Way:
         UserError: if there is none, or it can't be imported.
     """
     module = extensions.find("sets", kind)
-    given = {"MODEL": True, "CONTROL": False, "ACROSS": False}
+    given = {"MODEL": True, "CONTROL": False, "GENERATOR": False, "ACROSS": False}
     return Way(module.VERSION, module.FROM, *(getattr(module, name, default) for name, default in given.items()))
