@@ -29,6 +29,8 @@ SPLITS = 5
 """One split scores a fifth of the images."""
 COHORTS, DRAWS = 160, 30
 """Simulated for a calibration."""
+CERTAIN = 12.0
+"""A gain in logits after which nothing more is gained."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,8 @@ class World:
     class, noise: and to each image. tails: degrees of freedom of the t distribution of biases, at the same standard
     deviation; infinite: normal. own: of what each set, as long as it is the same, does to each image, and to each
     group. together: share of the variance of generators that all sets of a block have in common. noisy: how many times
-    the others' the first set's scatter of generators is. drift: of what another split does to an arm's classes.
+    the others' the first set's scatter of generators is. drift: of what another split does to an arm's classes. skill:
+    of what a training, or a generator, adds to the true class of all images of its fold.
     """
 
     counts: tuple[int, ...] = (437, 210, 133)
@@ -55,6 +58,7 @@ class World:
     together: float = 0.0
     noisy: float = 1.0
     drift: float = 0.0
+    skill: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -152,18 +156,19 @@ def calibrated(
     """The gains in logits at which a set differs from real images alone by each of `differences` in the mean.
 
     Scatter of generators by itself lowers a score, so that a set without effect has some gain. The standard error is
-    about 0.0005 with five folds and 0.0008 on one split, and more with few groups.
+    about 0.0005 with five folds and 0.0008 on one split, and more with few groups. NaN where no gain is large enough.
     """
     grid = np.linspace(-0.5, 3.5, 9)
     curve = _differences(world, folds, scatter, grid, score, COHORTS // 10, rng)
-    while curve[-1] < max(differences):  # scatter can cost more than that
+    while curve[-1] < max(differences) and grid[-1] < CERTAIN:  # scatter can cost more than that
         further = grid[-1] + np.arange(1, 10) / 2
         curve = np.append(curve, _differences(world, folds, scatter, further, score, COHORTS // 10, rng))
         grid = np.append(grid, further)
     none = float(np.interp(0, curve, grid))
     curve += _differences(world, folds, scatter, np.array([none]), score, COHORTS, rng)  # what the few were wrong by
     curve = np.maximum.accumulate(curve + 1e-9 * np.arange(len(grid)))
-    return [float(gain) for gain in PchipInterpolator(curve, grid)(differences)]
+    rising = np.append(True, np.diff(curve) > 0)
+    return [float(gain) for gain in PchipInterpolator(curve[rising], grid[rising], extrapolate=False)(differences)]
 
 
 def _differences(
@@ -195,9 +200,13 @@ def _probabilities(logits: np.ndarray) -> np.ndarray:
 
 def _chance(world: World, at: Images, generators: int, seeds: int, rng: np.random.Generator) -> np.ndarray:
     """What trainings, or generators, do: (R, G, S, N, K) logits."""
-    return _biases(world, world.bias, at, (generators, seeds), rng) + rng.normal(
-        0, world.noise, (len(at.folds), generators, seeds, *at.common.shape)
-    )
+    runs = (generators, seeds)
+    moved = _biases(world, world.bias, at, runs, rng)
+    moved += rng.normal(0, world.noise, (len(at.folds), *runs, *at.common.shape))
+    if world.skill:
+        truth = np.eye(at.common.shape[1])[at.labels]
+        moved += truth * _biases(world, world.skill, at, runs, rng)[..., :1]
+    return moved
 
 
 def _trainings(world: World, at: Images, generators: int, seeds: int, rng: np.random.Generator) -> np.ndarray:
@@ -236,7 +245,7 @@ def _rows(arm: str, at: Images, ids: np.ndarray, logits: np.ndarray) -> pd.DataF
         {
             "arm": arm, "draw": draw, "split": split,
             "generator": "" if arm in {REAL, COMPARATOR} else names[blocks], "seed": seed,
-            "id": ids[image], "label": np.arange(k).astype(str).astype(object)[at.labels[image]],
+            "id": ids[image], "label": pd.Categorical.from_codes(at.labels[image], pd.Index([*map(str, range(k))])),
             **{f"p_{c}": p[..., c].ravel() for c in range(k)},
             "dice": p[..., np.arange(n), at.labels].ravel(),
         }

@@ -5,7 +5,8 @@
 No image and no classifier has a part in this: see `simulated.py`. For each design, number of sets and scatter of
 generators, the share of studies that find an effect where there is none, and the share that find a true gain of 0.03,
 0.05, 0.07 or 0.1 in macro F1 of one set, with 95% intervals (Wilson); then the same with other scores, and with chance
-of other kinds. Prints tables in Markdown. The same command resumes; FILE.csv holds what is done.
+of other kinds; and the share that call a difference irrelevant. Where there are several sets, each has to beat the
+comparator, too. Prints tables in Markdown. The same command resumes; FILE.csv holds what is done.
 """
 
 import argparse
@@ -18,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from simulated import SCATTERS, Plan, World, calibrated, predictions, trained
+from simulated import COMPARATOR, SCATTERS, Plan, World, calibrated, predictions, trained
 from sonosynth import seeding
 from sonosynth.evidence import judge
 from sonosynth.evidence.judging import Finding
@@ -26,16 +27,19 @@ from sonosynth.evidence.scores import DECISIVE
 from sonosynth.evidence.tests import wilson
 
 GAINS = (0.03, 0.05, 0.07, 0.1)
+MARGIN = 0.02
+"""A difference that is not called irrelevant if it is this large."""
 GENERATOR_MINUTES, TRAINING_MINUTES = 6, 50 / 60
 """Of an adapter with the sets that it makes, and of one training on one of two cores' turns: BUSI, embedded base."""
 
 
 @dataclass(frozen=True)
 class Design:
-    """What is trained, and whether the first set is named beforehand as primary."""
+    """What is trained, whether set 1 is named beforehand as primary, and whether sets have to beat the comparator."""
 
     plan: Plan
     primary: bool = False
+    compared: bool = True
 
     def hours(self, sets: int) -> float:
         """What it costs with some sets and a comparator, if all sets of a block share one adapter."""
@@ -46,21 +50,23 @@ class Design:
 
 
 SOUND, PRIMARY = "2 draws × 5 folds", "2 draws × 5 folds, one set primary"
-ONE_SPLIT = "one split, 5 generators × 3 seeds"
+AGAINST_REAL = "2 draws × 5 folds, against real images alone"
+MANY = "5 draws × 5 folds, 2 seeds"
+ONE_SPLIT, FEW_REAL = "one split, 5 generators × 3 seeds", "one split, 5 generators × 3 seeds, 3 of real"
 DESIGNS = {
-    SOUND: Design(Plan(2, 5, real_seeds=2)),
-    PRIMARY: Design(Plan(2, 5, real_seeds=2), primary=True),
+    SOUND: Design(Plan(2, 5, 1, 1, 2, 2)),
+    PRIMARY: Design(Plan(2, 5, 1, 1, 2, 2), primary=True),
+    AGAINST_REAL: Design(Plan(2, 5, 1, 1, 2, 2), compared=False),
     "5 folds": Design(Plan(1, 5)),
     "5 folds, 2 seeds": Design(Plan(1, 5, 1, 2, 2, 2)),
-    "5 folds, 3 seeds": Design(Plan(1, 5, 1, 3, 3, 3)),
     "10 folds": Design(Plan(1, 10)),
-    "10 folds, 2 seeds": Design(Plan(1, 10, 1, 2, 2, 2)),
     ONE_SPLIT: Design(Plan(1, 1, 5, 3, 15, 15)),
-    "5 draws × 5 folds, 2 seeds": Design(Plan(5, 5, 1, 2, 5, 2)),
+    FEW_REAL: Design(Plan(1, 1, 5, 3, 3, 3)),
+    MANY: Design(Plan(5, 5, 1, 2, 5, 5)),
 }
-"""Real images alone have two seeds in the first two, five in the last, fifteen on one split."""
+"""Real images alone and the comparator have two seeds in the first three, five in the last, 15 or 3 on one split."""
 
-BUSI, FOLDS_MATTER = "like BUSI", "classifiers that go by their fold"
+BUSI, FOLDS_MATTER, LOUD = "like BUSI", "classifiers that go by their fold", "seeds that scatter by 0.057"
 WORLDS = {
     BUSI: World(),
     "biases of t with 3 degrees of freedom": World(tails=3),
@@ -68,6 +74,8 @@ WORLDS = {
     "sets that move together": World(together=0.9),
     "effects of a set that differ by image and group": World(own=0.6),
     FOLDS_MATTER: World(drift=0.4),
+    "trainings of unequal skill": World(skill=0.25),
+    LOUD: World(bias=0.5),
     "groups of 1 to 40 images": World(group_size=(1, 40), group=1.0, image=0.3),
     "two classes": World(counts=(437, 210)),
     "six classes, 250 to 30 images": World(counts=(250, 200, 150, 90, 60, 30)),
@@ -80,7 +88,7 @@ WORLDS = {
 
 @dataclass(frozen=True)
 class Cell:
-    """Independent studies of one kind. gain: of set 1, in macro F1; the other arms have no effect."""
+    """Independent studies of one kind. gain: of set 1, in macro F1. others: of the other sets."""
 
     score: str
     world: str
@@ -89,6 +97,7 @@ class Cell:
     scatter: str
     gain: float
     studies: int
+    others: float = 0.0
 
 
 def cells() -> Iterator[Cell]:
@@ -100,13 +109,15 @@ def cells() -> Iterator[Cell]:
     for world in [name for name in WORLDS if name != BUSI]:
         yield from (Cell("f1", world, SOUND, 5, scatter, 0, 200) for scatter in SCATTERS)
     yield from (Cell("f1", FOLDS_MATTER, ONE_SPLIT, 5, scatter, 0, 200) for scatter in SCATTERS)
+    yield from (Cell("f1", LOUD, SOUND, 5, s, gain, 100) for s in SCATTERS for gain in GAINS)
+    yield from (Cell("f1", BUSI, MANY, sets, s, MARGIN, 200, MARGIN) for s in SCATTERS for sets in (5, 8))
     for score in [name for name in DECISIVE if name != "f1"]:
         yield from (
             Cell(score, BUSI, SOUND, 5, s, gain, 100 if gain else 200) for s in SCATTERS for gain in (0, *GAINS)
         )
     for design in [name for name in DESIGNS if name not in {SOUND, PRIMARY}]:
         for scatter in SCATTERS:
-            yield from (Cell("f1", BUSI, design, sets, scatter, 0, 200) for sets in (1, 5, 8))
+            yield Cell("f1", BUSI, design, 5, scatter, 0, 200)
             yield from (Cell("f1", BUSI, design, 5, scatter, gain, 100) for gain in GAINS)
 
 
@@ -117,36 +128,47 @@ def logits(score: str, world: World, folds: int, scatter: str) -> dict[float, fl
     A gain is in macro F1, whatever the score: the same effect, added to none.
     """
     rng = seeding.numpy_generator(0, "calibration", score, repr(world), folds, scatter)
-    f1 = calibrated(world, folds, SCATTERS[scatter], (0, *GAINS), "f1", rng)
+    gains = (0, MARGIN, *GAINS)
+    f1 = calibrated(world, folds, SCATTERS[scatter], gains, "f1", rng)
     none = f1[0] if score == "f1" else calibrated(world, folds, SCATTERS[scatter], (0,), score, rng)[0]
-    return {gain: none + own - f1[0] for gain, own in zip((0, *GAINS), f1, strict=True)}
+    return {gain: none + own - f1[0] for gain, own in zip(gains, f1, strict=True)}
 
 
 def simulate(cell: Cell) -> dict[str, object]:
     """The cell, and what its studies found.
 
-    Columns: those of a cell; false, improves: the share of studies that find an effect of an arm that has none (or harm
-    where there is a gain), and those that find that set 1 improves, each with _low and _high; difference: of set 1 from
-    real images, mean over studies, and its standard error.
+    Columns: those of a cell; false, improves, irrelevant: the share of studies that find an effect of an arm that has
+    none (or harm where there is a gain), of those that find that set 1 improves, and of those that find no relevant
+    difference of a set, each with _low and _high; difference: of set 1 from real images, mean over studies, and its
+    standard error.
     """
     world, design = WORLDS[cell.world], DESIGNS[cell.design]
-    first = logits(cell.score, world, design.plan.folds, cell.scatter)[cell.gain]
-    other = logits(cell.score, replace(world, noisy=1.0), design.plan.folds, cell.scatter)[0]
+    gains = {f"set {n + 1}": cell.others if n else cell.gain for n in range(cell.sets)}
+    own = [
+        logits(cell.score, replace(world, noisy=1.0) if n else world, design.plan.folds, cell.scatter)[gain]
+        for n, gain in enumerate(gains.values())
+    ]
+    rivals = [COMPARATOR] if cell.sets > 1 and design.compared else []
     rng = seeding.numpy_generator(0, "verdicts", *asdict(cell).values())
-    false, improves = 0, 0
+    counts = dict.fromkeys(("false", "improves", "irrelevant"), 0)
     differences: list[float] = []
     for _ in range(cell.studies):
-        at, arms = trained(world, design.plan, SCATTERS[cell.scatter], [first] + [other] * (cell.sets - 1), rng)
+        at, arms = trained(world, design.plan, SCATTERS[cell.scatter], own, rng)
         table, groups = predictions(at, arms)
-        primary = "set 1" if design.primary else None
-        found = judge(table, groups=groups, score=cell.score, primary=primary).set_index("arm")
-        effects = found["finding"].isin([Finding.IMPROVES, Finding.HARMS])
-        right = bool(cell.gain > 0 and found.loc["set 1", "finding"] == Finding.IMPROVES)
-        false += int(effects.sum()) > right
-        improves += bool(found["finding"]["set 1"] == Finding.IMPROVES)
+        found = judge(
+            table, groups=groups, score=cell.score, primary="set 1" if design.primary else None,
+            against=dict.fromkeys(gains, rivals), margin=MARGIN,
+        ).groupby("arm").first()  # fmt: skip
+        said = found["finding"]
+        better = said == Finding.IMPROVES
+        counts["false"] += bool(
+            (better & (said.index.map(gains).fillna(0) == 0)).any() or (said == Finding.HARMS).any()
+        )
+        counts["improves"] += bool(better["set 1"])
+        counts["irrelevant"] += bool((said[list(gains)] == Finding.NO_RELEVANT_DIFFERENCE).any())
         differences.append(float(found["difference"]["set 1"]))
     row: dict[str, object] = asdict(cell)
-    for name, count in (("false", int(false)), ("improves", int(improves))):
+    for name, count in counts.items():
         low, high = wilson(count, cell.studies)
         row |= {name: count / cell.studies, f"{name}_low": low, f"{name}_high": high}
     return row | {"difference": np.mean(differences), "error": np.std(differences, ddof=1) / np.sqrt(cell.studies)}
@@ -154,14 +176,17 @@ def simulate(cell: Cell) -> dict[str, object]:
 
 def tables(done: pd.DataFrame) -> str:
     """What was found, as Markdown tables."""
-    standard = (done["world"] == BUSI) & (done["score"] == "f1")
-    none, some = done["gain"] == 0, done["gain"] > 0
+    f1, busi, none = done["score"] == "f1", done["world"] == BUSI, done["gain"] == 0
+    some = (done["gain"] > 0) & (done["others"] == 0)
+    ruled_out = busi & f1 & (done["design"] == MANY) & (none | (done["others"] > 0)) & (done["sets"] > 1)
     parts = [
-        _table(done[standard & none], ["design", "sets"], "false"),
-        _table(done[standard & some], ["design", "gain"], "improves"),
-        _table(done[(done["score"] != "f1") & none], ["score"], "false"),
-        _table(done[(done["score"] != "f1") & some], ["score", "gain"], "improves"),
-        _table(done[(done["world"] != BUSI) & none], ["world", "design"], "false"),
+        _table(done[busi & f1 & none], ["design", "sets"], "false"),
+        _table(done[busi & f1 & some], ["design", "gain"], "improves"),
+        _table(done[~f1 & none], ["score"], "false"),
+        _table(done[~f1 & some], ["score", "gain"], "improves"),
+        _table(done[~busi & none], ["world", "design"], "false"),
+        _table(done[~busi & some], ["world", "gain"], "improves"),
+        _table(done[ruled_out], ["sets", "gain"], "irrelevant"),
     ]
     return "\n".join(part for part in parts if part)
 

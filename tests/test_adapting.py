@@ -1,6 +1,7 @@
 """The jobs of adapters whose steps and guidance are chosen by probes: the graph, and a run of it."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -112,3 +113,13 @@ def test_adapters_and_sets_take_what_was_chosen_by_images_that_trial_adapters_ha
     rows = pd.read_csv(root / ".parts" / "probing" / "split.csv", keep_default_na=False)
     trained = set(json.loads((root / ".parts/probing/adapters/sd+ti/2/adapter.json").read_text())["images"])
     assert trained == set(rows["sha256"][rows["split"] == "train"])
+
+
+@pytest.mark.parametrize(("base", "folds", "threads"), [("embedded", 2, 4), ("embedded", None, 8), (None, 2, 8)])
+def test_small_generators_of_several_folds_have_half_the_cores_each(settings, phantoms, base, folds, threads):
+    named = (f"base={base}",) if base else ()
+    wanted = settings(*named, f"repeats.folds={folds or 'null'}", "resolution=64")
+    jobs = plan(wanted, list_files(phantoms), replace(resolve(wanted), cores=8, device="cpu"))
+    by_name = {job.name: job.threads for job in jobs}
+    assert {by_name[name] for name in ("adapters/sd", "synthetic/sd", "synthetic/sd+img2img")} == {threads}
+    assert by_name["classifiers/real/0"] == 2

@@ -213,7 +213,7 @@ def test_null_removes_an_entry_and_the_default_entries_that_need_it():
         ("sets.mine={from: real, strength: 0, synthesis: {steps: 9}}", "sets.mine: at strength 0 nothing is sampled"),
         ("sets.mine={from: real, refine: {strength: 0}}", "sets.mine.refine.strength: Input should be greater than 0"),
         ("sets.mine={from: real, negative_control: maybe}", "sets.mine.negative_control: Input should be a valid bool"),
-        ("sets.mine={kind: magic}", "sets.mine.kind: there is no magic; known here: between, copy, image, text"),
+        ("sets.mine={kind: magic}", "sets.mine.kind: there is no magic; known here: between, copy, folder, image,"),
         ("sets.mine={condition: mask}", "sets.mine.condition: there is no such setting"),
         ("adapters.mine={}", "adapters.mine: needs a token, a lora or both"),
         ("adapters.mine={lora: {rnk: 3}}", "adapters.mine.lora.rnk: there is no such setting"),

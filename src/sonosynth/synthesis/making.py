@@ -40,6 +40,16 @@ class Maker:
     own: Callable[[Request], Mapping[str, Any]] = lambda _: {}
 
 
+def unchanged() -> Maker:
+    """Each image is the one that it starts from."""
+
+    def starts_of(wanted: Sequence[Request], starts: np.ndarray | None) -> np.ndarray:
+        assert starts is not None
+        return starts
+
+    return Maker(starts_of, {}, draws=False)
+
+
 def make_set(
     wanted: Sequence[Request], starts: np.ndarray | None, maker: Maker, folder: Path, *, name: str, batch: int
 ) -> np.ndarray:

@@ -154,8 +154,10 @@ class Set(Section):
     def _starts_from_images(self) -> "Set":
         if self.mirror and self.start == NOISE:
             raise ValueError("mirror: needs images to start from (from: real, or another set)")
-        if self.each and (self.start != REAL or self.count is not None):
-            raise ValueError("each: is for sets from: real, and stands instead of count")
+        if self.each and self.start != REAL:
+            raise ValueError("each: is for sets from: real")
+        if self.each and self.count is not None:
+            raise ValueError("each: stands instead of count; where a preset gives one, add count: null")
         return self
 
     @property
