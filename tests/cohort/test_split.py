@@ -75,7 +75,9 @@ def test_text_of_a_table_comes_back_as_text(tmp_path):
 
 def training_rows(groups):
     n = len(groups)
-    return pd.DataFrame({"label": ["ab"[i % 3 == 0] for i in range(n)], "sha256": hashes(n), "group": groups})
+    return pd.DataFrame(
+        {"id": hashes(n), "label": ["ab"[i % 3 == 0] for i in range(n)], "sha256": hashes(n), "group": groups}
+    )
 
 
 def test_a_part_of_the_training_images_is_kept_class_by_class_and_smaller_parts_lie_in_larger_ones():

@@ -9,7 +9,7 @@ import pandas as pd
 from sklearn.model_selection import StratifiedGroupKFold
 
 from sonosynth import seeding
-from sonosynth.artefacts import INNER, SEALED, TRAIN, VALIDATION
+from sonosynth.artefacts import INNER, SEALED, TRAIN, VALIDATION, group_names
 from sonosynth.cohort.reading import Cohort, conflicts, groups_of
 from sonosynth.cohort.settings import Split
 from sonosynth.cohort.twins import components
@@ -101,18 +101,16 @@ def kept_part(train: pd.DataFrame, share: float, seed: int) -> pd.Index:
     Raises:
         UserError: if no image of a class stays.
     """
-    labels, hashes, groups = (list(train[name]) for name in ("label", "sha256", "group"))
-    members: dict[str, list[int]] = {}
-    for row, (group, content) in enumerate(zip(groups, hashes, strict=True)):
-        members.setdefault(group or f"image {content}", []).append(row)
-    units = sorted(members.values(), key=lambda rows: min(hashes[row] for row in rows))
+    labels, hashes = list(train["label"]), list(train["sha256"])
+    members = train.groupby(group_names(train).to_numpy()).indices.values()
+    units = sorted(members, key=lambda rows: min(hashes[row] for row in rows))
     room = Counter({label: max(1, round(share * count)) for label, count in Counter(labels).items()})
     found: list[int] = []
     for number in np.random.default_rng(seed).permutation(len(units)):
         need = Counter(labels[row] for row in units[number])
         if need <= room:
             room -= need
-            found += units[number]
+            found += [*units[number]]
     if missing := set(labels) - {labels[row] for row in found}:
         raise UserError(
             f"split.keep={share:g}: no group of {', '.join(sorted(missing))} is small enough to stay",
