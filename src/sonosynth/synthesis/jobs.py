@@ -35,8 +35,8 @@ class Making:
     strength: None if there is none; several: for as many images each. mirror: whether half of the images start from a
     mirror image. refine_steps: as in `settings.Refine`. base: None if no model is used. seed: the generator's. leaks:
     whether the adapter was allowed to see the validation images. source: name of the set that it starts from, which
-    appears in metadata.csv; or noise or real. negative_control: whether it is one. given: the
-    images of another generator, if it takes these; `source` does not matter then.
+    appears in metadata.csv; or noise or real. negative_control: whether it is one. given: the images of another
+    generator, if it takes these; `source` does not matter then.
     """
 
     name: Annotated[str, NO_EFFECT]
