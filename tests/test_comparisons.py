@@ -18,7 +18,7 @@ RENAMED = (
 def test_an_arm_is_compared_with_itself_without_its_sets_and_with_the_cheap_comparator():
     found = comparisons(load("paper", (), RENAMED))
     cheap = "real+classical+oversampling"
-    assert found["other"].against("real") == [cheap]  # without its set it is the cheap comparator itself
+    assert found["other"].against("real") == [cheap]  # without its set it is the simple baseline itself
     assert found["both"].against("real") == ["plain", cheap]
     assert found["lonely"].without is None and found["lonely"].against("real") == [cheap]
     assert found["real+sd"].without == "real" and found["real+sd"].against("real") == [cheap]

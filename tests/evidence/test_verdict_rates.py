@@ -99,7 +99,7 @@ def test_the_readme_tells_the_same_shares(verdicts, stored):
 
     assert f"{told(0, 'false')} of studies in which no set has an effect say that one has" in text
     found = f"is found in {told(0.07, 'improves')} of studies"
-    assert f"a true gain of 0.07 in macro F1 over real images and the cheap comparator {found}" in text
+    assert f"a true gain of 0.07 in macro F1 over real images and the simple baseline {found}" in text
     assert f"one of 0.03 in {told(0.03, 'improves')}." in text
     primary = stored[(stored["design"] == verdicts.PRIMARY) & (stored["gain"] > 0)].set_index(["scatter", "gain"])
     alone = sound[sound["gain"] > 0].set_index(["scatter", "gain"])["improves"]

@@ -10,7 +10,7 @@ COMPARED = Comparison(("sd",), False, "real", "cheap", True)
 
 
 def contrasts(finding, *bounds):
-    """An arm's contrasts with real, and with the cheap comparator."""
+    """An arm's contrasts with real, and with the simple baseline."""
     rows = [
         {"arm": ARM, "against": other, "difference": (low + high) / 2, "low": low, "high": high, "p_holm": 0.034}
         for other, (low, high) in zip(("real", "cheap"), bounds, strict=False)
@@ -26,7 +26,7 @@ def said(rows, comparison=COMPARED, refusal=None, **compare):
     ("finding", "bounds", "phrase"),
     [
         ("improves", ((0.1, 0.3), (0.02, 0.2)), "improves on real and cheap on this data set"),
-        ("harms", ((-0.3, -0.1), (-0.3, -0.1)), "harms compared with real on this data set"),
+        ("harms", ((-0.3, -0.1), (-0.3, -0.1)), "worse than real on this data set"),
         ("no evidence", ((-0.1, 0.3), (-0.3, 0.2)), "no evidence of a difference from real on this data set"),
         ("no evidence", ((0.1, 0.3), (-0.1, 0.2)), "better than real on this data set, but no advantage over cheap"),
         ("no relevant difference", ((-0.01, 0.01), (0, 0.01)), "no relevant difference from real on this data set (b"),
@@ -49,7 +49,7 @@ def test_without_enough_runs_only_the_differences_are_told():
 def test_what_an_arm_is_not_compared_with_is_told():
     alone = Comparison(("sd",), False, None, None, True)
     assert said(contrasts("no evidence", (-0.1, 0.1)), alone).endswith(
-        " It is not compared with the same arm without its sets or a cheap comparator (compare.cheap): none is"
+        " It is not compared with the same arm without its sets or a simple baseline (compare.cheap): none is"
         " declared."
     )
     assert "not compared" not in said(contrasts("no evidence", (-0.1, 0.1)), Comparison((), True, None, None, False))

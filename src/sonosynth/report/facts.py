@@ -13,7 +13,7 @@ class Comparison:
     """What an arm adds, and what it is compared with besides real images.
 
     sets: the synthetic sets that it adds. control: whether it is a baseline or a control, judged against real images
-    alone. without: the same arm without its sets, None if none is declared. cheap: the cheap comparator, likewise.
+    alone. without: the same arm without its sets, None if none is declared. cheap: the simple baseline, likewise.
     generated: whether a generator that each repeat has anew made any of its sets.
     """
 

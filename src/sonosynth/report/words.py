@@ -53,7 +53,7 @@ def verdict(
     not_beaten = " or ".join(str(row["against"]) for row in contrasts[1:] if not row["low"] > 0)
     phrase = {
         Finding.IMPROVES: f"improves on {names} {where}",
-        Finding.HARMS: f"harms compared with {reference} {where}",
+        Finding.HARMS: f"worse than {reference} {where}",
         Finding.NO_EVIDENCE: f"no evidence of a difference from {reference} {where}",
         Finding.NO_RELEVANT_DIFFERENCE: f"no relevant difference from {reference} {where} (below {compare.margin:g})",
         Finding.NOT_ENOUGH_RUNS: "not enough runs for a verdict",
@@ -92,7 +92,7 @@ def _not_compared(comparison: Comparison) -> str:
     if comparison.control:
         return ""
     absent = ["the same arm without its sets"] * (comparison.without is None)
-    absent += ["a cheap comparator (compare.cheap)"] * (comparison.cheap is None)
+    absent += ["a simple baseline (compare.cheap)"] * (comparison.cheap is None)
     return f" It is not compared with {' or '.join(absent)}: none is declared." if absent else ""
 
 
@@ -220,8 +220,8 @@ def measured_on(facts: Facts, counts: Counts) -> dict[str, str]:
         "base": f"{base}, {facts.resolution} x {facts.resolution} pixels, {facts.precision}",
         "classifier": f"{facts.classifier}, {side} x {side} pixels, {SELECTION[facts.selection]}",
         "fidelity": fidelity(facts),
-        "looks": f"{facts.looks} (with so many different settings were these validation images scored in this folder;"
-        " each further one makes a chance finding likelier)",
+        "settings tried": f"{facts.looks} (how many different settings have been scored on these validation images in this"
+        " folder; every further one makes a chance finding more likely)",
     }
     if counts.sealed:
         described["sealed part"] = sealed(number_of(counts.sealed, "image"), facts.unsealed)
