@@ -49,8 +49,7 @@ def test_without_enough_runs_only_the_differences_are_told():
 def test_what_an_arm_is_not_compared_with_is_told():
     alone = Comparison(("sd",), False, None, None, True)
     assert said(contrasts("no evidence", (-0.1, 0.1)), alone).endswith(
-        " It is not compared with the same arm without its sets or a simple baseline (compare.cheap): none is"
-        " declared."
+        " It is not compared with the same arm without its sets or a simple baseline (compare.cheap): none is declared."
     )
     assert "not compared" not in said(contrasts("no evidence", (-0.1, 0.1)), Comparison((), True, None, None, False))
 

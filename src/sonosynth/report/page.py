@@ -13,11 +13,16 @@ import jinja2
 import numpy as np
 from PIL import Image
 
+from sonosynth.adapters.settings import Adapter
 from sonosynth.fidelity.jobs import ALL
 from sonosynth.jobs import Made
 from sonosynth.report import words
 from sonosynth.report.results import COLUMNS, SCORES, Results
 from sonosynth.report.sections import SECTIONS
+from sonosynth.synthesis.settings import Set
+from sonosynth.tasks.classification.settings import Arm
+
+LOADER = jinja2.PackageLoader("sonosynth.report", "templates")
 
 
 @dataclass(frozen=True)
@@ -43,7 +48,7 @@ def page(results: Results, provenance: Provenance, figures: Path) -> str:
     """
     environment = jinja2.Environment(
         autoescape=jinja2.select_autoescape(["html.j2"]), undefined=jinja2.StrictUndefined, trim_blocks=True,
-        loader=jinja2.PackageLoader("sonosynth.report", "templates"),
+        loader=LOADER,
     )  # fmt: skip
     environment.filters["inline"] = lambda data: base64.b64encode(data).decode()
     alt = {name: text for section in SECTIONS for name, text in section.alt.items()}
@@ -59,7 +64,6 @@ def page(results: Results, provenance: Provenance, figures: Path) -> str:
         "pictures": {name: _light(file) for name in alt if (file := figures / f"{name}.png").is_file()},
         "tables": {name: table.to_csv(index=False).encode() for name, table in tables.items()},
     }
-    methods = environment.get_template("methods.txt.j2")
     return environment.get_template("page.html.j2").render(
         sections=[section for section in SECTIONS if section.shown(results)],
         columns=COLUMNS,
@@ -69,9 +73,23 @@ def page(results: Results, provenance: Provenance, figures: Path) -> str:
         fidelity=results.fidelity[results.fidelity["class"] == ALL].to_dict("records"),
         provenance=provenance,
         latex=latex(results),
-        methods=methods.render(s=provenance.values, facts=results.measured_on),
+        methods=methods(provenance.values, results.measured_on),
         bibtex=resources.files("sonosynth.report").joinpath("templates", "cite.bib").read_text(encoding="utf-8"),
     )
+
+
+def methods(study: Mapping[str, Any], facts: Mapping[str, str]) -> str:
+    """The methods paragraph.
+
+    Args:
+        study: the values of study.yaml. facts: what the scores were measured on, in words.
+    """
+    template = jinja2.Environment(loader=LOADER, undefined=jinja2.StrictUndefined).get_template("methods.txt.j2")
+    declared = {
+        group: {name: kind(**values) for name, values in study[group].items() if values is not None}
+        for group, kind in (("adapters", Adapter), ("sets", Set), ("arms", Arm))
+    }
+    return " ".join(template.render(s=study, facts=facts, **declared).split())
 
 
 def _light(file: Path) -> bytes:

@@ -220,8 +220,8 @@ def measured_on(facts: Facts, counts: Counts) -> dict[str, str]:
         "base": f"{base}, {facts.resolution} x {facts.resolution} pixels, {facts.precision}",
         "classifier": f"{facts.classifier}, {side} x {side} pixels, {SELECTION[facts.selection]}",
         "fidelity": fidelity(facts),
-        "settings tried": f"{facts.looks} (how many different settings have been scored on these validation images in this"
-        " folder; every further one makes a chance finding more likely)",
+        "settings tried": f"{facts.looks} (how many different settings have been scored on these validation images in"
+        " this folder; every further one makes a chance finding more likely)",
     }
     if counts.sealed:
         described["sealed part"] = sealed(number_of(counts.sealed, "image"), facts.unsealed)
