@@ -84,6 +84,7 @@ def test_the_first_screen_has_verdict_table_and_warnings(page, pictures):
     assert page.locator(".headline").bounding_box()["y"] < 200
     assert page.locator(".warning").count() >= 1
     assert page.locator("#ablation table").first.bounding_box()["y"] < 900
+    assert page.locator("#ablation .wide").first.evaluate("x => x.scrollWidth <= x.clientWidth")
     reference, *arms = page.locator("#ablation tbody tr td:first-child").all_inner_texts()
     sentences = page.locator("#ablation li").all_inner_texts()
     assert reference == "real" and arms

@@ -88,7 +88,7 @@ def test_the_ways_in_which_an_arm_uses_its_sets_are_said():
         "sets.crossed={kind: between, from: real, adapter: sd+ti, strength: 0.5, count: 100}",
         "sets.gan={kind: folder, folder: gan}",
         "arms.swapped={sets: [varied], replace: 0.5, weight: confidence}",
-        "arms.first={sets: [crossed], share: 1, until: 0.3, weight: threshold}",
+        "arms.first={sets: [crossed], share: 1, until: 0.3, settle: true, weight: threshold}",
     )
     for said in (
         "Of the training images of each split a part of 0.25 was kept, the others were used for nothing. ",
@@ -99,8 +99,8 @@ def test_the_ways_in_which_an_arm_uses_its_sets_are_said():
         "The set gan was made by another generator, which was trained on unknown images. ",
         "In the arm swapped, a real image was replaced by one that was made from it with probability 0.5; each was"
         " weighted by the confidence of classifiers of real training images in its label. ",
-        "In the arm first, synthetic images were seen in the first 0.3 of the steps alone; those that classifiers of"
-        " real training images took for another class had no weight. ",
+        "In the arm first, synthetic images were seen in the first 0.3 of the steps alone; batch statistics were those"
+        " of the real training images; those that classifiers of real training images took for another class had no weight. ",
     ):
         assert said in text
     plain = methods()

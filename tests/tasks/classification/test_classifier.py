@@ -140,7 +140,7 @@ def averaging(how, share):
     return replace(how, settings=how.settings.model_copy(update={"average": share}))
 
 
-def test_batch_statistics_of_averaged_weights_are_those_of_real_images(tiny_classifier):
+def test_batch_statistics_of_averaged_weights_and_of_settled_arms_are_those_of_real_images(tiny_classifier):
     images, labels = easy(40, 0)
     images[20:] = 255 - images[20:]  # the synthetic ones are negatives
     training = replace(training_set(images, labels), synthetic=np.arange(40) >= 20)
@@ -148,8 +148,12 @@ def test_batch_statistics_of_averaged_weights_are_those_of_real_images(tiny_clas
     arm = Arm(sets=("made",), share=0.5)
     real_alone = predict(training_set(images[:20], labels[:20]), images, recipe=how, arm=Arm(), seed=0)
     assert np.allclose(predict(training, images, recipe=how, arm=arm, seed=0), real_alone, atol=1e-3)
-    last = predict(training, images, recipe=averaging(how, 0.0), arm=arm, seed=0)
-    assert np.abs(last - real_alone).max() > 1e-2
+    how = averaging(how, 0.0)
+    assert np.abs(predict(training, images, recipe=how, arm=arm, seed=0) - real_alone).max() > 1e-2
+    settled = arm.model_copy(update={"settle": True})
+    assert np.allclose(predict(training, images, recipe=how, arm=settled, seed=0), real_alone, atol=1e-3)
+    select = Selection(images, labels, every=1)
+    assert np.allclose(predict(training, images, recipe=how, arm=settled, seed=0, select=select), real_alone, atol=1e-3)
 
 
 def test_every_image_counts_alike_in_the_statistics_of_batches(tiny_classifier):

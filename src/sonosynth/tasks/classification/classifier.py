@@ -1,5 +1,6 @@
 """The classifier of the ablation, trained for one arm with one seed."""
 
+import copy
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -57,8 +58,8 @@ def predict(
 
     Cross-entropy, Adam, horizontal flips, normalisation as of the model's own training, equally many optimiser steps
     for any number of images. Scored are the weights of the last step; or, with `average`, their mean over that last
-    share of the steps (Izmailov et al., UAI 2018), with batch statistics as of `settling`; or, with `select`, those of
-    the first of the steps with the highest accuracy on its images.
+    share of the steps (Izmailov et al., UAI 2018); or, with `select`, those of the first of the steps with the highest
+    accuracy on its images. With `average`, or if the arm settles them, batch statistics are as of `settling`.
 
     Raises:
         ValueError: if the arm has a share, and no real or no synthetic images of a class.
@@ -80,6 +81,11 @@ def predict(
     generator = torch.Generator().manual_seed(seeding.derive(seed, "classifier", "batches"))
     order = scheduled(training, arm, recipe.steps * settings.batch, seeding.derive(seed, "order"))
     best, result = -1.0, np.empty(0)
+
+    def settled(module: torch.nn.Module) -> Network:
+        update_bn(preprocessor.batches(training.images[settling(training, arm.balance)]), module)
+        return Network(module, network.normalisation)
+
     for step, chosen in enumerate(torch.from_numpy(order).split(settings.batch), 1):
         flipped = (torch.rand(settings.batch, generator=generator) < 0.5).to(place)
         inputs, targets = preprocessor.levels(pixels[chosen.to(place)]), targets_of[chosen]
@@ -98,14 +104,14 @@ def predict(
         if averaged and step > average_from:
             averaged.update_parameters(network.module)
         if select and (step % select.every == 0 or step == recipe.steps):
-            right = float((preprocessor.probabilities(network, select.images).argmax(axis=1) == select.labels).mean())
+            now = settled(copy.deepcopy(network.module)) if arm.settle else network
+            right = float((preprocessor.probabilities(now, select.images).argmax(axis=1) == select.labels).mean())
             if right > best:
-                best, result = right, preprocessor.probabilities(network, images)
+                best, result = right, preprocessor.probabilities(now, images)
     if select:
         return result
-    if averaged:
-        update_bn(preprocessor.batches(training.images[settling(training, arm.balance)]), averaged)
-        network = Network(averaged.module, network.normalisation)
+    if averaged or arm.settle:
+        network = settled(averaged.module if averaged else network.module)
     return preprocessor.probabilities(network, images)
 
 

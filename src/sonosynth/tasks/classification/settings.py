@@ -52,6 +52,11 @@ class Arm(Section):
         description="of synthetic images in the loss, by critics, classifiers of the real training images: threshold, 0"
         " for those not taken for their label; confidence, 0 to 1: how much more of it they show than others do",
     )
+    settle: bool = Field(
+        False,
+        description="whether batch statistics are computed anew from the real training images when the training is done,"
+        " as they are with `classifier.average` in any case",
+    )
     exposures: Literal["all", "real"] = Field(
         "all",
         description="all: as many steps as every arm; real, with a share: more, until as many real images are seen as"
@@ -77,6 +82,8 @@ class Arm(Section):
             )
         if self.weight != "none" and not self.sets:
             raise ValueError("weight: needs sets")
+        if self.settle and not (self.real and self.sets):
+            raise ValueError("settle: needs sets, and real images beside them")
         if self.until < 1 and self.share is None:
             raise ValueError("until: needs a share")
         if self.share == 1 and self.until == 1:
