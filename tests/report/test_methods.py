@@ -100,7 +100,8 @@ def test_the_ways_in_which_an_arm_uses_its_sets_are_said():
         "In the arm swapped, a real image was replaced by one that was made from it with probability 0.5; each was"
         " weighted by the confidence of classifiers of real training images in its label. ",
         "In the arm first, synthetic images were seen in the first 0.3 of the steps alone; batch statistics were those"
-        " of the real training images; those that classifiers of real training images took for another class had no weight. ",
+        " of the real training images; those that classifiers of real training images took for another class had no"
+        " weight. ",
     ):
         assert said in text
     plain = methods()

@@ -54,8 +54,8 @@ class Arm(Section):
     )
     settle: bool = Field(
         False,
-        description="whether batch statistics are computed anew from the real training images when the training is done,"
-        " as they are with `classifier.average` in any case",
+        description="whether batch statistics are computed anew from the real training images once the training is"
+        " over, as they are with `classifier.average` in any case",
     )
     exposures: Literal["all", "real"] = Field(
         "all",
