@@ -113,7 +113,7 @@ def test_random_weights_learn_a_set_of_two_latents(base, examples, tmp_path):
     """Of known latents the noise is known, too: the loss falls from its variance, 1, towards 0."""
     losses, _ = learned(base, examples, tmp_path / "long", steps=60, batch=8, learning_rate=5e-3)
     assert losses[0] == pytest.approx(1, abs=0.4)
-    assert sum(losses[-20:]) / 20 < 0.35
+    assert sum(losses[-20:]) / 20 < 0.5
 
 
 def test_classes_are_drawn_equally_often_and_prompts_dropped(base, examples, tmp_path, monkeypatch):

@@ -57,7 +57,7 @@ class Unet(Section):
     steps: Positive = Field(2000, description="optimiser steps")
     batch: Positive = Field(8, description="images in a batch")
     accumulation: Positive = Field(1, description="batches in a step")
-    learning_rate: Rate = Field(5e-4, description="learning rate of AdamW; for start: base less, for example 1e-5")
+    learning_rate: Rate = Field(5e-4, description="learning rate of AdamW; for start: base less, 1e-4 to 1e-5")
     schedule: Literal["constant", "cosine"] = Field(
         "cosine", description="constant learning rate, or cosine decay to zero"
     )
