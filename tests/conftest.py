@@ -32,6 +32,7 @@ from sonosynth.run import Study
 
 SMALL = (
     "resolution=32", "token.steps=2", "token.batch=2", "lora.steps=2", "lora.batch=2", "lora.rank=2",
+    "unet.steps=2", "unet.batch=2",
     "synthesis.steps=4", "classifier.steps=6", "classifier.resolution=32",
     "classifier.seeds=[0, 1]", "classifier.batch=8", "fidelity.features=embedded", "precision=fp32",
 )  # fmt: skip

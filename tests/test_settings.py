@@ -172,6 +172,13 @@ def test_entries_inherit_what_they_do_not_say_otherwise():
     assert s.lora_of("sd+ti") == s.lora and s.declared_adapters["sd"].token is None
 
 
+def test_an_adapter_that_is_a_unet_inherits_and_overrides():
+    s = load("quick", (), ("unet.steps=7", "adapters.a={unet: {}}", "adapters.b={unet: {start: base, steps: 9}}"))
+    assert s.unet_of("a") == s.unet and (s.unet.start, s.unet.steps) == ("random", 7)
+    assert (s.unet_of("b").start, s.unet_of("b").steps, s.unet_of("b").batch) == ("base", 9, s.unet.batch)
+    assert s.lora_of("a") is None and s.unet_of("sd") is None
+
+
 def test_yaml_may_write_on_as_it_stands(tmp_path):
     (tmp_path / "s.yaml").write_text("adapt: {on: all}")
     assert load("quick", [tmp_path / "s.yaml"]).adapt.on == "all"
@@ -217,6 +224,10 @@ def test_null_removes_an_entry_and_the_default_entries_that_need_it():
         ("sets.mine={condition: mask}", "sets.mine.condition: there is no such setting"),
         ("adapters.mine={}", "adapters.mine: needs a token, a lora or both"),
         ("adapters.mine={lora: {rnk: 3}}", "adapters.mine.lora.rnk: there is no such setting"),
+        ("adapters.mine={unet: {rank: 3}}", "adapters.mine.unet.rank: there is no such setting"),
+        ("adapters.mine={unet: {start: warm}}", "adapters.mine.unet.start: Input should be 'random' or 'base'"),
+        ("adapters.mine={lora: {}, unet: {}}", "adapters.mine: a unet is trained as a whole, and takes no token"),
+        ("adapters.mine={token: <new>, unet: {}}", "adapters.mine: a unet is trained as a whole, and takes no token"),
         ("adapters.mine={control: mask}", "adapters.mine.control: there is no such setting"),
         ("arms.mine={sets: [sd+ti, sd+ti]}", "arms.mine: each set once"),
         ("arms.mine={real: false}", "arms.mine: real is false: needs sets to be trained on"),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sonosynth import seeding
 from sonosynth.adapters import jobs as adaptation
 from sonosynth.adapters.learning import with_token
-from sonosynth.adapters.settings import Lora
+from sonosynth.adapters.settings import Lora, Unet
 from sonosynth.cohort import held_back
 from sonosynth.fidelity.jobs import Measuring
 from sonosynth.jobs import Job
@@ -38,11 +38,13 @@ class Adapting:
     parts: str
 
     def of_repeat(self, repeat: Repeat) -> Iterator[Job]:
-        """Tokens and LoRAs; before them, in the first repeat with a split, the probes that choose their steps."""
+        """Tokens, LoRAs, U-Nets; before them, in the first repeat with a split, probes that choose steps of LoRAs."""
         s, at = self.settings, repeat.place
         if s.probed_adapters and repeat.number == repeat.block:
             yield from self._probes(repeat)
-        wanted = {name: (adapter.token, s.lora_of(name)) for name, adapter in s.declared_adapters.items()}
+        wanted = {
+            name: (adapter.token, s.lora_of(name) or s.unet_of(name)) for name, adapter in s.declared_adapters.items()
+        }
         places = _Places(f"{at}split", at, f"{at}{self.parts}/", at)
         yield from self._learned(repeat, wanted, places, {name: choice(repeat, name) for name in s.probed_adapters})
 
@@ -80,15 +82,15 @@ class Adapting:
             )  # fmt: skip
 
     def _learned(
-        self, repeat: Repeat, wanted: Mapping[str, tuple[str | None, Lora | None]], places: "_Places",
+        self, repeat: Repeat, wanted: Mapping[str, tuple[str | None, Lora | Unet | None]], places: "_Places",
         choices: Mapping[str, str],
     ) -> Iterator[Job]:  # fmt: skip
-        """Adapters by name: the text of the token and the LoRA of each, and the jobs that choose their steps."""
+        """Adapters by name: the token's text and the LoRA or U-Net of each, and the jobs that choose their steps."""
         s, m, at = self.settings, self.machine, places.jobs
         learning = adaptation.Learning(m.base, m.precision, self.prompts, repeat.seed, s.adapt)
         images = {"cohort": self.cohort, "split": places.split, "latents": self.latents}
         tokens: dict[str, str] = {}  # one for all adapters with the same text
-        for name, (text, lora) in wanted.items():
+        for name, (text, trained) in wanted.items():
             needs = images | ({"choice": choices[name]} if name in choices else {})
             if text:
                 if text not in tokens:
@@ -99,10 +101,12 @@ class Adapting:
                         {"token": f"{places.parts}tokens/{part}", "about": f"{places.parts}tokens/{part}.json"},
                     )  # fmt: skip
                 needs["token"] = tokens[text]
-            yield self.model_job(
-                f"{at}adapters/{name}", adaptation.learn, adaptation.AdapterLearning(learning, lora), needs,
-                {"adapter": f"{places.adapters}adapters/{name}"},
-            )  # fmt: skip
+            job, made = f"{at}adapters/{name}", {"adapter": f"{places.adapters}adapters/{name}"}
+            if isinstance(trained, Unet):
+                whole = adaptation.UnetLearning(learning, trained)
+                yield self.model_job(job, adaptation.learn_unet, whole, needs, made)
+            else:
+                yield self.model_job(job, adaptation.learn, adaptation.AdapterLearning(learning, trained), needs, made)
 
     def _ladder(self, name: str) -> dict[int, Lora]:
         """The LoRA of an adapter for each number of steps after which it is probed."""

@@ -131,7 +131,7 @@ class Split(Artefact):
 
 
 class Adapter(Artefact):
-    """A learned token, a LoRA, or both, in a folder that diffusers loads."""
+    """A learned token, a LoRA, or both, or a U-Net, in a folder that diffusers loads."""
 
     @property
     def folder(self) -> Path:
@@ -145,7 +145,7 @@ class Adapter(Artefact):
 
     @property
     def losses(self) -> pd.DataFrame:
-        """part (token or lora), step, loss."""
+        """part (token, lora or unet), step, loss."""
         return pd.read_csv(self.folder / "losses.csv")
 
 

@@ -217,9 +217,9 @@ def resource_error(error: BaseException) -> UserError | None:
     if isinstance(error, MemoryError) or "out of memory" in lines or "can't allocate memory" in lines:
         return UserError(
             "out of memory",
-            fix="lower lora.batch, token.batch and synthesis.batch (raise the accumulation to match), then resolution;"
-            " bf16 or fp16 precision needs half the memory of fp32. Use sonosynth run … --change; finished work that"
-            " does not depend on these settings is kept",
+            fix="lower lora.batch, token.batch, unet.batch and synthesis.batch (raise the accumulation to match), then"
+            " resolution; bf16 or fp16 precision needs half the memory of fp32. Use sonosynth run … --change; finished"
+            " work that does not depend on these settings is kept",
         )
     return None
 

@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from sonosynth import extensions
-from sonosynth.adapters.settings import Lora
+from sonosynth.adapters.settings import Lora, Unet
 from sonosynth.errors import first_line
 from sonosynth.section import Section
 from sonosynth.synthesis.settings import NOISE, REAL, Refine, Synthesis
@@ -105,6 +105,7 @@ def mistakes(values: Mapping[str, Any]) -> Iterator[str]:
         yield from _bad_set(f"sets.{name}", entry)
     for name, entry in _entries(values, "adapters").items():
         yield from _bad_values(f"adapters.{name}.lora", Lora, entry.get("lora"))
+        yield from _bad_values(f"adapters.{name}.unet", Unet, entry.get("unet"))
 
 
 def _bad_names(group: str, entries: Mapping[Any, Any]) -> Iterator[str]:

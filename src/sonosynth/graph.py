@@ -91,7 +91,7 @@ class Graph:
         yield from self.classifiers(repeat)
 
     def adapters(self, repeat: Repeat) -> Iterator[Job]:
-        """Tokens and LoRAs, and the probes that choose their steps."""
+        """Tokens, LoRAs and U-Nets, and the probes that choose the steps of LoRAs."""
         described = {f"measures/{name}/{REAL}": self.measuring[name] for name in PROBED if name in self.measuring}
         prompts = {label: self.settings.prompts.of(label) for label in self.files.labels}
         yield from adapting.Adapting(

@@ -1,7 +1,7 @@
 """What every group of settings is made of."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
@@ -22,6 +22,10 @@ class Section(BaseModel):
     """A group of settings; unknown names are mistakes, values are validated on construction."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
+
+    def overridden(self, own: Mapping[str, Any] | None) -> Self:
+        """These values, but for those in `own`."""
+        return type(self).model_validate(self.model_dump() | dict(own or {}))
 
     @field_validator("*", mode="before")
     @classmethod

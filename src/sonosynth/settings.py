@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from sonosynth import declarations, plain_yaml
-from sonosynth.adapters.settings import PROBE, Adapt, Adapter, Lora, Token
+from sonosynth.adapters.settings import PROBE, Adapt, Adapter, Lora, Token, Unet
 from sonosynth.cohort.settings import Prompts, Split
 from sonosynth.errors import LINE, UserError, first_line, is_plain
 from sonosynth.evidence.settings import Compare
@@ -27,6 +27,7 @@ REFERENCE = "real"
 """The arm that all others are compared with."""
 MAX_TRAININGS, MAX_ENTRIES = 100_000, 200
 SHOWN = 50  # mistakes in one message, at most
+SHIPPED = resources.files("sonosynth.presets")
 NOT_SETTINGS = ("cohort", "resolved")  # further keys of a run's study.yaml
 
 
@@ -68,6 +69,7 @@ class Settings(Section):
     prompts: Prompts = Prompts()
     token: Token = Token()
     lora: Lora = Lora()
+    unet: Unet = Unet()
     balance: Balance = Balance()
     synthesis: Synthesis = Synthesis()
     refine: Refine = Refine()
@@ -93,9 +95,8 @@ class Settings(Section):
     @classmethod
     def _has_a_reference(cls, arms: dict[str, Arm | None]) -> dict[str, Arm | None]:
         if not (real := arms.get(REFERENCE)) or real.model_copy(update={"seeds": None}) != Arm():
-            raise ValueError(
-                f"{REFERENCE} is the arm that the others are compared with, and takes no settings but seeds"
-            )
+            what = "is the arm that the others are compared with, and takes no settings but seeds"
+            raise ValueError(f"{REFERENCE} {what}")
         return arms
 
     @model_validator(mode="after")
@@ -104,10 +105,8 @@ class Settings(Section):
         seeds = sum(len(self.seeds_of(arm)) for arm in self.declared_arms)
         trainings = r.generators * (r.folds or 1) * r.draws * seeds
         if trainings > MAX_TRAININGS:
-            raise ValueError(
-                f"repeats, seeds and arms ask for {trainings:,} trained classifiers; at most"
-                f" {MAX_TRAININGS:,} are planned"
-            )
+            asked = f"repeats, seeds and arms ask for {trainings:,} trained classifiers"
+            raise ValueError(f"{asked}; at most {MAX_TRAININGS:,} are planned")
         return self
 
     @model_validator(mode="after")
@@ -164,11 +163,16 @@ class Settings(Section):
     def lora_of(self, adapter: str) -> Lora | None:
         """The LoRA of an adapter: the inherited values, overridden by its own."""
         own = self.declared_adapters[adapter].lora
-        return None if own is None else Lora.model_validate(self.lora.model_dump() | own)
+        return None if own is None else self.lora.overridden(own)
+
+    def unet_of(self, adapter: str) -> Unet | None:
+        """The U-Net of an adapter that trains it as a whole, in the same way."""
+        own = self.declared_adapters[adapter].unet
+        return None if own is None else self.unet.overridden(own)
 
     def synthesis_of(self, name: str) -> Synthesis:
         """How the images of a set are sampled."""
-        return Synthesis.model_validate(self.synthesis.model_dump() | (self.declared_sets[name].synthesis or {}))
+        return self.synthesis.overridden(self.declared_sets[name].synthesis)
 
     def strength_of(self, name: str) -> float | tuple[float, ...]:
         """The denoising strength of a set that starts from images, or several."""
@@ -177,7 +181,7 @@ class Settings(Section):
 
     def refine_of(self, name: str) -> Refine:
         """How the images of a set are refined, where it gives no strength of its own."""
-        return Refine.model_validate(self.refine.model_dump() | (self.declared_sets[name].refine or {}))
+        return self.refine.overridden(self.declared_sets[name].refine)
 
 
 def load(preset: str = "quick", files: Sequence[str | Path] = (), changes: Sequence[str] = ()) -> Settings:
@@ -235,17 +239,13 @@ def as_yaml(settings: Settings) -> str:
 
 def shipped_words() -> dict[str, dict[str, str]]:
     """The shipped files that have prompts for labels, and those prompts."""
-    names = sorted(file.name.removesuffix(".yaml") for file in _presets().iterdir() if file.name.endswith(".yaml"))
+    names = sorted(file.name.removesuffix(".yaml") for file in SHIPPED.iterdir() if file.name.endswith(".yaml"))
     found = {name: _read_shipped(name).get("prompts", {}).get("labels") for name in names}
     return {name: words for name, words in found.items() if words}
 
 
-def _presets() -> Any:
-    return resources.files("sonosynth.presets")
-
-
 def _read_shipped(name: str) -> dict[str, Any]:
-    values: dict[str, Any] = plain_yaml.parse(_presets().joinpath(f"{name}.yaml").read_text(encoding="utf-8"))
+    values: dict[str, Any] = plain_yaml.parse(SHIPPED.joinpath(f"{name}.yaml").read_text(encoding="utf-8"))
     return values
 
 
@@ -260,7 +260,7 @@ def _shipped(name: str) -> dict[str, Any]:
 
 def _read_layer(file: str | Path) -> dict[str, Any]:
     """The settings in a file, given by its path or by the name of a shipped one."""
-    if not Path(file).exists() and _presets().joinpath(f"{file}.yaml").is_file():
+    if not Path(file).exists() and SHIPPED.joinpath(f"{file}.yaml").is_file():
         return _shipped(str(file))
     return {key: value for key, value in plain_yaml.read(Path(file)).items() if key != "cohort"}
 

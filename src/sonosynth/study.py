@@ -62,7 +62,7 @@ def plan(
 
 
 COMMANDS: dict[str, set[object]] = {
-    "adapt": {adaptation.learn},
+    "adapt": {adaptation.learn, adaptation.learn_unet},
     "synthesize": {synthesis.make},
     "evaluate": {fidelity.join, fidelity.single_images, tables.tabulate, sealed.unseal},
     "report": {report.draw},

@@ -55,6 +55,17 @@ def test_the_recipe_of_a_lora_is_said():
     ) in other
 
 
+@pytest.mark.parametrize(("start", "said"), [("random", "random weights"), ("base", "the base's weights")])
+def test_a_whole_unet_is_said_to_be_one_and_to_start_from_its_weights(start, said):
+    text = methods("adapters.whole={unet: {steps: 9, batch: 4, accumulation: 2}}", f"unet.start={start}")
+    assert (
+        "The adapter whole was trained on the training images, every class equally often, as a whole U-Net of the"
+        f" base's architecture, from {said}, with the base's VAE and text encoder (9 steps of 8 images, AdamW, learning"
+        " rate 0.0005 decaying to zero by a cosine, 0.1 of the prompts left empty, running average of the weights"
+        " (0.99)). "
+    ) in text
+
+
 def test_chosen_steps_and_guidance_are_said_to_be_chosen():
     said = methods("adapt.stop=probe", "synthesis.guidance=auto")
     assert (

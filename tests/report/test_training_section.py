@@ -5,7 +5,7 @@ import io
 import pandas as pd
 from matplotlib import pyplot as plt
 
-from sonosynth.report.sections.training import learning_curve, probes
+from sonosynth.report.sections.training import learning_curve, losses, probes
 
 TABLE = """steps,f1,error,draw,split,chosen
 100,0.5,0.04,0,0,False
@@ -23,6 +23,16 @@ def test_the_learning_curve_has_a_line_and_a_dot_for_each_split():
     assert drawn[::2] == [[[100, 0.5], [200, 0.7], [400, 0.72]], [[100, 0.6], [200, 0.55], [400, 0.58]]]
     assert drawn[1::2] == [[[200, 0.7]], [[100, 0.6]]]
     assert [label.get_text() for label in axis.get_xticklabels()] == ["100", "200", "400"]
+    plt.close("all")
+
+
+def test_losses_of_unets_have_a_panel_where_there_are_any():
+    def table(*parts):
+        return pd.DataFrame([(part, step, 1.0) for part in parts for step in (1, 2)], columns=["part", "step", "loss"])
+
+    panels = [losses({"sd": table("lora"), **more}).axes for more in ({}, {"scratch": table("unet")})]
+    assert [[axis.get_title() for axis in axes] for axes in panels] == [["token", "lora"], ["token", "lora", "unet"]]
+    assert [len(axis.lines) for axis in panels[1]] == [0, 1, 1]
     plt.close("all")
 
 

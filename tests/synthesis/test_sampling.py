@@ -3,11 +3,16 @@
 import numpy as np
 import pytest
 import torch
-from diffusers import DPMSolverMultistepScheduler, StableDiffusionImg2ImgPipeline, StableDiffusionPipeline
+from diffusers import (
+    DPMSolverMultistepScheduler,
+    StableDiffusionImg2ImgPipeline,
+    StableDiffusionPipeline,
+    UNet2DConditionModel,
+)
 from PIL import Image
 
-from sonosynth.adapters.learning import Examples, learn_lora, learn_token, with_token
-from sonosynth.adapters.settings import Lora, Token
+from sonosynth.adapters.learning import Examples, learn_lora, learn_token, learn_unet, with_token
+from sonosynth.adapters.settings import Lora, Token, Unet
 from sonosynth.bases import sd1
 from sonosynth.bases.latents import encode_images
 from sonosynth.errors import UserError
@@ -26,12 +31,16 @@ def base(tiny_base):
 
 
 @pytest.fixture(scope="module")
-def adapter(base, tmp_path_factory):
-    """A token and a LoRA, trained a few steps at a high rate so that they show."""
-    folder = tmp_path_factory.mktemp("adapter")
+def examples(base):
     images = np.random.default_rng(0).integers(0, 255, (6, 32, 32), np.uint8)
     latents = encode_images(sd1.load(base.folder, torch.float32, "cpu").vae, images)
-    examples = Examples(latents, [PROMPTS[i % 2] for i in range(6)])
+    return Examples(latents, [PROMPTS[i % 2] for i in range(6)])
+
+
+@pytest.fixture(scope="module")
+def adapter(base, examples, tmp_path_factory):
+    """A token and a LoRA, trained a few steps at a high rate so that they show."""
+    folder = tmp_path_factory.mktemp("adapter")
     common = {"precision": "fp32", "seed": 0, "work": folder / "work", "out": folder}
     learn_token(Token(steps=5, batch=2, learning_rate=0.05), TOKEN, base, examples, **common)
     recipe = {"schedule": "cosine", "average": 0.5, "drop_prompt": 0.1}
@@ -72,6 +81,23 @@ def test_text_to_image_equals_plain_diffusers(sampler, plain):
             generator=torch.Generator().manual_seed(seed),
         ).images[0]  # fmt: skip
         assert np.abs(image.astype(int) - np.asarray(theirs.convert("L"))).max() <= 1
+
+
+@pytest.mark.parametrize("start", ["random", "base"])
+def test_a_whole_unet_takes_the_place_of_the_bases_as_in_plain_diffusers(base, examples, tmp_path, start):
+    recipe = Unet(start=start, steps=8, batch=2, learning_rate=0.02, average=0.5)
+    learn_unet(recipe, base, examples, precision="fp32", seed=0, work=tmp_path / "work", out=tmp_path)
+    chosen = Synthesis(steps=4, guidance=5.0, solver="base")
+    ours, bare = (Sampler(base, a, "fp32", 32, chosen).generate(PROMPTS[:1], [11])[0] for a in (tmp_path, None))
+    assert np.abs(ours.astype(int) - bare).mean() > 1
+    pipeline = StableDiffusionPipeline.from_pretrained(
+        base.folder, safety_checker=None, unet=UNet2DConditionModel.from_pretrained(tmp_path, subfolder="unet")
+    )
+    theirs = pipeline(
+        PROMPTS[0], num_inference_steps=4, guidance_scale=5.0, height=32, width=32,
+        generator=torch.Generator().manual_seed(11),
+    ).images[0]  # fmt: skip
+    assert np.abs(ours.astype(int) - np.asarray(theirs.convert("L"))).max() <= 1
 
 
 def test_refinement_equals_plain_diffusers(sampler, plain):

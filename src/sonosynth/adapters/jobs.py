@@ -1,4 +1,4 @@
-"""The jobs of adaptation: latents once for all adapters, then the token and the LoRA of each."""
+"""The jobs of adaptation: latents once for all adapters, then the token and the LoRA of each, or its U-Net."""
 
 import shutil
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ import pandas as pd
 
 from sonosynth import device, disk, firewall, progress, seeding
 from sonosynth.adapters import learning
-from sonosynth.adapters.settings import Adapt, Lora
+from sonosynth.adapters.settings import Adapt, Lora, Unet
 from sonosynth.adapters.settings import Token as TokenSettings
 from sonosynth.adapters.token import FILE as TOKEN_FILE
 from sonosynth.artefacts import Artefact, CohortImages, Split
@@ -132,6 +132,34 @@ def learn(
         "lora": settings.lora is not None,
         "images": sorted(origins),
     }
+    disk.write_json(out / "adapter.json", about)
+
+
+@dataclass(frozen=True)
+class UnetLearning:
+    """How an adapter is learned that is a whole U-Net."""
+
+    learning: Learning
+    unet: Unet
+
+    @property
+    def effort(self) -> Effort:
+        """In batches."""
+        return Effort((self.unet.batch,), self.unet.steps * self.unet.accumulation)
+
+
+def learn_unet(settings: UnetLearning, *, cohort: CohortImages, split: Split, latents: Artefact, work: Path) -> None:
+    """Train a whole U-Net: makes adapter, a folder with the folder `unet`, which diffusers loads."""
+    shared, out = settings.learning, work / "adapter"
+    examples, origins = _examples(shared, cohort, split, latents)
+    _empty(out)
+    losses = learning.learn_unet(
+        settings.unet, shared.base, examples, precision=shared.precision,
+        seed=seeding.derive(shared.seed, "unet"), work=work, out=out,
+    )  # fmt: skip
+    rows = [("unet", i, x) for i, x in enumerate(losses, 1)]
+    disk.write_text(out / "losses.csv", pd.DataFrame(rows, columns=["part", "step", "loss"]).to_csv(index=False))
+    about = {"base_digest": shared.base.digest, "token": None, "lora": False, "unet": True, "images": sorted(origins)}
     disk.write_json(out / "adapter.json", about)
 
 

@@ -1,7 +1,7 @@
-"""Adaptation of a base to a cohort's training images: the token first, then the LoRA.
+"""Adaptation of a base to a cohort's training images: the token first, then the LoRA; or a whole U-Net.
 
-Both minimise the error of the predicted noise (Ho et al., NeurIPS 2020, eq. 14; velocity where the base
-predicts that). Latents are encoded once, mirror images included; for the LoRA the prompts are, too.
+All minimise the error of the predicted noise (Ho et al., NeurIPS 2020, eq. 14; velocity where the base
+predicts that). Latents are encoded once, mirror images included; but for the token, the prompts are, too.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,8 @@ from torch import Tensor
 
 from sonosynth.adapters import lora as low_rank
 from sonosynth.adapters import token as inversion
-from sonosynth.adapters.settings import Lora, Token
+from sonosynth.adapters import unet as whole
+from sonosynth.adapters.settings import Lora, Token, Unet
 from sonosynth.adapters.training import Schedule, make_accelerator, train
 from sonosynth.bases import sd1
 from sonosynth.bases.latents import Latents, encode_prompts, tokenize
@@ -97,10 +98,7 @@ def learn_lora(
     parameters = low_rank.attach(pipeline, settings.rank, settings.layers, seed)
 
     def loss_of(indices: Tensor, generator: torch.Generator) -> Tensor:
-        chosen = rows[indices]
-        if settings.drop_prompt:
-            dropped = torch.rand(len(chosen), generator=generator) < settings.drop_prompt
-            chosen = chosen.masked_fill(dropped, -1)  # the empty prompt
+        chosen = _some_empty(rows[indices], settings.drop_prompt, generator)
         return error(indices, embeddings[chosen.to(embeddings.device)], generator)
 
     # peft would cast all inputs to its weights' float32, and autocast would cast them back.
@@ -112,6 +110,39 @@ def learn_lora(
         )  # fmt: skip
     low_rank.save(pipeline, out)
     return losses
+
+
+def learn_unet(
+    settings: Unet, base: sd1.Base, examples: Examples, *, precision: str, seed: int, work: Path, out: Path
+) -> list[float]:
+    """All weights of a U-Net with the base's architecture, under the prompts as the base's text encoder embeds them.
+
+    The weights are float32 while they are trained, whatever the `precision` of the computation: updates are too small
+    for less (Micikevicius et al., ICLR 2018).
+
+    Writes `unet/` into `out`, and checkpoints into `work`; returns the losses.
+    """
+    accelerator = make_accelerator(precision, settings.accumulation)
+    load = partial(sd1.load, base.folder, sd1.DTYPES[precision], accelerator.device)
+    embeddings, rows = _embed(load(without=("vae", "unet")), examples.prompts, out)
+    pipeline = load(without=("vae", "text_encoder"), unet=whole.start(base.folder, settings.start, seed))
+    error = _noise_error(pipeline, examples.latents)
+
+    def loss_of(indices: Tensor, generator: torch.Generator) -> Tensor:
+        chosen = _some_empty(rows[indices], settings.drop_prompt, generator)
+        return error(indices, embeddings[chosen.to(embeddings.device)], generator)
+
+    losses = train(
+        "U-Net", list(pipeline.unet.requires_grad_(True).parameters()), loss_of, _strata(rows, examples),
+        Schedule.of(settings), accelerator=accelerator, seed=seed, checkpoint=work / "unet.safetensors",
+    )  # fmt: skip
+    whole.save(pipeline.unet, sd1.DTYPES[precision], out)
+    return losses
+
+
+def _some_empty(rows: Tensor, share: float, generator: torch.Generator) -> Tensor:
+    """Which prompt each image of a batch has (B,), a share of them drawn to have the empty one: -1."""
+    return rows.masked_fill(torch.rand(len(rows), generator=generator) < share, -1) if share else rows
 
 
 def _embed(pipeline: StableDiffusionPipeline, prompts: Sequence[str], folder: Path) -> tuple[Tensor, Tensor]:

@@ -48,6 +48,31 @@ class Lora(Section):
     )
 
 
+class Unet(Section):
+    """All weights of the U-Net, trained from random ones or from the base's."""
+
+    start: Literal["random", "base"] = Field(
+        "random", description="random weights: a denoiser trained from scratch; or the base's, all of them fine-tuned"
+    )
+    steps: Positive = Field(2000, description="optimiser steps")
+    batch: Positive = Field(8, description="images in a batch")
+    accumulation: Positive = Field(1, description="batches in a step")
+    learning_rate: Rate = Field(5e-4, description="learning rate of AdamW; for start: base less, 1e-4 to 1e-5")
+    schedule: Literal["constant", "cosine"] = Field(
+        "cosine", description="constant learning rate, or cosine decay to zero"
+    )
+    average: float = Field(
+        0.99, ge=0, lt=1, description="decay of the exponential moving average of the weights, which is what is kept"
+    )
+    drop_prompt: float = Field(
+        0.1,
+        ge=0,
+        lt=1,
+        description="share of prompts replaced by the empty one, which random weights must learn if guidance above 1"
+        " is to be used",
+    )
+
+
 class Adapt(Section):
     """What the generator may see, and for how long."""
 
@@ -81,9 +106,18 @@ class Adapter(Section):
     lora: dict[str, Any] | None = Field(
         None, description="{}: a LoRA with the values of the section `lora`, overridden by those given; absent: none"
     )
+    unet: dict[str, Any] | None = Field(
+        None,
+        description="{}: all weights of the U-Net, with the values of the section `unet`, overridden by those given;"
+        " takes the place of token and lora; absent: the base's U-Net",
+    )
 
     @model_validator(mode="after")
     def _learns_something(self) -> "Adapter":
-        if self.token is None and self.lora is None:
-            raise ValueError("needs a token, a lora or both, for example {lora: {}}")
+        low_rank = self.token is not None or self.lora is not None
+        if self.unet is None and not low_rank:
+            raise ValueError("needs a token, a lora or both, or a unet, for example {lora: {}}")
+        # A token is learned through the base's U-Net: it says nothing to another, which learns what it could express.
+        if self.unet is not None and low_rank:
+            raise ValueError("a unet is trained as a whole, and takes no token and no lora: declare two adapters")
         return self

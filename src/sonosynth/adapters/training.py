@@ -1,4 +1,4 @@
-"""The training loop. It serves textual inversion, LoRA and the pretraining of the embedded base alike.
+"""The training loop. It serves textual inversion, LoRA, whole U-Nets and the pretraining of the embedded base alike.
 
 Every random draw of a step comes from a generator named after that step, so a run that was stopped and
 resumed from its checkpoint draws what an uninterrupted one draws.
@@ -19,7 +19,7 @@ from torch import Tensor
 
 from sonosynth import device, disk, interruption, progress, seeding
 from sonosynth.adapters import order
-from sonosynth.adapters.settings import Lora, Token
+from sonosynth.adapters.settings import Lora, Token, Unet
 from sonosynth.bases import memory
 from sonosynth.errors import UserError, first_line
 
@@ -49,9 +49,11 @@ class Schedule:
     checkpoint_every: int = 250
 
     @classmethod
-    def of(cls, settings: Token | Lora, weight_decay: float = 1e-2) -> "Schedule":
+    def of(cls, settings: Token | Lora | Unet, weight_decay: float = 1e-2) -> "Schedule":
         """The schedule that a section of settings names; a token is learned at a constant rate, and not averaged."""
-        decay, average = (settings.schedule == "cosine", settings.average) if isinstance(settings, Lora) else (False, 0)
+        decay, average = False, 0.0
+        if not isinstance(settings, Token):
+            decay, average = settings.schedule == "cosine", settings.average
         return cls(
             settings.steps, settings.batch, settings.learning_rate, settings.accumulation, decay=decay, average=average,
             weight_decay=weight_decay,

@@ -91,17 +91,23 @@ def _fetch(hub_id: str) -> Path:
 
 
 def load(
-    folder: Path, dtype: torch.dtype, place: torch.device | str, *, without: Collection[str] = ()
-) -> StableDiffusionPipeline:
+    folder: Path, dtype: torch.dtype, place: torch.device | str, *, without: Collection[str] = (),
+    unet: UNet2DConditionModel | None = None,
+) -> StableDiffusionPipeline:  # fmt: skip
     """Load the pipeline in `folder`, without the safety checker, in evaluation mode and with frozen weights.
 
     The networks that `without` names are None: what is not needed takes no memory.
+
+    Args:
+        unet: in the place of the base's, with a dtype of its own.
 
     Raises:
         UserError: if it is not a Stable Diffusion 1.x model, or lacks weights.
     """
     _check_files(folder)
-    parts = {part: None if part in without else load_network(folder, part, dtype) for part in NETWORKS}
+    given = {"unet": unet} if unet else {}
+    left = [part for part in NETWORKS if part not in given]
+    parts = given | {part: None if part in without else load_network(folder, part, dtype) for part in left}
     with loading(f"base {folder}", EXPECTED):
         pipeline = StableDiffusionPipeline.from_pretrained(
             folder,

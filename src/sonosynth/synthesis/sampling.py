@@ -16,6 +16,7 @@ from torch import Tensor
 from sonosynth import device
 from sonosynth.adapters import lora as low_rank
 from sonosynth.adapters import token as inversion
+from sonosynth.adapters import unet as whole
 from sonosynth.bases import memory, sd1
 from sonosynth.bases.latents import decode, encode_prompts, to_tensor, tokenize
 from sonosynth.synthesis import times as schedule
@@ -26,14 +27,16 @@ class Sampler:
     """An adapted base that makes images.
 
     Args:
-        adapter: folder with a LoRA, a learned token or both; every prompt must contain that token. None is the base as
-            it is.
+        adapter: folder with a LoRA, a learned token or both, or a U-Net; every prompt must contain that token. None is
+            the base as it is.
     """
 
     def __init__(
         self, base: sd1.Base, adapter: Path | None, precision: str, resolution: int, settings: Synthesis
     ) -> None:
-        self.pipeline: StableDiffusionPipeline = sd1.load(base.folder, sd1.DTYPES[precision], device.best())
+        dtype = sd1.DTYPES[precision]
+        unet = whole.load(adapter, dtype) if adapter else None
+        self.pipeline: StableDiffusionPipeline = sd1.load(base.folder, dtype, device.best(), unet=unet)
         self.token = inversion.load(self.pipeline, adapter) if adapter else None
         if adapter:
             low_rank.load(self.pipeline, adapter)

@@ -14,7 +14,7 @@ from sonosynth.report.results import Shown
 from sonosynth.synthesis.probing import KERNEL
 
 ALT = {
-    "losses": "Loss by step of token and LoRA",
+    "losses": "Loss by step of token, LoRA or U-Net",
     "learning_curve": "Macro F1 of the classifier by number of steps, one line per split",
     "probes": "Kernel distance of trial adapters to held-back images by number of steps, one panel per adapter",
 }
@@ -32,10 +32,13 @@ def figures(shown: Shown) -> dict[str, Figure]:
 
 
 def losses(tables: Mapping[str, pd.DataFrame]) -> Figure:
-    """Loss curves by adapter: tables with the columns part, step and loss; means over the last `SMOOTH` steps."""
-    parts = ("token", "lora")
+    """Loss curves by adapter: tables with the columns part, step and loss; means over the last `SMOOTH` steps.
+
+    There is a panel for token and for LoRA, and one for U-Nets if one was trained.
+    """
+    parts = ("token", "lora") + ("unet",) * any((table["part"] == "unet").any() for table in tables.values())
     with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(1, 2, figsize=(PAGE, 1.9))
+        figure, axes = plt.subplots(1, len(parts), figsize=(PAGE, 1.9))
         for axis, part in zip(axes, parts, strict=True):
             for name, table in tables.items():
                 own = table[table["part"] == part]
