@@ -57,7 +57,7 @@ def curves(found: list[Panel]) -> Figure:
             axis.set_xticks(x, [f"{value:g}" for value in x])
             axis.margins(y=0.15)
             axis.set(
-                title=f"{panel.points[0].arm} …\n{panel.points[-1].arm}", xlabel=NAMES[panel.curve.variable],
+                title=f"{panel.points[0].arm}\nto {panel.points[-1].arm}", xlabel=NAMES[panel.curve.variable],
                 ylabel="macro F1" if panel.curve.without is None else f"macro F1 minus that of\n{panel.curve.without}",
             )  # fmt: skip
     return figure
