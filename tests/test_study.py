@@ -460,7 +460,7 @@ def test_generators_share_what_does_not_depend_on_them(tmp_path, settings, phant
 
 
 def test_the_epoch_is_chosen_on_images_held_back_if_there_are_enough(copy, settings, phantoms):
-    with pytest.raises(UserError, match=r"classifier\.selection=inner: .* 4 group\(s\) of normal for 5 folds"):
+    with pytest.raises(UserError, match=r"classifier\.selection=inner, or .*: .* 4 group\(s\) of normal for 5 folds"):
         run(Study(phantoms, settings("classifier.selection=inner")), copy, "evaluate")
 
 

@@ -80,7 +80,8 @@ def group_names(images: pd.DataFrame) -> pd.Series:
 class Split(Artefact):
     """One assignment of the images to training and validation: cohort.csv.
 
-    With `classifier.selection: inner` there is an inner side, too: nothing is trained on it, and it chooses the epoch.
+    With `classifier.selection: inner`, or an arm that is `best_of` others, there is an inner side, too: nothing is
+    trained on it, and it chooses the epoch, or among these.
     With `split.sealed` there is a sealed side, the same in all splits: nothing but `sonosynth unseal` may score it.
     """
 

@@ -1,7 +1,8 @@
 """What each arm of a study is compared with, and whether its scores can be believed at all."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
+from sonosynth.errors import UserError
 from sonosynth.report.facts import Comparison, Fault, Refusal
 from sonosynth.settings import REFERENCE, Settings
 from sonosynth.synthesis import ways
@@ -12,14 +13,53 @@ def comparisons(settings: Settings) -> dict[str, Comparison]:
     """What each arm adds, and what it has to beat: found by the arms' values, never by their names."""
     arms, generated = settings.declared_arms, _with_those_from(settings, _of_a_generator)
     controls = controlling(settings)
-    plain = {name: arm.alone for name, arm in arms.items() if not arm.sets}
+    plain = {name: arm.alone for name, arm in arms.items() if not (arm.sets or arm.best_of)}
     cheap = settings.compare.cheap if settings.compare.cheap in arms else None
     found = {}
     for name, arm in arms.items():
         without = next((other for other, values in plain.items() if values == arm.alone), None)
         control = not arm.real or controls >= set(arm.sets)
         found[name] = Comparison(arm.sets, control, without, cheap, bool(generated & set(arm.sets)))
-    return found
+    return found | {name: _of_all([found[x] for x in arm.best_of]) for name, arm in arms.items() if arm.best_of}
+
+
+def _of_all(candidates: Sequence[Comparison]) -> Comparison:
+    """What an arm that may be any of these adds, and what it has to beat."""
+    sets = dict.fromkeys(name for one in candidates for name in one.sets)
+    shared, *others = {one.without for one in candidates}
+    return Comparison(
+        tuple(sets), all(one.control for one in candidates), None if others else shared, candidates[0].cheap,
+        any(one.generated for one in candidates),
+    )  # fmt: skip
+
+
+def candidates(settings: Settings) -> frozenset[str]:
+    """The arms that some arm chooses among."""
+    return frozenset(name for arm in settings.declared_arms.values() for name in arm.best_of)
+
+
+def check_choices(settings: Settings, arms: Mapping[str, Comparison]) -> None:
+    """Check that arms which are chosen among can be compared: in every split, with equally many trainings.
+
+    Raises:
+        UserError: if some have a generator of their own in every repeat and others don't, or if seeds differ.
+    """
+    for name, arm in settings.declared_arms.items():
+        made = {arms[other].generated for other in arm.best_of}
+        if len(made) > 1:
+            plain = [other for other in arm.best_of if not arms[other].generated]
+            raise UserError(
+                f"arms.{name}.best_of: no generator is behind {', '.join(plain)}, but one is behind the others",
+                "arms that all have images of a generator, or all none, since generators are repeated and judged",
+                f"choose among the others: the verdict compares {name} with arms that have none",
+            )
+        if len({settings.seeds_of(other) for other in arm.best_of}) > 1:
+            seeds = ", ".join(f"{other}: {list(settings.seeds_of(other))}" for other in arm.best_of)
+            raise UserError(
+                f"arms.{name}.best_of: the seeds of its arms differ ({seeds})",
+                "the same seeds for all, since a mean of more trainings scatters less",
+                f"give arms.{arm.best_of[0]}.seeds and the others' alike",
+            )
 
 
 def controlling(settings: Settings) -> set[str]:

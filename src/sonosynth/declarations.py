@@ -79,8 +79,12 @@ def _needs(values: Mapping[str, Any]) -> Iterator[tuple[str, str, Needs]]:
         needed = [("adapters", entry.get("adapter")), ("sets", entry.get("from"))]
         yield "sets", name, [(g, n) for g, n in needed if isinstance(n, str) and n not in RESERVED["sets"]]
     for name, entry in _entries(values, "arms").items():
-        sets = entry.get("sets")
-        yield "arms", name, [("sets", str(other)) for other in sets] if isinstance(sets, (list, tuple)) else []
+        yield (
+            "arms",
+            name,
+            [("sets", other) for other in _names(entry, "sets")]
+            + [("arms", other) for other in _names(entry, "best_of")],
+        )
 
 
 def mistakes(values: Mapping[str, Any]) -> Iterator[str]:
@@ -103,9 +107,18 @@ def mistakes(values: Mapping[str, Any]) -> Iterator[str]:
         yield f"sets.{circle[-1]}.from: a cycle, {' from '.join(reversed(circle))}"
     for name, entry in sets.items():
         yield from _bad_set(f"sets.{name}", entry)
+    choosing = {name: chosen for name, arm in _entries(values, "arms").items() if (chosen := _names(arm, "best_of"))}
+    for name, chosen in choosing.items():
+        for other in choosing.keys() & chosen:
+            yield f"arms.{name}.best_of: {other} chooses among arms itself; name arms that are trained"
     for name, entry in _entries(values, "adapters").items():
         yield from _bad_values(f"adapters.{name}.lora", Lora, entry.get("lora"))
         yield from _bad_values(f"adapters.{name}.unet", Unet, entry.get("unet"))
+
+
+def _names(entry: Mapping[str, Any], key: str) -> list[str]:
+    given = entry.get(key)
+    return [str(name) for name in given] if isinstance(given, (list, tuple)) else []
 
 
 def _bad_names(group: str, entries: Mapping[Any, Any]) -> Iterator[str]:

@@ -10,7 +10,7 @@ from sonosynth.adapters.learning import with_token
 from sonosynth.bases import sd1
 from sonosynth.cohort import jobs as reading
 from sonosynth.cohort.reading import Files
-from sonosynth.comparisons import comparisons
+from sonosynth.comparisons import candidates, comparisons
 from sonosynth.fidelity import jobs as fidelity
 from sonosynth.fidelity import memorisation
 from sonosynth.fidelity.jobs import FEATURES
@@ -23,7 +23,7 @@ from sonosynth.synthesis import jobs as synthesis
 from sonosynth.synthesis import ways
 from sonosynth.synthesis.given import Given
 from sonosynth.synthesis.settings import NOISE, REAL
-from sonosynth.tasks.classification import critics, search
+from sonosynth.tasks.classification import choice, critics, search
 from sonosynth.tasks.classification import jobs as classification
 
 COHORT, LATENTS, SEALED = "cohort", "latents", "sealed"  # jobs
@@ -44,6 +44,7 @@ class Graph:
     ) -> None:
         self.settings, self.files, self.machine, self.given = settings, files, machine, given
         self.leaks, self.arms = settings.adapt.on == "all", comparisons(settings)
+        self.candidates = candidates(settings)
         # A job that runs a diffusion model has all cores, or the GPU, to itself; but where folds give several of the
         # small one at a time, two beside each other do 1.2 to 1.3 times as much with half the cores each.
         paired = settings.base == sd1.EMBEDDED and settings.repeats.folds
@@ -79,9 +80,8 @@ class Graph:
     def of_repeat(self, repeat: Repeat) -> Iterator[Job]:
         """The split, the adapters, the sets, the search for copies, and the classifiers."""
         at = repeat.place
-        splitting = reading.Splitting(
-            self.settings.split, repeat.split_seed, repeat.fold, inner=self.settings.classifier.selection == "inner"
-        )
+        inner = self.settings.classifier.selection == "inner" or bool(self.candidates)
+        splitting = reading.Splitting(self.settings.split, repeat.split_seed, repeat.fold, inner)
         images = {"cohort": COHORT} | ({"sealed": SEALED} if self.settings.split.sealed else {})
         yield Job(f"{at}split", reading.split, splitting, images, {"table": f"{at}cohort.csv"})
         yield from self.adapters(repeat)
@@ -89,6 +89,7 @@ class Graph:
         yield from self.copies(repeat)
         yield from self.critics(repeat)
         yield from self.classifiers(repeat)
+        yield from self.choices(repeat)
 
     def adapters(self, repeat: Repeat) -> Iterator[Job]:
         """Tokens, LoRAs and U-Nets, and the probes that choose the steps of LoRAs."""
@@ -181,8 +182,8 @@ class Graph:
                 {"table": f"{at}{PARTS}/steps.csv", "about": f"{at}{PARTS}/steps.json"},
             )  # fmt: skip
         for name, arm in s.declared_arms.items():
-            if not self.arms[name].generated and repeat.number != repeat.block:
-                continue  # no generator is involved
+            if arm.best_of or not self.has(name, repeat):
+                continue
             needs: dict[str, str | tuple[str, ...]] = {"cohort": COHORT, "split": f"{at}split"}
             if arm.sets:
                 needs["sets"] = tuple(f"{at}synthetic/{other}" for other in arm.sets)
@@ -197,13 +198,39 @@ class Graph:
                     name=name, arm=arm, classifier=s.classifier, balance=s.balance, start=m.classifier,
                     precision=m.precision, seed=repeat.seed, number=number, draw=repeat.draw, split=repeat.split,
                     generator=str(repeat.number) if self.arms[name].generated else "",
-                    leaks=self.leaks and bool(arm.sets),
+                    leaks=self.leaks and bool(arm.sets), candidate=name in self.candidates,
                 )  # fmt: skip
                 part = f"{at}{PARTS}/predictions/{name}/{number}"
+                inner = {"inner": f"{part}.inner.csv"} if training.candidate else {}
                 yield self.small_job(
                     f"{at}classifiers/{name}/{number}", classification.train, training, needs,
-                    {"table": f"{part}.csv", "about": f"{part}.json"},
+                    {"table": f"{part}.csv", "about": f"{part}.json"} | inner,
                 )  # fmt: skip
+
+    def choices(self, repeat: Repeat) -> Iterator[Job]:
+        """The arms that choose among others: which of them, and its predictions."""
+        s, at = self.settings, repeat.place
+        for name, arm in s.declared_arms.items():
+            if not arm.best_of or not self.has(name, repeat):
+                continue
+            generator = str(repeat.number) if self.arms[name].generated else ""
+            choosing = choice.Choosing(name, repeat.draw, repeat.split, generator)
+            trained = tuple(f"{at}classifiers/{other}/{seed}" for other in arm.best_of for seed in s.seeds_of(other))
+            yield Job(
+                f"{at}choices/{name}", choice.choose, choosing,
+                {"cohort": COHORT, "split": f"{at}split", "candidates": trained},
+                {"table": f"{at}{PARTS}/choices/{name}.csv"},
+            )  # fmt: skip
+            part = f"{at}{PARTS}/predictions/{name}/chosen"
+            yield Job(
+                f"{at}classifiers/{name}/chosen", choice.follow, choosing,
+                {"choice": f"{at}choices/{name}", "candidates": trained},
+                {"table": f"{part}.csv", "about": f"{part}.json"},
+            )  # fmt: skip
+
+    def has(self, arm: str, repeat: Repeat) -> bool:
+        """Whether a repeat has an arm: one without a generator of its own is in the first with its split alone."""
+        return self.arms[arm].generated or repeat.number == repeat.block
 
     def join(self, name: str, parts: tuple[str, ...], place: str) -> Job:
         """One table of several."""

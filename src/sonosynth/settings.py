@@ -114,8 +114,8 @@ class Settings(Section):
         cheap, primary = self.compare.cheap, self.compare.primary
         if cheap not in (None, Compare().cheap) and cheap not in self.arms:
             raise ValueError(f"compare.cheap: there is no arm {cheap}")
-        if cheap and (arm := self.arms.get(cheap)) and arm.sets:
-            raise ValueError(f"compare.cheap: {cheap} adds synthetic images; name an arm that does not")
+        if cheap and (arm := self.arms.get(cheap)) and (arm.sets or arm.best_of):
+            raise ValueError(f"compare.cheap: {cheap} adds synthetic images, or chooses; name an arm that does not")
         if primary is not None and (primary == REFERENCE or primary not in self.declared_arms):
             raise ValueError(f"compare.primary: there is no arm {primary} to compare with {REFERENCE}")
         return self

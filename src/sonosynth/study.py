@@ -8,7 +8,8 @@ from sonosynth.adapters import token as inversion
 from sonosynth.adapters.learning import with_token
 from sonosynth.bases import sd1
 from sonosynth.cohort.reading import Files
-from sonosynth.comparisons import controlling, refusals
+from sonosynth.comparisons import check_choices, controlling, refusals
+from sonosynth.curves import curves
 from sonosynth.errors import UserError, first_line
 from sonosynth.fidelity import jobs as fidelity
 from sonosynth.graph import COHORT, PARTS, Graph, refine_steps, weighted_sets
@@ -24,13 +25,15 @@ from sonosynth.synthesis import jobs as synthesis
 from sonosynth.synthesis import times
 from sonosynth.synthesis.given import Given
 from sonosynth.synthesis.settings import NOISE, REAL
+from sonosynth.tasks.classification import choice
 from sonosynth.tasks.classification import jobs as classification
 
-PREDICTIONS, TABLES, UNSEALED, PROBES = "predictions", "tables", "unsealed", "probes"  # jobs
+PREDICTIONS, TABLES, UNSEALED, PROBES, CHOICES = "predictions", "tables", "unsealed", "probes", "choices"  # jobs
 OPTIONAL = (
     "fidelity",
     "images/ultrasound",
     "learning_curve",
+    CHOICES,
     PROBES,
     UNSEALED,
 )  # tables that the report shows if they exist
@@ -52,11 +55,12 @@ def plan(
     given = folders.find(settings, cohort)
     _check(settings, cohort, machine, given)
     graph = Graph(settings, cohort, machine, given)
+    check_choices(settings, graph.arms)
     every = repeats(settings)
     first, *others = ([*graph.of_repeat(repeat)] for repeat in every)
     found = [*graph.of_the_cohort(), *first, *(job for repeat in others for job in repeat), *graph.of_the_first()]
     opened = settings.split.sealed > 0 and unsealed is not None and not unsealed.spoiled
-    found += _tables(graph, every, [job.name for job in found if job.run is classification.train], opened=opened)
+    found += _tables(graph, every, found, opened=opened)
     found.append(_report(graph, found, study, first, looks, unsealed))
     return jobs.ordered(found)
 
@@ -97,15 +101,18 @@ def _check(settings: Settings, cohort: Files, machine: Machine, taken: Mapping[s
 
 
 def _tables(
-    graph: Graph, every: Sequence[Repeat], trained: Sequence[str], *, opened: bool
+    graph: Graph, every: Sequence[Repeat], before: Sequence[Job], *, opened: bool
 ) -> Iterator[Job]:  # fmt: skip
-    """predictions.csv, from the jobs `trained` of all classifiers, and what is computed from it.
+    """predictions.csv, and what is computed from it.
 
     Args:
-        opened: whether the sealed part is judged, too.
+        before: the jobs of all repeats. opened: whether the sealed part is judged, too.
     """
     s = graph.settings
-    yield graph.join(PREDICTIONS, tuple(trained), "evaluation/predictions.csv")
+    trained = tuple(job.name for job in before if job.run in (classification.train, choice.follow))
+    yield graph.join(PREDICTIONS, trained, "evaluation/predictions.csv")
+    if chosen := tuple(job.name for job in before if job.run is choice.choose):
+        yield graph.join(CHOICES, chosen, "evaluation/choices.csv")
     tabulating = tables.Tabulating(
         reference=REFERENCE, arms=graph.arms, compare=s.compare, refused=refusals(s, graph.arms),
         controls=tuple(sorted(controlling(s))), blocks=tuple((r.draw, r.split) for r in every),
@@ -123,7 +130,7 @@ def _tables(
     copies = tuple(f"{r.place}memorisation" for r in every)
     yield Job(
         TABLES, tables.tabulate, tabulating,
-        {"cohort": COHORT, "predictions": PREDICTIONS, "parts": tuple(trained),
+        {"cohort": COHORT, "predictions": PREDICTIONS, "parts": trained,
          "splits": tuple(f"{r.place}split" for r in every), "copies": copies},
         {"about": f"{PARTS}/evaluation.json"}
         | {name: f"evaluation/{name}.csv" for name in ("table", "classes", "verdicts")},
@@ -131,7 +138,7 @@ def _tables(
 
     if opened:
         yield Job(
-            UNSEALED, sealed.unseal, tabulating, {"cohort": COHORT, "parts": tuple(trained), "copies": copies},
+            UNSEALED, sealed.unseal, tabulating, {"cohort": COHORT, "parts": trained, "copies": copies},
             {"predictions": "evaluation/sealed.csv", "verdicts": "evaluation/sealed_verdicts.csv"},
         )  # fmt: skip
 
@@ -152,8 +159,9 @@ def _report(
         unsealed=unsealed,
     )  # fmt: skip
     drawing = report.Drawing(
-        facts, {name: arm.sets for name, arm in s.declared_arms.items()},
+        facts, {name: arm.sets for name, arm in graph.arms.items()},
         {name: made.start for name, made in s.declared_sets.items() if made.start not in (NOISE, REAL)}, study,
+        curves(s, graph.arms),
     )  # fmt: skip
     gathered = [TABLES, PREDICTIONS, "memorisation", *(job.name for job in others if job.name in OPTIONAL)]
     needs: dict[str, str | tuple[str, ...]] = {

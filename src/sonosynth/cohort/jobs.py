@@ -72,7 +72,7 @@ def seal(settings: Sealing, *, cohort: CohortImages, work: Path) -> None:
 @dataclass(frozen=True)
 class Splitting:
     """seed: the split's. fold: (k, i), the i-th of k folds is held out, or None for a share of each class. inner:
-    whether a fifth of the training images is held back to choose the epoch.
+    whether a fifth of the training images is held back, to choose the epoch or among arms.
     """
 
     split: sections.Split

@@ -69,8 +69,9 @@ def to_table(
         gone = train.index.difference(kept_part(train, settings.keep, seeding.derive(seed, "keep")))
         usable.loc[gone, ["split", "excluded"]] = ["", f"left out by split.keep={settings.keep:g}"]
     if inner:
-        train, instead = usable[usable["split"] == TRAIN], ("classifier.selection=inner", "classifier.selection=last")
-        usable.loc[a_fifth(train, seeding.derive(seed, "inner"), *instead), "split"] = INNER
+        train, asked = usable[usable["split"] == TRAIN], "classifier.selection=inner, or arms.NAME.best_of"
+        fifth = a_fifth(train, seeding.derive(seed, "inner"), asked, "give neither of them")
+        usable.loc[fifth, "split"] = INNER
     return pd.concat([usable[COLUMNS], pd.DataFrame(bad, columns=COLUMNS).fillna("")], ignore_index=True)
 
 

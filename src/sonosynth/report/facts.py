@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
 from sonosynth.section import NO_EFFECT
 
@@ -27,6 +27,22 @@ class Comparison:
         """The arms that it has to beat besides `reference`."""
         others = () if self.control else (self.without, self.cheap)
         return [name for name in dict.fromkeys(others) if name not in (None, reference)]
+
+
+Varied = Literal["share", "strength"]
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Arms that differ in one value alone: their share of synthetic images, or the strength of their variations.
+
+    without: the arm without their sets that they are compared with, None if there is none. points: values, increasing,
+    and names of arms.
+    """
+
+    variable: Varied
+    without: str | None
+    points: tuple[tuple[float, str], ...]
 
 
 class Fault(StrEnum):
@@ -95,8 +111,8 @@ class Counts:
     twins: pairs of near-duplicates; crossing: those across the split. left_out: validation images that are not scored
     since they have a near-duplicate in training. draws_left_out: draws of folds that an arm has not finished.
     made_again: of each set, how many images showed nothing new at first; unusable: how many still did in the end.
-    inner: images that choose the epoch. sealed: images that are set aside. adjacent: labels of classes whose images
-    with consecutive file numbers are suspiciously alike.
+    inner: images that choose the epoch, or among arms. sealed: images that are set aside. adjacent: labels of classes
+    whose images with consecutive file numbers are suspiciously alike.
     """
 
     simulated: bool

@@ -12,7 +12,7 @@ from sonosynth.artefacts import Adapter, Artefact, CohortImages, Split, Syntheti
 from sonosynth.cohort.split import crossing
 from sonosynth.fidelity.jobs import COLUMNS
 from sonosynth.jobs import Made
-from sonosynth.report.facts import Counts, Facts
+from sonosynth.report.facts import Counts, Curve, Facts
 from sonosynth.report.figures import save
 from sonosynth.report.page import Provenance, page
 from sonosynth.report.results import Results, Shown
@@ -21,8 +21,9 @@ from sonosynth.report.terminal import summary
 
 VERSION = 4
 TEXT = (
-    "adapter", "arm", "against", "status", "generator", "set", "class", "id", "label", "image", "file_name", "nearest",
-    "nearest_by_features", "features", "protocol", "metric", "classes", "test", "finding", "sentence",
+    "adapter", "arm", "against", "candidate", "status", "generator", "set", "class", "id", "label", "image",
+    "file_name", "nearest", "nearest_by_features", "features", "protocol", "metric", "classes", "test", "finding",
+    "sentence",
 )  # fmt: skip
 """The columns that are text in any of the tables, whatever their cells look like."""
 ABOUT = "about"  # the role of a table's JSON
@@ -31,13 +32,14 @@ ABOUT = "about"  # the role of a table's JSON
 @dataclass(frozen=True)
 class Drawing:
     """arms: the sets that each adds. refined: for each set that starts from another one, that one. study:
-    study.yaml as text.
+    study.yaml as text. curves: arms that differ in one value.
     """
 
     facts: Facts
     arms: Mapping[str, tuple[str, ...]]
     refined: Mapping[str, str]
     study: str
+    curves: tuple[Curve, ...]
 
 
 def draw(
@@ -70,6 +72,8 @@ def draw(
         arms=settings.arms,
         seconds={job.job: job.seconds for job in finished},
         sealed=found.get("sealed_verdicts"),
+        curves=settings.curves,
+        choices=found.get("choices"),
     )
     optional = (found.get(name) for name in ("ultrasound", "learning_curve", "probes"))
     shown = Shown(results, cohort, split, adapters, sets, settings.refined, *optional)

@@ -18,6 +18,7 @@ from sonosynth.adapters.settings import Adapter
 from sonosynth.fidelity.jobs import ALL
 from sonosynth.jobs import Made
 from sonosynth.report import words
+from sonosynth.report.curves import panels
 from sonosynth.report.results import COLUMNS, SCORES, Results
 from sonosynth.report.sections import SECTIONS
 from sonosynth.synthesis.settings import Set
@@ -60,6 +61,8 @@ def page(results: Results, provenance: Provenance, figures: Path) -> str:
     }  # fmt: skip
     if results.sealed is not None:
         tables["sealed_verdicts"] = results.sealed
+    if results.choices is not None:
+        tables["choices"] = results.choices
     environment.globals |= {
         "number": words.number,
         "alt": alt,
@@ -71,6 +74,7 @@ def page(results: Results, provenance: Provenance, figures: Path) -> str:
         columns=COLUMNS,
         scores=SCORES,
         results=results,
+        panels=panels(results),
         contrasts=results.verdicts.dropna(subset=["difference"]).to_dict("records"),
         fidelity=results.fidelity[results.fidelity["class"] == ALL].to_dict("records"),
         provenance=provenance,

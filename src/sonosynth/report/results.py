@@ -12,7 +12,7 @@ from sonosynth.evidence.scores import EXCESS, PRIMARY
 from sonosynth.fidelity.across import Caricature, caricatures
 from sonosynth.fidelity.jobs import ACROSS, ALL, TRAINING
 from sonosynth.report import words
-from sonosynth.report.facts import Counts, Facts
+from sonosynth.report.facts import Counts, Curve, Facts
 
 COLUMNS = {
     "arm": "arm",
@@ -34,7 +34,8 @@ class Results:
     """The tables of a run (see `report.tables` and `fidelity.jobs`), and what they were measured on.
 
     arms: the synthetic sets that each adds. seconds: how long each job took, by name. sealed: verdicts
-    on the sealed part, None while that is closed.
+    on the sealed part, None while that is closed. curves: arms that differ in one value. choices: rows of choices.csv,
+    None if no arm chooses among others.
     """
 
     table: pd.DataFrame
@@ -48,6 +49,8 @@ class Results:
     arms: Mapping[str, tuple[str, ...]]
     seconds: Mapping[str, float]
     sealed: pd.DataFrame | None = None
+    curves: tuple[Curve, ...] = ()
+    choices: pd.DataFrame | None = None
 
     @property
     def measured_on(self) -> dict[str, str]:
@@ -165,6 +168,12 @@ class Results:
             return []
         how = f"Sealed part: {words.sealed(words.number_of(self.counts.sealed, 'image'), self.facts.unsealed)}."
         return [how, *self.sealed["sentence"][self.sealed["sentence"] != ""]]
+
+    def choice_sentences(self) -> list[str]:
+        """What each arm that chooses among others has chosen; none if there is no such arm."""
+        if self.choices is None:
+            return []
+        return [words.choice(str(arm), own) for arm, own in self.choices.groupby("arm", sort=False)]
 
     def headline(self) -> str:
         """The one sentence to remember."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from matplotlib.figure import Figure
 
 from sonosynth.report.results import Results, Shown
-from sonosynth.report.sections import ablation, classifier, copies, fidelity, pictures, training
+from sonosynth.report.sections import ablation, classifier, copies, curves, fidelity, pictures, training
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,7 @@ class Section:
 
 SECTIONS = (
     Section("ablation", "Ablation", ablation.figures, ablation.ALT),
+    Section("curves", "Share and strength", curves.figures, curves.ALT, curves.shown),
     Section("sealed", "Sealed part", shown=lambda results: results.sealed is not None),
     Section("pictures", "Pictures", pictures.figures, pictures.ALT),
     Section("classifier", "Classifier", classifier.figures, classifier.ALT),

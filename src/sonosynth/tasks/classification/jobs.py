@@ -1,8 +1,9 @@
-"""The job that trains a classifier for one arm and seed, and predicts the validation and the sealed images."""
+"""The job that trains a classifier for one arm and seed, and predicts the images that nothing is trained on."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,7 @@ from sonosynth.artefacts import SEALED, Artefact, CohortImages, Split, Synthetic
 from sonosynth.cohort.decoding import resize
 from sonosynth.cost import Effort
 from sonosynth.errors import UserError
+from sonosynth.section import NO_EFFECT
 from sonosynth.synthesis.jobs import SOURCE_LABEL
 from sonosynth.synthesis.settings import Balance
 from sonosynth.tasks.classification.classifier import Recipe, Selection, predict
@@ -30,7 +32,7 @@ class Training:
 
     name: the arm's. precision: that of adaptation and synthesis. seed: the generator's. number: one of the arm's seeds.
     draw, split: of the images. generator: as in predictions.csv. leaks: whether the generator was allowed to see the
-    validation images.
+    validation images. candidate: whether an arm chooses among this one and others; it is what the job makes that tells.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Training:
     split: int
     generator: str
     leaks: bool
+    candidate: Annotated[bool, NO_EFFECT] = False
 
     @property
     def effort(self) -> Effort:
@@ -59,7 +62,8 @@ def train(
 ) -> None:  # fmt: skip
     """Train for an arm, predict the validation images: makes table (rows of predictions.csv) and about (JSON).
 
-    Predictions of sealed images are hidden in `about`, where only the job that opens the sealed part reads them.
+    Predictions of sealed images are hidden in `about`, where only the job that opens the sealed part reads them. For a
+    candidate it also makes inner: rows of the inner images, see `choice`.
 
     Real images are resized like synthetic ones: to the study's resolution, then to the classifier's.
 
@@ -72,7 +76,8 @@ def train(
             of them; or if the arm has no training image of a class.
     """
     s, classes, side = settings.classifier, split.classes, settings.classifier.resolution
-    validation, sealed = (resize(cohort.pixels[cohort.rows(x["id"])], side) for x in (split.validation, split.sealed))
+    unseen = (split.validation, split.sealed, *([split.inner] if settings.candidate else []))
+    images = [resize(cohort.pixels[cohort.rows(x["id"])], side) for x in unseen]
     training = _training_set(settings, cohort, split, sets, copies, critics)
     forbidden = split.forbidden(leaks=settings.leaks)
     firewall.check(training.origins.all(), forbidden, f"the training images of the arm {settings.name}")
@@ -81,21 +86,23 @@ def train(
         steps = round(steps / (1 - settings.arm.drawn))
     select = None
     if s.selection == "validation":
-        select = Selection(validation, _codes(split.validation["label"], classes), every=epoch)
+        select = Selection(images[0], _codes(split.validation["label"], classes), every=epoch)
     elif s.selection == "inner":
         rows = cohort.rows(split.inner["id"])
         others = pd.concat([split.validation, split.sealed])["sha256"]
         firewall.check(cohort.origins(rows).all(), others, "the images that choose the epoch")
-        images = resize(cohort.pixels[rows], side)
-        select = Selection(images, _codes(split.inner["label"], classes), every=epoch)
+        inner = resize(cohort.pixels[rows], side)
+        select = Selection(inner, _codes(split.inner["label"], classes), every=epoch)
     probabilities = predict(
-        training, np.concatenate([validation, sealed]), arm=settings.arm,
+        training, np.concatenate(images), arm=settings.arm,
         recipe=Recipe(s, settings.start, len(classes), steps, settings.precision),
         seed=seeding.derive(settings.seed, "classifier", settings.number), select=select,
     )  # fmt: skip
-    parts = np.split(probabilities, [len(validation)])
-    found, hidden = (_rows(settings, *x, classes) for x in zip((split.validation, split.sealed), parts, strict=True))
+    parts = np.split(probabilities, np.cumsum([len(x) for x in unseen])[:-1])
+    found, hidden, *choosing = (_rows(settings, *x, classes) for x in zip(unseen, parts, strict=True))
     disk.write_text(work / "table", found.to_csv(index=False))
+    for rows_of_inner in choosing:
+        disk.write_text(work / "inner", rows_of_inner.to_csv(index=False))
     about = {"arm": settings.name, "n_train": len(training.images), "steps": steps}
     disk.write_json(work / "about", about | ({SEALED: hidden.to_dict("split", index=False)} if len(hidden) else {}))
 
