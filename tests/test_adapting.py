@@ -115,6 +115,22 @@ def test_adapters_and_sets_take_what_was_chosen_by_images_that_trial_adapters_ha
     assert trained == set(rows["sha256"][rows["split"] == "train"])
 
 
+def test_encoders_are_trained_for_loras_that_ask_for_them_on_the_split_of_each(planned):
+    plain = planned()
+    assert not [name for name in plain if "encoders" in name]
+    assert not [name for name, job in plain.items() if "encoders" in job.needs]
+    jobs = planned(*PROBE, "adapters.sd.lora={diagnostic: 0.1}", "repeats={folds: 2, generators: 2}")
+    at = ("", "probing/", "repeats/1/", "repeats/2/", "repeats/2/probing/", "repeats/3/")
+    assert sorted(name for name in jobs if name.endswith("encoders")) == sorted(f"{place}encoders" for place in at)
+    for place in at:
+        expected = {"cohort": "cohort", "split": f"{place}split", "latents": "latents"}
+        assert jobs[f"{place}encoders"].needs == expected
+        adapters = [job for name, job in jobs.items() if name.startswith(f"{place}adapters/")]
+        assert {job.needs.get("encoders") for job in adapters if "/sd" in job.name} == {f"{place}encoders", None}
+        assert all(("encoders" in job.needs) == (job.settings.lora.diagnostic > 0) for job in adapters)
+    assert jobs["encoders"].settings.seed != jobs["repeats/1/encoders"].settings.seed
+
+
 @pytest.mark.parametrize(("base", "folds", "threads"), [("embedded", 2, 4), ("embedded", None, 8), (None, 2, 8)])
 def test_small_generators_of_several_folds_have_half_the_cores_each(settings, phantoms, base, folds, threads):
     named = (f"base={base}",) if base else ()

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from sonosynth import seeding
+from sonosynth.adapters import encoders
 from sonosynth.adapters import jobs as adaptation
 from sonosynth.adapters.learning import with_token
 from sonosynth.adapters.settings import Lora, Unet
@@ -89,9 +90,17 @@ class Adapting:
         s, m, at = self.settings, self.machine, places.jobs
         learning = adaptation.Learning(m.base, m.precision, self.prompts, repeat.seed, s.adapt)
         images = {"cohort": self.cohort, "split": places.split, "latents": self.latents}
+        taught = [name for name, (_, trained) in wanted.items() if isinstance(trained, Lora) and trained.diagnostic]
+        if taught:
+            yield self.model_job(
+                f"{at}encoders", encoders.learn, encoders.EncoderLearning(repeat.seed, s.adapt.on == "all"), images,
+                {"encoders": f"{places.parts}encoders.safetensors", "about": f"{places.parts}encoders.json"},
+            )  # fmt: skip
         tokens: dict[str, str] = {}  # one for all adapters with the same text
         for name, (text, trained) in wanted.items():
             needs = images | ({"choice": choices[name]} if name in choices else {})
+            if name in taught:
+                needs["encoders"] = f"{at}encoders"
             if text:
                 if text not in tokens:
                     part = hashlib.sha256(text.encode()).hexdigest()[:8]  # may contain what no file name can

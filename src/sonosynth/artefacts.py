@@ -115,6 +115,10 @@ class Split(Artefact):
         """The sealed rows, if any."""
         return self.rows[self.rows["split"] == SEALED]
 
+    def visible(self, *, leaks: bool) -> pd.DataFrame:
+        """The rows that a generator may see: the training rows, or all that are used if it `leaks`."""
+        return self.used if leaks else self.train
+
     @property
     def classes(self) -> list[str]:
         """The labels, sorted."""

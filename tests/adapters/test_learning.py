@@ -90,9 +90,9 @@ def test_dropped_prompts_teach_the_empty_one(tiny_base, examples, tmp_path, monk
     asked = []
 
     class Error(learning._noise_error):
-        def __call__(self, indices, embeddings, generator):
+        def __call__(self, indices, embeddings, generator, **given):
             asked.extend(embeddings)
-            return super().__call__(indices, embeddings, generator)
+            return super().__call__(indices, embeddings, generator, **given)
 
     monkeypatch.setattr(learning, "_noise_error", Error)
     pipeline = sd1.load(tiny_base, torch.float32, "cpu")
@@ -115,9 +115,9 @@ def test_a_balanced_adapter_sees_every_prompt_equally_often(tiny_base, examples,
     seen = []
 
     class Error(learning._noise_error):
-        def __call__(self, indices, embeddings, generator):
+        def __call__(self, indices, embeddings, generator, **given):
             seen.extend(indices.tolist())
-            return super().__call__(indices, embeddings, generator)
+            return super().__call__(indices, embeddings, generator, **given)
 
     monkeypatch.setattr(learning, "_noise_error", Error)
     uneven = Examples(examples.latents, [PROMPTS[0]] * 5 + [PROMPTS[1]], balanced=True)

@@ -66,6 +66,12 @@ def test_a_whole_unet_is_said_to_be_one_and_to_start_from_its_weights(start, sai
     ) in text
 
 
+def test_a_diagnostic_term_is_said_where_there_is_one():
+    said = "the cross-entropy of diagnostic encoders on predicted clean latents added with the weight 0.1"
+    assert methods("adapters.sd.lora={diagnostic: 0.1}").count(said) == 1
+    assert "diagnostic" not in methods()
+
+
 def test_chosen_steps_and_guidance_are_said_to_be_chosen():
     said = methods("adapt.stop=probe", "synthesis.guidance=auto")
     assert (

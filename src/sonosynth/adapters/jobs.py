@@ -9,6 +9,7 @@ import pandas as pd
 
 from sonosynth import device, disk, firewall, progress, seeding
 from sonosynth.adapters import learning
+from sonosynth.adapters.diagnostic import Encoders
 from sonosynth.adapters.settings import Adapt, Lora, Unet
 from sonosynth.adapters.settings import Token as TokenSettings
 from sonosynth.adapters.token import FILE as TOKEN_FILE
@@ -98,30 +99,35 @@ class AdapterLearning:
 
 def learn(
     settings: AdapterLearning, *, cohort: CohortImages, split: Split, latents: Artefact,
-    token: Artefact | None = None, choice: Artefact | None = None, work: Path,
+    token: Artefact | None = None, choice: Artefact | None = None, encoders: Artefact | None = None, work: Path,
 ) -> None:  # fmt: skip
     """Train an adapter, with the learned token if it has one: makes adapter, a folder that diffusers loads.
 
     Args:
-        choice: of the LoRA's number of steps: see `synthesis.probing.choose`.
+        choice: of the LoRA's number of steps: see `synthesis.probing.choose`. encoders: those of its diagnostic term.
     """
     shared, out = settings.learning, work / "adapter"
     _empty(out)
     losses: list[tuple[str, int, float]] = []
     origins: frozenset[str] = frozenset()
     learned = token.json("about") if token else None
+    forbidden = split.forbidden(leaks=shared.adapt.on == "all")
     if token and learned:
         disk.write_bytes(out / TOKEN_FILE, (token.place("token") / TOKEN_FILE).read_bytes())
         losses += [("token", i, x) for i, x in enumerate(learned["losses"], 1)]
         origins |= frozenset(learned["images"])
-        forbidden = split.forbidden(leaks=shared.adapt.on == "all")
         firewall.check(origins, forbidden, f"the token of {token.made.job}")
     if settings.lora:
         examples, seen = _examples(shared, cohort, split, latents)
+        if encoders:
+            judges = frozenset(encoders.json("about")["images"])
+            firewall.check(judges, forbidden, f"the diagnostic encoders of {encoders.made.job}")
+            seen |= judges
         steps = choice.json("about")["steps"] if choice else settings.lora.steps
         values = learning.learn_lora(
             settings.lora.model_copy(update={"steps": steps}), shared.base, examples, precision=shared.precision,
             seed=seeding.derive(shared.seed, "lora"), work=work, out=out,
+            encoders=Encoders.load(encoders.place("encoders")) if encoders else None,
         )  # fmt: skip
         losses += [("lora", i, x) for i, x in enumerate(values, 1)]
         origins |= seen
@@ -173,7 +179,7 @@ def _examples(
     shared: Learning, cohort: CohortImages, split: Split, latents: Artefact
 ) -> tuple[learning.Examples, frozenset[str]]:
     """The images that the generator may see, with their prompts; and their origins."""
-    seen = split.used if shared.adapt.on == "all" else split.train
+    seen = split.visible(leaks=shared.adapt.on == "all")
     rows = cohort.rows(seen["id"])
     origins = cohort.origins(rows).all()
     forbidden = split.forbidden(leaks=shared.adapt.on == "all")

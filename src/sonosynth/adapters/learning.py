@@ -18,6 +18,7 @@ from torch import Tensor
 from sonosynth.adapters import lora as low_rank
 from sonosynth.adapters import token as inversion
 from sonosynth.adapters import unet as whole
+from sonosynth.adapters.diagnostic import Encoders, low_noise, predicted_clean
 from sonosynth.adapters.settings import Lora, Token, Unet
 from sonosynth.adapters.training import Schedule, make_accelerator, train
 from sonosynth.bases import sd1
@@ -84,22 +85,27 @@ def learn_token(
 
 
 def learn_lora(
-    settings: Lora, base: sd1.Base, examples: Examples, *, precision: str, seed: int, work: Path, out: Path
-) -> list[float]:
+    settings: Lora, base: sd1.Base, examples: Examples, *, precision: str, seed: int, work: Path, out: Path,
+    encoders: Encoders | None = None,
+) -> list[float]:  # fmt: skip
     """LoRA on the base, with the learned token in every prompt if there is one in the folder `out`.
 
-    Writes `pytorch_lora_weights.safetensors` into `out`, and checkpoints into `work`; returns the losses.
+    Writes `pytorch_lora_weights.safetensors` into `out`, and checkpoints into `work`; returns the losses, which include
+    the diagnostic term.
+
+    Args:
+        encoders: of the examples, for that term.
     """
     accelerator = make_accelerator(precision, settings.accumulation)
     load = partial(sd1.load, base.folder, sd1.DTYPES[precision], accelerator.device)
     embeddings, rows = _embed(load(without=("vae", "unet")), examples.prompts, out)
     pipeline = load(without=("vae", "text_encoder"))
-    error = _noise_error(pipeline, examples.latents)
+    error = _noise_error(pipeline, examples.latents, encoders, settings.diagnostic)
     parameters = low_rank.attach(pipeline, settings.rank, settings.layers, seed)
 
     def loss_of(indices: Tensor, generator: torch.Generator) -> Tensor:
         chosen = _some_empty(rows[indices], settings.drop_prompt, generator)
-        return error(indices, embeddings[chosen.to(embeddings.device)], generator)
+        return error(indices, embeddings[chosen.to(embeddings.device)], generator, prompted=chosen >= 0)
 
     # peft would cast all inputs to its weights' float32, and autocast would cast them back.
     with disable_input_dtype_casting(pipeline.unet):
@@ -171,17 +177,32 @@ def _strata(rows: Tensor, examples: Examples) -> list[Tensor]:
 
 
 class _noise_error:
-    """The denoising loss of a batch of latents under given prompt embeddings."""
+    """The denoising loss of a batch of latents under given prompt embeddings, and the diagnostic term if it has one.
 
-    def __init__(self, pipeline: StableDiffusionPipeline, latents: Latents) -> None:
-        self.unet, self.latents = pipeline.unet, latents
+    That is `weight` times the cross-entropy of the encoders on the predicted clean latents, summed over those at low
+    noise, divided by the size of the batch.
+    """
+
+    def __init__(
+        self, pipeline: StableDiffusionPipeline, latents: Latents, encoders: Encoders | None = None, weight: float = 0.0
+    ) -> None:
+        self.unet, self.latents, self.weight = pipeline.unet, latents, weight
+        self.encoders = encoders.to(self.unet.device) if encoders and weight else None
         self.scheduler = DDPMScheduler.from_config(pipeline.scheduler.config)
         small = latents.mean[0, 0].numel() <= SMALL
         if small and self.unet.device.type == "cpu" and self.unet.dtype == torch.bfloat16:
             # There, the backward pass of torch's fused attention is so slow that it costs a seventh of a step.
             self.unet.set_attn_processor(AttnProcessor())
 
-    def __call__(self, indices: Tensor, embeddings: Tensor, generator: torch.Generator) -> Tensor:
+    def __call__(
+        self, indices: Tensor, embeddings: Tensor, generator: torch.Generator, *, prompted: Tensor | None = None
+    ) -> Tensor:
+        """The loss of the images `indices` (B,).
+
+        Args:
+            prompted: which of them have a prompt (B,); the others get no diagnostic term: without one, the U-Net is
+                not to know what they show.
+        """
         clean = self.latents.sample(indices, generator)
         noise = torch.randn(clean.shape, generator=generator)
         steps = self.scheduler.config.num_train_timesteps
@@ -190,5 +211,11 @@ class _noise_error:
         velocity = self.scheduler.config.prediction_type == "v_prediction"
         target = self.scheduler.get_velocity(clean, noise, times) if velocity else noise
         device, dtype = self.unet.device, self.unet.dtype
-        predicted = self.unet(noisy.to(device, dtype), times.to(device), embeddings.to(dtype)).sample
-        return torch.nn.functional.mse_loss(predicted.float(), target.to(device))
+        predicted = self.unet(noisy.to(device, dtype), times.to(device), embeddings.to(dtype)).sample.float()
+        error = torch.nn.functional.mse_loss(predicted, target.to(device))
+        if self.encoders:
+            judged = low_noise(self.scheduler, times)
+            rows = (judged if prompted is None else judged & prompted).nonzero()[:, 0]
+            seen = predicted_clean(self.scheduler, noisy[rows].to(device), predicted[rows.to(device)], times[rows])
+            error = error + self.weight * self.encoders.errors(seen, indices[rows]).sum() / len(indices)
+        return error

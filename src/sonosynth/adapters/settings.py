@@ -46,6 +46,12 @@ class Lora(Section):
         lt=1,
         description="share of prompts replaced by the empty one (prompt dropout, Ho and Salimans, 2022; scripts: 0)",
     )
+    diagnostic: float = Field(
+        0.0,
+        ge=0,
+        description="weight of the diagnostic term: the cross-entropy of classifiers of the training images on the"
+        " clean latents that the U-Net predicts at low noise, for example 0.1; 0: none (paper)",
+    )
 
 
 class Unet(Section):
