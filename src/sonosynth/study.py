@@ -11,7 +11,7 @@ from sonosynth.cohort.reading import Files
 from sonosynth.comparisons import controlling, refusals
 from sonosynth.errors import UserError, first_line
 from sonosynth.fidelity import jobs as fidelity
-from sonosynth.graph import COHORT, PARTS, Graph, refine_steps, weighted_sets
+from sonosynth.graph import COHORT, PARTS, Graph, refine_steps, selected_sets, weighted_sets
 from sonosynth.jobs import Job
 from sonosynth.machine import Machine
 from sonosynth.repeats import Repeat, repeats
@@ -25,13 +25,15 @@ from sonosynth.synthesis import times
 from sonosynth.synthesis.given import Given
 from sonosynth.synthesis.settings import NOISE, REAL
 from sonosynth.tasks.classification import jobs as classification
+from sonosynth.tasks.classification import selecting
 
-PREDICTIONS, TABLES, UNSEALED, PROBES = "predictions", "tables", "unsealed", "probes"  # jobs
+PREDICTIONS, TABLES, UNSEALED, PROBES, SELECTION = "predictions", "tables", "unsealed", "probes", "selection"  # jobs
 OPTIONAL = (
     "fidelity",
     "images/ultrasound",
     "learning_curve",
     PROBES,
+    SELECTION,
     UNSEALED,
 )  # tables that the report shows if they exist
 
@@ -63,7 +65,7 @@ def plan(
 
 COMMANDS: dict[str, set[object]] = {
     "adapt": {adaptation.learn},
-    "synthesize": {synthesis.make},
+    "synthesize": {synthesis.make, selecting.make_selected},
     "evaluate": {fidelity.join, fidelity.single_images, tables.tabulate, sealed.unseal},
     "report": {report.draw},
 }
@@ -120,6 +122,9 @@ def _tables(
     if weighted := weighted_sets(s):
         judged = tuple(f"{r.place}critics/{name}" for r in every for name in weighted)
         yield graph.join("critics", judged, "evaluation/critics.csv")
+    if selected := selected_sets(s):
+        made = tuple(f"{r.place}synthetic/{name}" for r in every for name in selected)
+        yield graph.join(SELECTION, made, "evaluation/selection.csv")
     copies = tuple(f"{r.place}memorisation" for r in every)
     yield Job(
         TABLES, tables.tabulate, tabulating,

@@ -23,6 +23,7 @@ VERSION = 4
 TEXT = (
     "adapter", "arm", "against", "status", "generator", "set", "class", "id", "label", "image", "file_name", "nearest",
     "nearest_by_features", "features", "protocol", "metric", "classes", "test", "finding", "sentence",
+    "reason",
 )  # fmt: skip
 """The columns that are text in any of the tables, whatever their cells look like."""
 ABOUT = "about"  # the role of a table's JSON
@@ -58,7 +59,7 @@ def draw(
         left_out=about["left_out"], draws_left_out=len(about["draws_left_out"]),
         made_again={made.name: int((made.rows["attempts"] > 1).sum()) for made in sets},
         unusable={made.name: int(made.flawed.sum()) for made in sets}, inner=len(split.inner),
-        sealed=len(split.sealed),
+        sealed=len(split.sealed), selected=tuple(found["selection"]["set"].unique()) if "selection" in found else (),
         adjacent=tuple(found["label"] for found in cohort.about["adjacent"] if found["suspicious"]),
     )  # fmt: skip
     always = ("table", "classes", "verdicts", "memorisation", "predictions")
@@ -70,6 +71,7 @@ def draw(
         arms=settings.arms,
         seconds={job.job: job.seconds for job in finished},
         sealed=found.get("sealed_verdicts"),
+        selection=found.get("selection"),
     )
     optional = (found.get(name) for name in ("ultrasound", "learning_curve", "probes"))
     shown = Shown(results, cohort, split, adapters, sets, settings.refined, *optional)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from copy import deepcopy
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,10 +54,17 @@ class Selection:
 def predict(
     training: TrainingSet, images: np.ndarray, *, recipe: Recipe, arm: Arm, seed: int, select: Selection | None = None
 ) -> np.ndarray:
-    """Train a classifier, and predict `images` (M, H, W) uint8: probabilities (M, classes) float64.
+    """Train a classifier, and predict `images` (M, H, W) uint8: probabilities (M, classes) float64; see `train`."""
+    return train(training, recipe=recipe, arm=arm, seed=seed, select=select).probabilities(images)
+
+
+def train(
+    training: TrainingSet, *, recipe: Recipe, arm: Arm, seed: int, select: Selection | None = None
+) -> "Trained":  # fmt: skip
+    """Train a classifier.
 
     Cross-entropy, Adam, horizontal flips, normalisation as of the model's own training, equally many optimiser steps
-    for any number of images. Scored are the weights of the last step; or, with `average`, their mean over that last
+    for any number of images. Its weights are those of the last step; or, with `average`, their mean over that last
     share of the steps (Izmailov et al., UAI 2018), with batch statistics as of `settling`; or, with `select`, those of
     the first of the steps with the highest accuracy on its images.
 
@@ -66,7 +74,7 @@ def predict(
     settings, place = recipe.settings, device.best()
     network = models.make(recipe.start, recipe.classes, seeding.derive(seed, "classifier"))
     network.module.train().to(place, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    preprocessor = _Preprocessor(network, training, place)
+    preprocessor = Preprocessor.fitting(network, training, place)
     optimizer = torch.optim.Adam(network.module.parameters(), lr=settings.learning_rate, fused=True)
     rate = SCHEDULES[settings.schedule]
     schedule = LambdaLR(optimizer, lambda step: rate(step / recipe.steps))
@@ -79,7 +87,7 @@ def predict(
     targets_of = torch.tensor(training.targets).float()
     generator = torch.Generator().manual_seed(seeding.derive(seed, "classifier", "batches"))
     order = scheduled(training, arm, recipe.steps * settings.batch, seeding.derive(seed, "order"))
-    best, result = -1.0, np.empty(0)
+    best, chosen_network = -1.0, network
     for step, chosen in enumerate(torch.from_numpy(order).split(settings.batch), 1):
         flipped = (torch.rand(settings.batch, generator=generator) < 0.5).to(place)
         inputs, targets = preprocessor.levels(pixels[chosen.to(place)]), targets_of[chosen]
@@ -100,25 +108,31 @@ def predict(
         if select and (step % select.every == 0 or step == recipe.steps):
             right = float((preprocessor.probabilities(network, select.images).argmax(axis=1) == select.labels).mean())
             if right > best:
-                best, result = right, preprocessor.probabilities(network, images)
+                best, chosen_network = right, deepcopy(network)
     if select:
-        return result
+        return Trained(chosen_network, preprocessor)
     if averaged:
         update_bn(preprocessor.batches(training.images[settling(training, arm.balance)]), averaged)
         network = Network(averaged.module, network.normalisation)
-    return preprocessor.probabilities(network, images)
+    return Trained(network, preprocessor)
 
 
-class _Preprocessor:
-    """Turns grey images into what a network is shown."""
+@dataclass(frozen=True)
+class Preprocessor:
+    """Turns grey images into what a network is shown: levels less `shift`, over `scale`, each (C, 1, 1) on `place`."""
 
-    def __init__(self, network: Network, training: TrainingSet, place: torch.device) -> None:
+    shift: Tensor
+    scale: Tensor
+    place: torch.device
+
+    @classmethod
+    def fitting(cls, network: Network, training: TrainingSet, place: torch.device) -> "Preprocessor":
         """Without a normalisation of its own, a network gets the training images', in three channels."""
         own = ((training.images.mean() / 255,) * 3, (max(training.images.std() / 255, 1e-3),) * 3)
-        self.place = place
-        self.shift, self.scale = (
+        shift, scale = (
             torch.tensor(x, device=place, dtype=torch.float32).view(-1, 1, 1) for x in network.normalisation or own
         )
+        return cls(shift, scale, place)
 
     def levels(self, pixels: Tensor) -> Tensor:
         """Grey levels (B, 1, H, W), 0 to 1, of (B, H, W) uint8."""
@@ -140,3 +154,15 @@ class _Preprocessor:
         parts = [network.logits(batch).float().softmax(1).cpu() for batch in self.batches(images)]
         network.module.train()
         return torch.cat(parts).double().numpy()
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained classifier."""
+
+    network: Network
+    preprocessor: Preprocessor
+
+    def probabilities(self, images: np.ndarray) -> np.ndarray:
+        """Of each class (N, classes) float64, of images (N, H, W) uint8."""
+        return self.preprocessor.probabilities(self.network, images)
