@@ -6,6 +6,7 @@ from sonosynth.errors import UserError
 from sonosynth.section import AUTO
 from sonosynth.settings import Settings
 from sonosynth.synthesis import requests, ways
+from sonosynth.synthesis.jobs import undrawn
 from sonosynth.synthesis.settings import FILES, IMAGES, NOISE, REAL, Set
 from sonosynth.synthesis.ways import Way
 from sonosynth.tasks.classification.jobs import without_class, without_share
@@ -24,9 +25,9 @@ def check(settings: Settings, labels: Sequence[str], taken: Counts) -> None:
 
     Raises:
         UserError: if a set can't start from what it starts from, lacks a folder or takes no such setting, has a
-            guidance that nothing chooses, or counts a class that isn't there; if an arm without real images has none of
-            a class; or if an arm has a share, and a set lacks a class, or replaces real images by those of a set that
-            has none for each.
+            guidance that nothing chooses, selects images that are not drawn, or counts a class that isn't there; if an
+            arm without real images has none of a class; or if an arm has a share, and a set lacks a class, or replaces
+            real images by those of a set that has none for each.
     """
     for name, made in settings.declared_sets.items():
         way = ways.find(made.way)
@@ -38,8 +39,10 @@ def check(settings: Settings, labels: Sequence[str], taken: Counts) -> None:
         if given and not way.model:
             what = f"sets.{name}: {made.way} uses no model, and takes no {', '.join(given)}"
             raise UserError(what, fix=f"remove {', '.join(f'sets.{name}.{key}' for key in given)}")
-        guided = way.model and (made.start == NOISE or settings.strength_of(name) != 0)
-        if guided and settings.synthesis_of(name).guidance == AUTO and made.adapter not in settings.probed_adapters:
+        drawn = way.model and (made.start == NOISE or settings.strength_of(name) != 0)
+        if made.select and not drawn:
+            raise undrawn(name)
+        if drawn and settings.synthesis_of(name).guidance == AUTO and made.adapter not in settings.probed_adapters:
             raise UserError(
                 f"synthesis.guidance: auto, for the set {name}, whose images no probed adapter makes",
                 "a number, or an adapter with a LoRA and adapt.stop=probe",

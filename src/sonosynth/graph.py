@@ -23,10 +23,11 @@ from sonosynth.synthesis import jobs as synthesis
 from sonosynth.synthesis import ways
 from sonosynth.synthesis.given import Given
 from sonosynth.synthesis.settings import NOISE, REAL
-from sonosynth.tasks.classification import choice, critics, search
+from sonosynth.tasks.classification import choice, critics, search, selecting
 from sonosynth.tasks.classification import jobs as classification
 
 COHORT, LATENTS, SEALED = "cohort", "latents", "sealed"  # jobs
+CRITICS = "training/critics"  # of a repeat: the job that trains them
 PARTS = ".parts"  # of the run: what is kept for later jobs, not for people
 PROBED = (FEATURES, "ultrasound")  # the measures of probes
 AT_ONCE = 4  # classifiers that are trained at the same time, at most
@@ -129,10 +130,22 @@ class Graph:
                 source=declared.start, negative_control=declared.control, given=given,
             )  # fmt: skip
             parts = f"{at}{PARTS}"
+            places = {
+                "images": f"{at}synthetic/{name}", "samples": f"{parts}/samples/{name}",
+                "pixels": f"{parts}/pixels/{name}.npy", "origins": f"{parts}/origins/{name}.json",
+            }  # fmt: skip
+            if not declared.select:
+                yield self.model_job(f"{at}synthetic/{name}", synthesis.make, making, needs, places)
+                continue
+            network = self.measuring[FEATURES].network
+            assert network is not None
             yield self.model_job(
-                f"{at}synthetic/{name}", synthesis.make, making, needs,
-                {"images": f"{at}synthetic/{name}", "samples": f"{parts}/samples/{name}",
-                 "pixels": f"{parts}/pixels/{name}.npy", "origins": f"{parts}/origins/{name}.json"},
+                f"{at}synthetic/{name}", selecting.make_selected,
+                selecting.Selecting(
+                    making, network, m.classifier, s.classifier.resolution, repeat.draw, repeat.split, repeat.number
+                ),
+                {**needs, "critics": f"{at}{CRITICS}", "cohort": COHORT, "features": f"measures/{FEATURES}/{REAL}"},
+                {**places, "table": f"{parts}/selection/{name}.csv"},
             )  # fmt: skip
 
     def copies(self, repeat: Repeat) -> Iterator[Job]:
@@ -157,16 +170,21 @@ class Graph:
         yield self.join(f"{at}memorisation", tables_of, f"{at}evaluation/memorisation.csv")
 
     def critics(self, repeat: Repeat) -> Iterator[Job]:
-        """What classifiers of real images say of the sets that an arm weights."""
+        """Classifiers of real images, if sets are selected or weighted by them, and what they say of the latter."""
         s, m, at = self.settings, self.machine, repeat.place
-        needs = {"cohort": COHORT, "split": f"{at}split"}
-        needs |= {"search": f"{repeat.first}steps"} if s.classifier.steps == AUTO else {}
-        for name in weighted_sets(s):
-            judging = critics.Judging(
-                name, s.classifier, s.balance, m.classifier, m.precision, repeat.seed, repeat.draw, repeat.split
-            )
+        needs, weighted, trained = {"split": f"{at}split"}, weighted_sets(s), f"{at}{CRITICS}"
+        if weighted or selected_sets(s):
+            training = critics.Training(s.classifier, s.balance, m.classifier, m.precision, repeat.seed)
+            search_for_steps = {"search": f"{repeat.first}steps"} if s.classifier.steps == AUTO else {}
             yield self.small_job(
-                f"{at}critics/{name}", critics.judge_set, judging, {**needs, "images": f"{at}synthetic/{name}"},
+                trained, critics.train_critics, training, {"cohort": COHORT, **needs, **search_for_steps},
+                {"weights": f"{at}{PARTS}/critics.safetensors", "about": f"{at}{PARTS}/critics.json"},
+            )  # fmt: skip
+        for name in weighted:
+            judging = critics.Judging(name, m.classifier, s.classifier.resolution, repeat.draw, repeat.split)
+            yield self.small_job(
+                f"{at}critics/{name}", critics.judge_set, judging,
+                {**needs, "images": f"{at}synthetic/{name}", "critics": trained},
                 {"table": f"{at}{PARTS}/critics/{name}.csv"},
             )  # fmt: skip
 
@@ -268,6 +286,11 @@ def weighted_sets(settings: Settings) -> tuple[str, ...]:
     """The sets whose images some arm weights."""
     arms = settings.declared_arms.values()
     return tuple(sorted({name for arm in arms if arm.weight != "none" for name in arm.sets}))
+
+
+def selected_sets(settings: Settings) -> tuple[str, ...]:
+    """The sets whose images are selected while they are made."""
+    return tuple(name for name, made in settings.declared_sets.items() if made.select)
 
 
 def refine_steps(settings: Settings, name: str) -> int | None:

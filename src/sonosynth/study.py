@@ -12,7 +12,7 @@ from sonosynth.comparisons import check_choices, controlling, refusals
 from sonosynth.curves import curves
 from sonosynth.errors import UserError, first_line
 from sonosynth.fidelity import jobs as fidelity
-from sonosynth.graph import COHORT, PARTS, Graph, refine_steps, weighted_sets
+from sonosynth.graph import COHORT, PARTS, Graph, refine_steps, selected_sets, weighted_sets
 from sonosynth.jobs import Job
 from sonosynth.machine import Machine
 from sonosynth.repeats import Repeat, repeats
@@ -25,16 +25,18 @@ from sonosynth.synthesis import jobs as synthesis
 from sonosynth.synthesis import times
 from sonosynth.synthesis.given import Given
 from sonosynth.synthesis.settings import NOISE, REAL
-from sonosynth.tasks.classification import choice
+from sonosynth.tasks.classification import choice, selecting
 from sonosynth.tasks.classification import jobs as classification
 
-PREDICTIONS, TABLES, UNSEALED, PROBES, CHOICES = "predictions", "tables", "unsealed", "probes", "choices"  # jobs
+PREDICTIONS, TABLES, UNSEALED, PROBES = "predictions", "tables", "unsealed", "probes"  # jobs
+CHOICES, SELECTION = "choices", "selection"  # likewise
 OPTIONAL = (
     "fidelity",
     "images/ultrasound",
     "learning_curve",
     CHOICES,
     PROBES,
+    SELECTION,
     UNSEALED,
 )  # tables that the report shows if they exist
 
@@ -67,7 +69,7 @@ def plan(
 
 COMMANDS: dict[str, set[object]] = {
     "adapt": {adaptation.learn, adaptation.learn_unet},
-    "synthesize": {synthesis.make},
+    "synthesize": {synthesis.make, selecting.make_selected},
     "evaluate": {fidelity.join, fidelity.single_images, tables.tabulate, sealed.unseal},
     "report": {report.draw},
 }
@@ -127,6 +129,9 @@ def _tables(
     if weighted := weighted_sets(s):
         judged = tuple(f"{r.place}critics/{name}" for r in every for name in weighted)
         yield graph.join("critics", judged, "evaluation/critics.csv")
+    if selected := selected_sets(s):
+        made = tuple(f"{r.place}synthetic/{name}" for r in every for name in selected)
+        yield graph.join(SELECTION, made, "evaluation/selection.csv")
     copies = tuple(f"{r.place}memorisation" for r in every)
     yield Job(
         TABLES, tables.tabulate, tabulating,

@@ -24,7 +24,7 @@ def search_real(_: None, *, cohort: CohortImages, split: Split, features: Descri
     train, held_out = (cohort.rows(side["id"]) for side in (split.train, split.validation))
     firewall.check(cohort.origins(train).all(), split.scored, "the thresholds of the search for copies")
     with progress.task("comparing real images", 2) as bar:
-        known, groups = _real(cohort, train, features), _groups(cohort, split)
+        known, groups = _real(cohort, train, features), training_groups(cohort, split)
         unrelated = copies.nearest_unrelated(known, known, groups[:, None], groups)
         limits = copies.thresholds(unrelated, split.train["label"].to_numpy())
         if all(limit.correlation == float("inf") for limit in limits.values()):
@@ -51,7 +51,7 @@ def search(
     if len(images.rows):
         train = _real(cohort, cohort.rows(split.train["id"]), real_features)
         made = copies.Images(np.asarray(images.pixels), features.values["features"])
-        sources, groups = _sources(images, split), _groups(cohort, split)
+        sources, groups = _sources(images, split), training_groups(cohort, split)
         found = copies.nearest_unrelated(made, train, _of_sources(sources, groups), groups)
         alike = copies.with_sources(made.pixels, train.pixels, sources)
     rows = images.rows[["file_name", "label"]]
@@ -62,7 +62,7 @@ def _real(cohort: CohortImages, rows: np.ndarray, features: Description) -> copi
     return copies.Images(np.asarray(cohort.pixels[rows]), features.values["features"][rows])
 
 
-def _groups(cohort: CohortImages, split: Split) -> np.ndarray:
+def training_groups(cohort: CohortImages, split: Split) -> np.ndarray:
     """A number for each training image: the same within a group of cohort.csv and within a chain of near-duplicates."""
     rows = split.train
     named = rows[rows["group"] != ""]

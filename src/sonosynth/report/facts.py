@@ -111,8 +111,9 @@ class Counts:
     twins: pairs of near-duplicates; crossing: those across the split. left_out: validation images that are not scored
     since they have a near-duplicate in training. draws_left_out: draws of folds that an arm has not finished.
     made_again: of each set, how many images showed nothing new at first; unusable: how many still did in the end.
-    inner: images that choose the epoch, or among arms. sealed: images that are set aside. adjacent: labels of classes
-    whose images with consecutive file numbers are suspiciously alike.
+    selected: the sets whose images are selected, which counts in both. inner: images that choose the epoch, or among
+    arms. sealed: images that are set aside. adjacent: labels of classes whose images with consecutive file numbers are
+    suspiciously alike.
     """
 
     simulated: bool
@@ -127,3 +128,4 @@ class Counts:
     inner: int = 0
     sealed: int = 0
     adjacent: tuple[str, ...] = ()
+    selected: tuple[str, ...] = ()

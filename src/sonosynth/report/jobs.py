@@ -23,7 +23,7 @@ VERSION = 4
 TEXT = (
     "adapter", "arm", "against", "candidate", "status", "generator", "set", "class", "id", "label", "image",
     "file_name", "nearest", "nearest_by_features", "features", "protocol", "metric", "classes", "test", "finding",
-    "sentence",
+    "sentence", "reason",
 )  # fmt: skip
 """The columns that are text in any of the tables, whatever their cells look like."""
 ABOUT = "about"  # the role of a table's JSON
@@ -60,7 +60,7 @@ def draw(
         left_out=about["left_out"], draws_left_out=len(about["draws_left_out"]),
         made_again={made.name: int((made.rows["attempts"] > 1).sum()) for made in sets},
         unusable={made.name: int(made.flawed.sum()) for made in sets}, inner=len(split.inner),
-        sealed=len(split.sealed),
+        sealed=len(split.sealed), selected=tuple(found["selection"]["set"].unique()) if "selection" in found else (),
         adjacent=tuple(found["label"] for found in cohort.about["adjacent"] if found["suspicious"]),
     )  # fmt: skip
     always = ("table", "classes", "verdicts", "memorisation", "predictions")
@@ -74,6 +74,7 @@ def draw(
         sealed=found.get("sealed_verdicts"),
         curves=settings.curves,
         choices=found.get("choices"),
+        selection=found.get("selection"),
     )
     optional = (found.get(name) for name in ("ultrasound", "learning_curve", "probes"))
     shown = Shown(results, cohort, split, adapters, sets, settings.refined, *optional)

@@ -13,6 +13,8 @@ from sonosynth.fidelity.across import Caricature, caricatures
 from sonosynth.fidelity.jobs import ACROSS, ALL, TRAINING
 from sonosynth.report import words
 from sonosynth.report.facts import Counts, Curve, Facts
+from sonosynth.synthesis.making import CONSTANT, REPEATS
+from sonosynth.synthesis.selector import KEPT, OTHER_CLASS, TOO_NEAR
 
 COLUMNS = {
     "arm": "arm",
@@ -25,6 +27,8 @@ COLUMNS = {
     "distance": "Fréchet",
     "finding": "against real",
 }
+REASONS = (CONSTANT, REPEATS, OTHER_CLASS, TOO_NEAR)
+"""Why images are dropped when a set is selected."""
 LARGE = 0.05  # in macro F1
 SCORES = ("accuracy", "f1", "auc", "ppv", "recall")
 
@@ -35,7 +39,8 @@ class Results:
 
     arms: the synthetic sets that each adds. seconds: how long each job took, by name. sealed: verdicts
     on the sealed part, None while that is closed. curves: arms that differ in one value. choices: rows of choices.csv,
-    None if no arm chooses among others.
+    None if no arm chooses among others. selection: every image that was drawn for a set whose images are selected
+    (`synthesis.selector`), None if there is no such set.
     """
 
     table: pd.DataFrame
@@ -51,6 +56,7 @@ class Results:
     sealed: pd.DataFrame | None = None
     curves: tuple[Curve, ...] = ()
     choices: pd.DataFrame | None = None
+    selection: pd.DataFrame | None = None
 
     @property
     def measured_on(self) -> dict[str, str]:
@@ -126,6 +132,21 @@ class Results:
             }
             for name, rows in self.memorisation.groupby("set", sort=False)
         ]  # fmt: skip
+
+    def selected(self) -> list[dict[str, str]]:
+        """How many images of each selected set and class were wanted and drawn, why any were dropped, and are unusable.
+
+        In all repeats together, as text.
+        """
+        if self.selection is None:
+            return []
+        rows = []
+        for (name, label), drawn in self.selection.groupby(["set", "label"], sort=False):
+            images = drawn.groupby(["draw", "split", "generator", "file_name"])["reason"].last()
+            count = {reason: str(int((drawn["reason"] == reason).sum())) for reason in REASONS}
+            wanted = {"set": str(name), "label": str(label), "images": str(len(images)), "drawn": str(len(drawn))}
+            rows.append(wanted | count | {"unusable": str(int((images != KEPT).sum()))})
+        return rows
 
     def warnings(self) -> list[str]:
         """What a reader must know before the scores."""

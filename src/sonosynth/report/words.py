@@ -241,8 +241,9 @@ def measured_on(facts: Facts, counts: Counts) -> dict[str, str]:
         )
     if any(counts.made_again.values()):
         described["images made again"] = "; ".join(
-            f"{name}: {n} showed nothing new at first, {counts.unusable[name]} remain unusable and are excluded from"
-            " training" for name, n in counts.made_again.items() if n
+            f"{name}: {n} {'were dropped' if name in counts.selected else 'showed nothing new'} at first,"
+            f" {counts.unusable[name]} remain unusable and are excluded from training"
+            for name, n in counts.made_again.items() if n
         )  # fmt: skip
     if facts.leaks:
         described["LEAK"] = LEAK

@@ -18,6 +18,7 @@ from sonosynth.synthesis import given, requests, ways
 from sonosynth.synthesis.given import Given
 from sonosynth.synthesis.making import Maker, make_set
 from sonosynth.synthesis.requests import Request
+from sonosynth.synthesis.selector import Selector
 from sonosynth.synthesis.settings import Balance, Synthesis
 
 VERSION = 2
@@ -89,17 +90,19 @@ class _Starts:
 def make(
     settings: Making, *, split: Split, cohort: CohortImages | None = None,
     source: SyntheticSet | None = None, adapter: Adapter | None = None, choice: Artefact | None = None, work: Path,
+    selector: Selector | None = None,
 ) -> None:  # fmt: skip
     """Make a set from noise, from training images (`cohort`), from another set (`source`) or of given images.
 
     Makes images (a folder), samples (a folder), pixels (.npy) and origins (JSON).
 
     Args:
-        choice: of the guidance: see `synthesis.probing.choose`.
+        choice: of the guidance: see `synthesis.probing.choose`. selector: of the images, but not of the samples; no
+            artefact, but what another job passes on: see `tasks.classification.selecting`.
 
     Raises:
-        UserError: if a validation image is among the origins of what it is made from, the source has too few images, or
-            a given one can't be used.
+        UserError: if a validation image is among the origins of what it is made from, the source has too few images, a
+            given one can't be used, or images that are not drawn should be selected.
     """
     if choice:
         guided = settings.synthesis.model_copy(update={"guidance": choice.json("about")["guidance"]})
@@ -122,9 +125,11 @@ def make(
     samples = {label: n for label, n in samples.items() if not needed[label]}
     progress.say(f"{settings.name}: " + ", ".join(f"{n} {label}" for label, n in needed.items()))
     maker: Maker = extensions.find("sets", settings.kind).open(settings, adapter.folder if adapter else None)
+    if selector and not maker.draws:
+        raise undrawn(settings.name)
     maker = _recording(maker, settings, split, adapter)
 
-    def made(counts: Mapping[str, int], folder: str) -> tuple[np.ndarray, Origins]:
+    def made(counts: Mapping[str, int], folder: str, selector: Selector | None = None) -> tuple[np.ndarray, Origins]:
         wanted = _requests(settings, counts, starts)
         rows = np.array([starts.place[r.source] for r in wanted], int) if starts else None
         initial = starts.pixels[rows] if starts else None
@@ -134,10 +139,14 @@ def make(
         own = starts.origins.choose(rows) if starts and rows is not None else Origins(frozenset(), ())
         forbidden = split.forbidden(leaks=settings.leaks and not cohort)  # excuses no starting image that leaks itself
         firewall.check(own.all(), forbidden, f"a starting image of {settings.name}")
-        pixels = make_set(wanted, initial, maker, work / folder, name=settings.name, batch=settings.synthesis.batch)
+        if starts:
+            wanted = [replace(one, origins=origins) for one, origins in zip(wanted, own.own, strict=True)]
+        pixels = make_set(
+            wanted, initial, maker, work / folder, name=settings.name, batch=settings.synthesis.batch, selector=selector
+        )
         return pixels, own
 
-    pixels, own = made(needed, "images")
+    pixels, own = made(needed, "images", selector)
     disk.write_array(work / "pixels", pixels)
     sample_pixels, of_samples = made(samples, "samples")
     disk.write_array(work / "samples" / "pixels.npy", sample_pixels)
@@ -147,6 +156,15 @@ def make(
         "samples": [sorted(origins) for origins in of_samples.own],
     }
     disk.write_json(work / "origins", stored)
+
+
+def undrawn(name: str) -> UserError:
+    """The error that images of the set `name` are to be selected, but are not drawn at random."""
+    return UserError(
+        f"sets.{name}.select: its images are not drawn at random, so none can be made again",
+        "images from noise, or image to image with a strength above 0",
+        f"remove sets.{name}.select",
+    )
 
 
 def _recording(maker: Maker, settings: Making, split: Split, adapter: Adapter | None) -> Maker:

@@ -1,6 +1,7 @@
 """Sets on disk: images are made in batches, unusable ones made again, and written with what they were made from."""
 
 import hashlib
+import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,15 +14,20 @@ import pandas as pd
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from sonosynth import disk, interruption, progress, seeding
+from sonosynth import disk, interruption, progress
+from sonosynth.synthesis import selector as selection
 from sonosynth.synthesis.requests import Request
+from sonosynth.synthesis.selector import Selector
 
 RETRIES = 3  # further seeds for an unusable image
 FLAT = 1.0  # grey levels of 255: below this standard deviation an image shows nothing
 SAME = 1.0  # grey levels of 255: below this mean difference two images show the same
 SIDE, PARTS = 32, 4  # pixels per side of what is compared, and parts per side whose means are compared first
 ABOUT = ("seed", "attempts", "flaw")  # kept in the PNG itself, so that an interrupted set can resume
+DROPPED = "dropped"  # so are, with a selector, the reasons for which earlier attempts were dropped (JSON)
 CHECK = "check"  # so is a digest of all that, of the pixels and of the name
+CONSTANT, REPEATS = "constant", "repeats an earlier image"
+"""What makes any image unusable."""
 
 
 @dataclass(frozen=True)
@@ -51,16 +57,20 @@ def unchanged() -> Maker:
 
 
 def make_set(
-    wanted: Sequence[Request], starts: np.ndarray | None, maker: Maker, folder: Path, *, name: str, batch: int
-) -> np.ndarray:
+    wanted: Sequence[Request], starts: np.ndarray | None, maker: Maker, folder: Path, *, name: str, batch: int,
+    selector: Selector | None = None,
+) -> np.ndarray:  # fmt: skip
     """Make the images of `wanted` into `folder`, with metadata.csv; complete batches found there are kept.
 
     A drawn image that shows nothing, or what an earlier one of its class shows, is made again with another seed,
     `RETRIES` times at most. The column `attempts` counts them, and `flaw` says what is still wrong in the end; `seed`
     is empty for an image that was not drawn. Batches are the same after an interruption, so that even rounding is.
 
+    With a `selector`, an image that it does not keep is made again likewise, `selection.RETRIES` times at most.
+
     Args:
         starts: the images (N, H, W) uint8 that they start from, None for noise. name: of the set, for messages.
+        selector: of a set whose images are drawn; it is told what became of each.
 
     Returns:
         The images (N, H, W) uint8; (0, 1, 1) without requests.
@@ -76,14 +86,16 @@ def make_set(
         for start in range(0, len(wanted), batch):
             place = slice(start, start + batch)
             chosen, initial = wanted[place], None if starts is None else starts[place]
-            kept = [_read_made(folder / request.file_name) for request in chosen]
+            kept = [_read_made(folder / request.file_name, selected=selector is not None) for request in chosen]
             new = np.empty(0) if None not in kept else maker.make(chosen, initial)
             for i, request in enumerate(chosen):
                 before, own = earlier[request.label], None if initial is None else initial[i : i + 1]
-                made = kept[i] if not len(new) else _with_retries(request, own, new[i], maker, before)
+                made = kept[i] if not len(new) else _with_retries(request, own, new[i], maker, before, selector)
                 assert made is not None
                 _write_image(folder / request.file_name, made)
                 before.add(made.image)
+                if selector:
+                    selector.add(request, made.image, [*(made.dropped or ()), made.flaw])
                 images.append(made.image)
                 seed = made.seed if maker.draws else ""
                 rows.append([request.file_name, request.label, request.prompt, seed, request.source])
@@ -100,9 +112,9 @@ def make_set(
     disk.write_text(folder / "metadata.csv", table.to_csv(index=False))
     again, flawed = int((table["attempts"] > 1).sum()), int((table["flaw"] != "").sum())
     if again or flawed:
+        why = "by selection" if selector else "since they showed nothing new"
         progress.say(
-            f"{name}: {again} images made again, since they showed nothing new; {flawed} remain unusable and are"
-            " excluded from training"
+            f"{name}: {again} images made again, {why}; {flawed} remain unusable and are excluded from training"
         )
     return np.stack(images) if images else np.empty((0, 1, 1), np.uint8)
 
@@ -137,50 +149,62 @@ class _Earlier:
 
 @dataclass(frozen=True)
 class _Made:
-    """An image (H, W) uint8, the seed it came from, how many seeds were tried, and what is wrong with it, or ""."""
+    """An image (H, W) uint8, the seed it came from, how many seeds were tried, and what is wrong with it, or "".
+
+    dropped: what was wrong with the earlier attempts; None without a selector.
+    """
 
     image: np.ndarray
     seed: int
     attempts: int
     flaw: str
+    dropped: tuple[str, ...] | None = None
 
 
 def _with_retries(
-    request: Request, start: np.ndarray | None, image: np.ndarray, maker: Maker, earlier: _Earlier
-) -> _Made:
+    request: Request, start: np.ndarray | None, image: np.ndarray, maker: Maker, earlier: _Earlier,
+    selector: Selector | None,
+) -> _Made:  # fmt: skip
     if not maker.draws:
-        return _Made(image, request.seed, 1, _flaw(image, None))
-    made = _Made(image, request.seed, 1, _flaw(image, earlier))
-    while made.flaw and made.attempts <= RETRIES:
-        seed = seeding.derive(request.seed, "again", made.attempts)
-        image = maker.make([replace(request, seed=seed)], start)[0]
-        made = _Made(image, seed, made.attempts + 1, _flaw(image, earlier))
-    return made
+        return _Made(image, request.seed, 1, _flaw(image, request, None, None))
+    made = _Made(image, request.seed, 1, _flaw(image, request, earlier, selector))
+    dropped: list[str] = []
+    while made.flaw and made.attempts <= (selection.RETRIES if selector else RETRIES):
+        dropped.append(made.flaw)
+        attempt = made.attempts + 1
+        image = maker.make([replace(request, seed=request.seed_of(attempt))], start)[0]
+        made = _Made(image, request.seed_of(attempt), attempt, _flaw(image, request, earlier, selector))
+    return replace(made, dropped=tuple(dropped)) if selector else made
 
 
-def _flaw(image: np.ndarray, earlier: _Earlier | None) -> str:
+def _flaw(image: np.ndarray, request: Request, earlier: _Earlier | None, selector: Selector | None) -> str:
     """What makes an image (H, W) uint8 unusable, or "": no contrast, or the contents of one of the `earlier` ones."""
     if image.std() < FLAT:
-        return "constant"
-    return "repeats an earlier image" if earlier and earlier.shows(image) else ""
+        return CONSTANT
+    if earlier and earlier.shows(image):
+        return REPEATS
+    return selector.flaw(image, request) if selector else ""
 
 
 def _write_image(path: Path, made: _Made) -> None:
     about = PngInfo()
     for name in ABOUT:
         about.add_text(name, str(getattr(made, name)))
+    if made.dropped is not None:
+        about.add_text(DROPPED, json.dumps(made.dropped))
     about.add_text(CHECK, _digest(path, made))
     data = BytesIO()
     Image.fromarray(made.image).save(data, format="PNG", pnginfo=about)
     disk.write_bytes(path, data.getvalue())
 
 
-def _read_made(path: Path) -> _Made | None:
+def _read_made(path: Path, *, selected: bool) -> _Made | None:
     """The image that an interrupted process wrote to `path`, None if there is none or it is not what was written."""
     try:
         with Image.open(path, formats=["PNG"]) as image:
             seed, attempts, flaw = (image.info[name] for name in ABOUT)
-            made = _Made(np.asarray(image), int(seed), int(attempts), flaw)
+            dropped = tuple(json.loads(image.info[DROPPED])) if selected else None
+            made = _Made(np.asarray(image), int(seed), int(attempts), flaw, dropped)
             return made if image.info[CHECK] == _digest(path, made) else None
     except (OSError, SyntaxError, KeyError, ValueError):
         return None
@@ -188,4 +212,5 @@ def _read_made(path: Path) -> _Made | None:
 
 def _digest(path: Path, made: _Made) -> str:
     about = (path.parent.name, path.name, made.image.shape, *(getattr(made, name) for name in ABOUT))
+    about += () if made.dropped is None else (made.dropped,)
     return hashlib.sha256(repr(about).encode() + made.image.tobytes()).hexdigest()

@@ -17,7 +17,7 @@ class Request:
     """One image to make.
 
     source: the image that it starts from: set/file_name, or the id of a real one. strength: of the noise that is added
-    to that, None if none is. mirrored: whether it is mirrored first.
+    to that, None if none is. mirrored: whether it is mirrored first. origins: of its start.
     """
 
     label: str
@@ -27,6 +27,11 @@ class Request:
     source: str = ""
     strength: float | None = None
     mirrored: bool = False
+    origins: frozenset[str] = frozenset()
+
+    def seed_of(self, attempt: int) -> int:
+        """The seed of the first, second, ... image that is drawn for it."""
+        return self.seed if attempt == 1 else seeding.derive(self.seed, "again", attempt - 1)
 
 
 def plan(train_labels: Sequence[str], target: int | str) -> dict[str, int]:

@@ -136,6 +136,12 @@ class Set(Section):
         description="images of each class, for example 100 or {benign: 50}; absent: what balances the classes, or as"
         " many as the set or folder has that it starts from",
     )
+    select: bool = Field(
+        False,
+        description="keep an image only if critics, classifiers of the real training images, take it for its label, and"
+        " it is no nearer to an earlier one of its class than these are to each other; others are made again, with"
+        " seven further seeds at most",
+    )
     synthesis: dict[str, Any] | None = Field(None, description="values of `synthesis` for this set alone")
     refine: dict[str, Any] | None = Field(None, description="values of `refine` for this set alone")
     negative_control: bool = Field(

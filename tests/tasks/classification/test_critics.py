@@ -6,12 +6,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from sonosynth import seeding
+from sonosynth.artefacts import Artefact
+from sonosynth.cohort.split import folds
 from sonosynth.errors import UserError
 from sonosynth.firewall import Origins
+from sonosynth.jobs import Made
 from sonosynth.synthesis.settings import Balance
 from sonosynth.tasks.classification import critics
+from sonosynth.tasks.classification.classifier import Recipe, predict
 from sonosynth.tasks.classification.models import resolve
+from sonosynth.tasks.classification.search import ARM
 from sonosynth.tasks.classification.settings import Classifier
+from sonosynth.tasks.training_set import TrainingSet
 
 N = 24  # real training images of each of two classes
 
@@ -36,14 +43,22 @@ def study():
     return cohort, SimpleNamespace(train=train, classes=["a", "b"], scored=frozenset({"sha scored"}))
 
 
+def train(study, tmp_path):
+    """The critics of a study, as a job makes them."""
+    how = Classifier(model="resnet-18", steps=30, batch=8, resolution=32, learning_rate=1e-3)
+    settings = critics.Training(how, Balance(), resolve("resnet-18"), "fp32", 0)
+    cohort, split = study
+    critics.train_critics(settings, cohort=cohort, split=split, work=tmp_path)
+    return Artefact(Made("critics", {role: tmp_path / role for role in ("weights", "about")}, {}, "", 0.0, 0))
+
+
 def judged(study, tmp_path, pixels, labels, sources=None):
+    made = train(study, tmp_path)
     origins = Origins.of_images(sources) if sources else Origins(frozenset(), (frozenset(),) * len(labels))
     rows = pd.DataFrame({"file_name": [f"{i}.png" for i in range(len(labels))], "label": np.array(["a", "b"])[labels]})
-    made = SimpleNamespace(pixels=pixels, rows=rows, origins=origins)
-    how = Classifier(model="resnet-18", steps=30, batch=8, resolution=32, learning_rate=1e-3)
-    settings = critics.Judging("sd", how, Balance(), resolve("resnet-18"), "fp32", 0, 1, 2)
-    cohort, split = study
-    critics.judge_set(settings, cohort=cohort, split=split, images=made, work=tmp_path)
+    images = SimpleNamespace(pixels=pixels, rows=rows, origins=origins)
+    settings = critics.Judging("sd", resolve("resnet-18"), 32, 1, 2)
+    critics.judge_set(settings, split=study[1], images=images, critics=made, work=tmp_path)
     return pd.read_csv(tmp_path / "table")
 
 
@@ -62,19 +77,39 @@ def test_images_that_show_their_label_count_and_those_that_show_nothing_do_not(s
 def test_no_critic_has_seen_what_an_image_was_made_from(study, tmp_path, monkeypatch):
     """Critics that know by heart whom they were trained on: a variation must get the verdict of one that doesn't."""
     trained = []
-
-    def predict(training, images, **_):
-        trained.append(training.origins.all())
-        return np.full((len(images), 2), [float(len(trained)), 0.0])
-
-    monkeypatch.setattr(critics, "predict", predict)
-    sources = [f"sha {i:02d}" for i in range(2 * N)]
-    found = judged(study, tmp_path, study[0].pixels, np.repeat([0, 1], N), sources)
+    monkeypatch.setattr(critics, "train", lambda training, **_: trained.append(training.origins.all()))
+    monkeypatch.setattr(critics.stored, "save", lambda classifiers: b"")
+    known_to = train(study, tmp_path).json("about")["folds"]
     assert len(trained) == critics.FOLDS and set.intersection(*map(set, trained)) == set()
-    for source, probability in zip(sources[:N], found["probability"], strict=False):
-        assert source not in trained[int(probability) - 1]
-    from_noise = judged(study, tmp_path, study[0].pixels, np.repeat([0, 1], N))
-    assert set(from_noise["probability"][:N]) == {5.0}  # the mean of 4, 5 and 6
+    numbered = [
+        SimpleNamespace(probabilities=lambda images, n=n: np.full((len(images), 2), [n, 0.0])) for n in range(3)
+    ]
+    opened = critics.Critics(numbered, known_to, 32)
+    sources = [f"sha {i:02d}" for i in range(2 * N)]
+    found = opened.probabilities(study[0].pixels, [frozenset([name]) for name in sources])[:, 0]
+    for source, number in zip(sources, found, strict=True):
+        assert source not in trained[int(number)]
+    from_noise = opened.probabilities(study[0].pixels, [frozenset()] * (2 * N))
+    assert set(from_noise[:, 0]) == {1.0}  # the mean of 0, 1 and 2
+    known = [frozenset(name for name, fold in known_to.items() if fold < 2)]
+    assert opened.probabilities(study[0].pixels[:1], known)[0, 0] == 1.0  # all know it: their mean again
+    assert opened.probabilities(study[0].pixels[:0], []).shape == (0, 2)
+
+
+def test_stored_critics_say_what_they_said_right_after_their_training(study, tmp_path):
+    """Trained and asked in one go, as a reference: kept as files they must not differ in a bit."""
+    cohort, split = study
+    labels, hashes, groups = (list(split.train[name]) for name in ("label", "sha256", "group"))
+    fold = np.array(folds(labels, hashes, groups, 3, seeding.derive(0, "critics")))
+    made, codes = pictures(np.tile([0, 1], 5), 1) // 2, np.repeat([0, 1], N)
+    how = Classifier(model="resnet-18", steps=30, batch=8, resolution=32, learning_rate=1e-3)
+    recipe, found = Recipe(how, resolve("resnet-18"), 2, 30, "fp32"), []
+    for number in range(3):
+        seen = np.flatnonzero(fold != number)
+        training = TrainingSet.of_real(cohort.pixels[seen], codes[seen], 2, cohort.origins(seen))
+        found.append(predict(training, made, recipe=recipe, arm=ARM, seed=seeding.derive(0, "critics", number)))
+    table = judged(study, tmp_path, made, np.tile([0, 1], 5))
+    assert np.array_equal(table["probability"], np.mean(found, axis=0)[np.arange(10), np.tile([0, 1], 5)])
 
 
 def test_confidence_is_how_much_more_an_image_shows_of_its_label_than_others_do():
@@ -87,7 +122,7 @@ def test_confidence_is_how_much_more_an_image_shows_of_its_label_than_others_do(
 def test_scored_images_have_no_part_in_weights_and_few_images_give_none(study, tmp_path):
     cohort, split = study
     split.scored = frozenset({"sha 03"})
-    with pytest.raises(UserError, match="the images that weights of synthetic images come from: was made from 1"):
+    with pytest.raises(UserError, match="the training images of the critics: was made from 1"):
         judged(study, tmp_path, cohort.pixels[:2], [0, 1])
     split.scored, split.train = frozenset(), split.train.iloc[N - 2 :]
     with pytest.raises(UserError, match=r"2 group.s. of a for 3 folds"):

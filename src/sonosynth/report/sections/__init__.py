@@ -30,6 +30,7 @@ SECTIONS = (
     Section("pictures", "Pictures", pictures.figures, pictures.ALT),
     Section("classifier", "Classifier", classifier.figures, classifier.ALT),
     Section("fidelity", "Fidelity", fidelity.figures, fidelity.ALT),
+    Section("selection", "Selection", shown=lambda results: results.selection is not None),
     Section("copies", "Copies", copies.figures, copies.ALT),
     Section("training", "Training", training.figures, training.ALT),
     Section("provenance", "Provenance"),

@@ -1,8 +1,8 @@
 """The classifier of the ablation, trained for one arm with one seed."""
 
-import copy
 import math
 from collections.abc import Iterator
+from copy import deepcopy
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,10 +54,17 @@ class Selection:
 def predict(
     training: TrainingSet, images: np.ndarray, *, recipe: Recipe, arm: Arm, seed: int, select: Selection | None = None
 ) -> np.ndarray:
-    """Train a classifier, and predict `images` (M, H, W) uint8: probabilities (M, classes) float64.
+    """Train a classifier, and predict `images` (M, H, W) uint8: probabilities (M, classes) float64; see `train`."""
+    return train(training, recipe=recipe, arm=arm, seed=seed, select=select).probabilities(images)
+
+
+def train(
+    training: TrainingSet, *, recipe: Recipe, arm: Arm, seed: int, select: Selection | None = None
+) -> "Trained":  # fmt: skip
+    """Train a classifier.
 
     Cross-entropy, Adam, horizontal flips, normalisation as of the model's own training, equally many optimiser steps
-    for any number of images. Scored are the weights of the last step; or, with `average`, their mean over that last
+    for any number of images. Its weights are those of the last step; or, with `average`, their mean over that last
     share of the steps (Izmailov et al., UAI 2018); or, with `select`, those of the first of the steps with the highest
     accuracy on its images. With `average`, or if the arm settles them, batch statistics are as of `settling`.
 
@@ -67,7 +74,7 @@ def predict(
     settings, place = recipe.settings, device.best()
     network = models.make(recipe.start, recipe.classes, seeding.derive(seed, "classifier"))
     network.module.train().to(place, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    preprocessor = _Preprocessor(network, training, place)
+    preprocessor = Preprocessor.fitting(network, training, place)
     optimizer = torch.optim.Adam(network.module.parameters(), lr=settings.learning_rate, fused=True)
     rate = SCHEDULES[settings.schedule]
     schedule = LambdaLR(optimizer, lambda step: rate(step / recipe.steps))
@@ -80,7 +87,7 @@ def predict(
     targets_of = torch.tensor(training.targets).float()
     generator = torch.Generator().manual_seed(seeding.derive(seed, "classifier", "batches"))
     order = scheduled(training, arm, recipe.steps * settings.batch, seeding.derive(seed, "order"))
-    best, result = -1.0, np.empty(0)
+    best, best_network = -1.0, network
 
     def settled(module: torch.nn.Module) -> Network:
         update_bn(preprocessor.batches(training.images[settling(training, arm.balance)]), module)
@@ -104,27 +111,33 @@ def predict(
         if averaged and step > average_from:
             averaged.update_parameters(network.module)
         if select and (step % select.every == 0 or step == recipe.steps):
-            now = settled(copy.deepcopy(network.module)) if arm.settle else network
+            now = settled(deepcopy(network.module)) if arm.settle else network
             right = float((preprocessor.probabilities(now, select.images).argmax(axis=1) == select.labels).mean())
             if right > best:
-                best, result = right, preprocessor.probabilities(now, images)
+                best, best_network = right, now if arm.settle else deepcopy(network)
     if select:
-        return result
+        return Trained(best_network, preprocessor)
     if averaged or arm.settle:
         network = settled(averaged.module if averaged else network.module)
-    return preprocessor.probabilities(network, images)
+    return Trained(network, preprocessor)
 
 
-class _Preprocessor:
-    """Turns grey images into what a network is shown."""
+@dataclass(frozen=True)
+class Preprocessor:
+    """Turns grey images into what a network is shown: levels less `shift`, over `scale`, each (C, 1, 1) on `place`."""
 
-    def __init__(self, network: Network, training: TrainingSet, place: torch.device) -> None:
+    shift: Tensor
+    scale: Tensor
+    place: torch.device
+
+    @classmethod
+    def fitting(cls, network: Network, training: TrainingSet, place: torch.device) -> "Preprocessor":
         """Without a normalisation of its own, a network gets the training images', in three channels."""
         own = ((training.images.mean() / 255,) * 3, (max(training.images.std() / 255, 1e-3),) * 3)
-        self.place = place
-        self.shift, self.scale = (
+        shift, scale = (
             torch.tensor(x, device=place, dtype=torch.float32).view(-1, 1, 1) for x in network.normalisation or own
         )
+        return cls(shift, scale, place)
 
     def levels(self, pixels: Tensor) -> Tensor:
         """Grey levels (B, 1, H, W), 0 to 1, of (B, H, W) uint8."""
@@ -146,3 +159,15 @@ class _Preprocessor:
         parts = [network.logits(batch).float().softmax(1).cpu() for batch in self.batches(images)]
         network.module.train()
         return torch.cat(parts).double().numpy()
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained classifier."""
+
+    network: Network
+    preprocessor: Preprocessor
+
+    def probabilities(self, images: np.ndarray) -> np.ndarray:
+        """Of each class (N, classes) float64, of images (N, H, W) uint8."""
+        return self.preprocessor.probabilities(self.network, images)

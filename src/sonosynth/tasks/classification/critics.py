@@ -1,8 +1,10 @@
-"""The job that asks classifiers of real training images what the images of a set show, to weight them by that.
+"""Critics: classifiers of real training images, which say what synthetic images show.
 
-Every image is judged by critics that were not trained on the images that it was made from (cross-fitting).
+Every image is judged by critics that were not trained on the images that it was made from (cross-fitting). What they
+say weights the images of a set, or decides which of them are kept: see `selecting`.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +17,8 @@ from sonosynth.cohort.decoding import resize
 from sonosynth.cohort.split import folds
 from sonosynth.errors import UserError
 from sonosynth.synthesis.settings import Balance
-from sonosynth.tasks.classification.classifier import Recipe, predict
+from sonosynth.tasks.classification import stored
+from sonosynth.tasks.classification.classifier import Recipe, Trained, train
 from sonosynth.tasks.classification.models import Start
 from sonosynth.tasks.classification.search import ARM, steps_of
 from sonosynth.tasks.classification.settings import Classifier
@@ -26,60 +29,110 @@ FOLDS = 3
 
 
 @dataclass(frozen=True)
-class Judging:
-    """name: the set's. Critics are trained as the arms' classifiers are. seed: of their folds and trainings.
-    draw, split: as in predictions.csv. The others are those of `classification.jobs.Training`.
+class Training:
+    """Critics are trained as the arms' classifiers are. seed: of their folds and trainings. The others are those of
+    `classification.jobs.Training`.
     """
 
-    name: str
     classifier: Classifier
     balance: Balance
     start: Start
     precision: str
     seed: int
-    draw: int
-    split: int
 
 
-def judge_set(
-    settings: Judging, *, cohort: CohortImages, split: Split, images: SyntheticSet, search: Artefact | None = None,
-    work: Path,
-) -> None:  # fmt: skip
-    """Train a critic on two thirds of the real training images, three times, and judge a set: makes table.
+def train_critics(
+    settings: Training, *, cohort: CohortImages, split: Split, search: Artefact | None = None, work: Path
+) -> None:
+    """Train a critic on two thirds of the real training images, three times.
 
-    Its columns are set, draw, split, file_name, label, probability (of that label), recognised (whether it is the most
-    probable one) and confidence (see `confidence`).
+    Makes weights (safetensors) and about (JSON; folds: of each training image, by its SHA-256, the number of the critic
+    that was not trained on it).
 
     Raises:
         UserError: if a class has fewer than three training images or groups, or a scored image is among those that the
             critics are trained on.
     """
-    s, classes, train = settings.classifier, split.classes, split.train
+    s, classes, rows = settings.classifier, split.classes, split.train
     steps = steps_of(s, settings.balance, split, search)
     recipe = Recipe(s, settings.start, len(classes), steps, settings.precision)
-    rows = cohort.rows(train["id"])
-    origins = cohort.origins(rows)
-    firewall.check(origins.all(), split.scored, "the images that weights of synthetic images come from")
-    labels, hashes, groups = (list(train[name]) for name in ("label", "sha256", "group"))
+    places = cohort.rows(rows["id"])
+    origins = cohort.origins(places)
+    firewall.check(origins.all(), split.scored, "the training images of the critics")
+    labels, hashes, groups = (list(rows[name]) for name in ("label", "sha256", "group"))
     try:
         fold = np.array(folds(labels, hashes, groups, FOLDS, seeding.derive(settings.seed, "critics")))
     except ValueError as error:
         raise UserError(
-            f"arms.NAME.weight: {error}", f"{FOLDS} training images or groups of every class", "weight: none"
+            f"critics (arms.NAME.weight, sets.NAME.select): {error}",
+            f"{FOLDS} training images or groups of every class",
+            "weight: none, and select: false",
         ) from None
-    codes, real = np.array([classes.index(label) for label in labels]), resize(cohort.pixels[rows], s.resolution)
-    fold_of = dict(zip(hashes, fold, strict=True))
-    made = resize(images.pixels, s.resolution)
-    found = np.zeros((FOLDS, len(made), len(classes)))
-    knows = np.zeros((FOLDS, len(made)), bool)
+    codes, real = np.array([classes.index(label) for label in labels]), resize(cohort.pixels[places], s.resolution)
+    trained = []
     for number in range(FOLDS):
         seen = np.flatnonzero(fold != number)
         training = TrainingSet.of_real(real[seen], codes[seen], len(classes), origins.choose(seen))
         seed = seeding.derive(settings.seed, "critics", number)
-        found[number] = predict(training, made, recipe=recipe, arm=ARM, seed=seed)
-        knows[number] = [any(fold_of.get(name, number) != number for name in own) for own in images.origins.own]
-    judges = ~knows | knows.all(axis=0)  # an image made from images of all folds has no critic that knows none of them
-    probabilities = (found * judges[..., None]).sum(axis=0) / judges.sum(axis=0)[:, None]
+        trained.append(train(training, recipe=recipe, arm=ARM, seed=seed))
+    disk.write_bytes(work / "weights", stored.save(trained))
+    disk.write_json(work / "about", {"folds": dict(zip(hashes, fold.tolist(), strict=True))})
+
+
+@dataclass(frozen=True)
+class Critics:
+    """Trained critics.
+
+    folds: of each image that they were trained on, by its SHA-256, the number of the one that has not seen it. side: of
+    the images that they are shown, pixels.
+    """
+
+    trained: Sequence[Trained]
+    folds: Mapping[str, int]
+    side: int
+
+    @classmethod
+    def open(cls, made: Artefact, start: Start, classes: int, side: int) -> "Critics":
+        """What `train_critics` made, of classifiers that began from `start`."""
+        return cls(stored.load(made.place("weights"), FOLDS, start, classes), made.json("about")["folds"], side)
+
+    def probabilities(self, images: np.ndarray, origins: Sequence[frozenset[str]]) -> np.ndarray:
+        """Of each class (N, K) float64, of images (N, H, W) uint8 and the real images that each was made from (N).
+
+        The mean over the critics that know none of these; over all of them if there is no such critic.
+        """
+        shown = resize(images, self.side)
+        found = np.stack([one.probabilities(shown) for one in self.trained])
+        strangers = [[all(self.folds.get(x, n) == n for x in own) for own in origins] for n in range(len(self.trained))]
+        judges = np.array(strangers, bool)
+        judges |= ~judges.any(axis=0)
+        means: np.ndarray = (found * judges[..., None]).sum(axis=0) / judges.sum(axis=0)[:, None]
+        return means
+
+
+@dataclass(frozen=True)
+class Judging:
+    """name: the set's. start: of the critics' training. resolution: the classifiers'. draw, split: as in
+    predictions.csv.
+    """
+
+    name: str
+    start: Start
+    resolution: int
+    draw: int
+    split: int
+
+
+def judge_set(settings: Judging, *, split: Split, images: SyntheticSet, critics: Artefact, work: Path) -> None:
+    """Judge a set by critics, as `train_critics` made them: makes table.
+
+    Its columns are set, draw, split, file_name, label, probability (of that label), recognised (whether it is the most
+    probable one) and confidence (see `confidence`).
+    """
+    classes = split.classes
+    opened = Critics.open(critics, settings.start, len(classes), settings.resolution)
+    firewall.check(opened.folds, split.scored, "the training images of the critics")
+    probabilities = opened.probabilities(images.pixels, images.origins.own)
     own = images.rows["label"].map(classes.index).to_numpy(int)
     table = pd.DataFrame(
         {
