@@ -21,6 +21,7 @@ from sonosynth.tasks.classification.settings import Classifier
 from sonosynth.tasks.training_set import TrainingSet
 
 N = 24  # real training images of each of two classes
+STEPS = 40
 
 
 def pictures(labels, seed):
@@ -43,43 +44,47 @@ def study():
     return cohort, SimpleNamespace(train=train, classes=["a", "b"], scored=frozenset({"sha scored"}))
 
 
-def train(study, tmp_path):
+@pytest.fixture
+def how(tiny_classifier):
+    """How critics are trained."""
+    return Classifier(model=str(tiny_classifier), steps=STEPS, batch=8, resolution=32, learning_rate=0.02)
+
+
+def train(study, how, tmp_path):
     """The critics of a study, as a job makes them."""
-    how = Classifier(model="resnet-18", steps=30, batch=8, resolution=32, learning_rate=1e-3)
-    settings = critics.Training(how, Balance(), resolve("resnet-18"), "fp32", 0)
+    settings = critics.Training(how, Balance(), resolve(how.model), "fp32", 0)
     cohort, split = study
     critics.train_critics(settings, cohort=cohort, split=split, work=tmp_path)
     return Artefact(Made("critics", {role: tmp_path / role for role in ("weights", "about")}, {}, "", 0.0, 0))
 
 
-def judged(study, tmp_path, pixels, labels, sources=None):
-    made = train(study, tmp_path)
-    origins = Origins.of_images(sources) if sources else Origins(frozenset(), (frozenset(),) * len(labels))
+def judged(study, made, how, tmp_path, pixels, labels):
+    origins = Origins(frozenset(), (frozenset(),) * len(labels))
     rows = pd.DataFrame({"file_name": [f"{i}.png" for i in range(len(labels))], "label": np.array(["a", "b"])[labels]})
     images = SimpleNamespace(pixels=pixels, rows=rows, origins=origins)
-    settings = critics.Judging("sd", resolve("resnet-18"), 32, 1, 2)
+    settings = critics.Judging("sd", resolve(how.model), 32, 1, 2)
     critics.judge_set(settings, split=study[1], images=images, critics=made, work=tmp_path)
     return pd.read_csv(tmp_path / "table")
 
 
-def test_images_that_show_their_label_count_and_those_that_show_nothing_do_not(study, tmp_path):
-    labels = np.tile([0, 1], 15)
-    found = judged(study, tmp_path, pictures(labels, 1), labels)
+def test_images_that_show_their_label_count_and_those_that_show_nothing_do_not(study, how, tmp_path):
+    labels, made = np.tile([0, 1], 15), train(study, how, tmp_path)
+    found = judged(study, made, how, tmp_path, pictures(labels, 1), labels)
     assert found["recognised"].all() and found["confidence"].mean() > 0.8
     assert set(zip(found["set"], found["draw"], found["split"], strict=True)) == {("sd", 1, 2)}
-    without = judged(study, tmp_path, pictures(np.ones(30), 2), labels)  # all show the same, whatever their label
+    without = judged(study, made, how, tmp_path, pictures(np.ones(30), 2), labels)  # all show the same, whatever their label
     assert without["confidence"].mean() < 0.05
     assert without["recognised"].mean() == 0.5
-    swapped = judged(study, tmp_path, pictures(1 - labels, 3), labels)
+    swapped = judged(study, made, how, tmp_path, pictures(1 - labels, 3), labels)
     assert not swapped["recognised"].any() and swapped["confidence"].max() == 0
 
 
-def test_no_critic_has_seen_what_an_image_was_made_from(study, tmp_path, monkeypatch):
+def test_no_critic_has_seen_what_an_image_was_made_from(study, how, tmp_path, monkeypatch):
     """Critics that know by heart whom they were trained on: a variation must get the verdict of one that doesn't."""
     trained = []
     monkeypatch.setattr(critics, "train", lambda training, **_: trained.append(training.origins.all()))
     monkeypatch.setattr(critics.stored, "save", lambda classifiers: b"")
-    known_to = train(study, tmp_path).json("about")["folds"]
+    known_to = train(study, how, tmp_path).json("about")["folds"]
     assert len(trained) == critics.FOLDS and set.intersection(*map(set, trained)) == set()
     numbered = [
         SimpleNamespace(probabilities=lambda images, n=n: np.full((len(images), 2), [n, 0.0])) for n in range(3)
@@ -96,19 +101,18 @@ def test_no_critic_has_seen_what_an_image_was_made_from(study, tmp_path, monkeyp
     assert opened.probabilities(study[0].pixels[:0], []).shape == (0, 2)
 
 
-def test_stored_critics_say_what_they_said_right_after_their_training(study, tmp_path):
+def test_stored_critics_say_what_they_said_right_after_their_training(study, how, tmp_path):
     """Trained and asked in one go, as a reference: kept as files they must not differ in a bit."""
     cohort, split = study
     labels, hashes, groups = (list(split.train[name]) for name in ("label", "sha256", "group"))
     fold = np.array(folds(labels, hashes, groups, 3, seeding.derive(0, "critics")))
     made, codes = pictures(np.tile([0, 1], 5), 1) // 2, np.repeat([0, 1], N)
-    how = Classifier(model="resnet-18", steps=30, batch=8, resolution=32, learning_rate=1e-3)
-    recipe, found = Recipe(how, resolve("resnet-18"), 2, 30, "fp32"), []
+    recipe, found = Recipe(how, resolve(how.model), 2, STEPS, "fp32"), []
     for number in range(3):
         seen = np.flatnonzero(fold != number)
         training = TrainingSet.of_real(cohort.pixels[seen], codes[seen], 2, cohort.origins(seen))
         found.append(predict(training, made, recipe=recipe, arm=ARM, seed=seeding.derive(0, "critics", number)))
-    table = judged(study, tmp_path, made, np.tile([0, 1], 5))
+    table = judged(study, train(study, how, tmp_path), how, tmp_path, made, np.tile([0, 1], 5))
     assert np.array_equal(table["probability"], np.mean(found, axis=0)[np.arange(10), np.tile([0, 1], 5)])
 
 
@@ -119,11 +123,11 @@ def test_confidence_is_how_much_more_an_image_shows_of_its_label_than_others_do(
     assert critics.confidence(probabilities[:2], np.array([0, 0])) == pytest.approx([0.8, 0.2])
 
 
-def test_scored_images_have_no_part_in_weights_and_few_images_give_none(study, tmp_path):
+def test_scored_images_have_no_part_in_weights_and_few_images_give_none(study, how, tmp_path):
     cohort, split = study
     split.scored = frozenset({"sha 03"})
     with pytest.raises(UserError, match="the training images of the critics: was made from 1"):
-        judged(study, tmp_path, cohort.pixels[:2], [0, 1])
+        train(study, how, tmp_path)
     split.scored, split.train = frozenset(), split.train.iloc[N - 2 :]
     with pytest.raises(UserError, match=r"2 group.s. of a for 3 folds"):
-        judged((cohort, split), tmp_path, cohort.pixels[:2], [0, 1])
+        train((cohort, split), how, tmp_path)
