@@ -50,7 +50,8 @@ def test_a_whole_study_selects_and_says_what_it_dropped(finished, made):
         assert said["recognised"][rows["flaw"].to_numpy() == ""].all()  # by the same critics
     assert sum(job.run is selecting.make_selected for job, _ in made.values()) == 2
     page = (finished / "report.html").read_text(encoding="utf-8")
-    assert "shows another class" in page and "were made again with up to seven further seeds" in page
+    assert 'id="weights"' in page and "shows another class" in page
+    assert "were made again with up to seven further seeds" in page
 
 
 def planted(made, finished, tmp_path, about):

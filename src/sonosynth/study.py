@@ -29,12 +29,13 @@ from sonosynth.tasks.classification import choice, selecting
 from sonosynth.tasks.classification import jobs as classification
 
 PREDICTIONS, TABLES, UNSEALED, PROBES = "predictions", "tables", "unsealed", "probes"  # jobs
-CHOICES, SELECTION = "choices", "selection"  # likewise
+CHOICES, SELECTION, CRITICS = "choices", "selection", "critics"  # likewise
 OPTIONAL = (
     "fidelity",
     "images/ultrasound",
     "learning_curve",
     CHOICES,
+    CRITICS,
     PROBES,
     SELECTION,
     UNSEALED,
@@ -128,7 +129,7 @@ def _tables(
         yield graph.join(PROBES, choices, "evaluation/probes.csv")
     if weighted := weighted_sets(s):
         judged = tuple(f"{r.place}critics/{name}" for r in every for name in weighted)
-        yield graph.join("critics", judged, "evaluation/critics.csv")
+        yield graph.join(CRITICS, judged, "evaluation/critics.csv")
     if selected := selected_sets(s):
         made = tuple(f"{r.place}synthetic/{name}" for r in every for name in selected)
         yield graph.join(SELECTION, made, "evaluation/selection.csv")

