@@ -2,7 +2,9 @@
 
 import json
 import shutil
+from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -24,6 +26,7 @@ ARMS = (
     f" high: {{{KIND}, sets: [a], share: 0.5}}, strong: {{{KIND}, sets: [b], share: 0.25}}}}"
 )
 BEST = "arms.best={best_of: [low, high, strong]}"
+CLASSIFIERS = ("classifiers/best/0", "classifiers/best/1")
 FEW = ("adapters.sd=null", SETS, ARMS, "repeats.generators=2", "split.sealed=0.2", "fidelity.measures=[features]")
 
 
@@ -41,20 +44,24 @@ def chosen(cohort, tmp_path_factory, settings):
     return root
 
 
-def test_its_rows_are_those_of_the_candidate_that_was_best_on_inner_images(chosen):
+def test_the_candidate_that_was_best_on_inner_images_is_trained_anew(chosen):
     choices = pd.read_csv(chosen / "evaluation" / "choices.csv")
-    assert (
-        list(choices["candidate"]) == ["low", "high", "strong"] * 2 and list(choices["generator"]) == [0] * 3 + [1] * 3
-    )
+    assert list(choices["candidate"]) == ["low", "high", "strong"] * 2
+    assert list(choices["generator"]) == [0] * 3 + [1] * 3
     predictions = pd.read_csv(chosen / "evaluation" / "predictions.csv")
+    jobs = {job.name: job for job, _ in reopen(chosen).statuses(chosen)}
     for generator, own in choices.groupby("generator"):
         (candidate,) = own["candidate"][own["chosen"]]
         assert own["score"].idxmax() == own.index[own["chosen"]].item()
-        best, theirs = (
-            predictions[(predictions["arm"] == arm) & (predictions["generator"] == generator)].drop(columns="arm")
-            for arm in ("best", candidate)
-        )
-        assert len(best) and best.reset_index(drop=True).equals(theirs.reset_index(drop=True))
+        of = predictions[predictions["generator"] == generator].set_index(["seed", "id"])
+        best, theirs = (of[of["arm"] == arm] for arm in ("best", candidate))
+        assert best.index.equals(theirs.index) and not np.allclose(best["p_benign"], theirs["p_benign"])
+        at = f"repeats/{generator}/" if generator else ""
+        for number in (0, 1):
+            anew = jobs[f"{at}classifiers/best/{number}"].settings.trainings[candidate]
+            compared = jobs[f"{at}classifiers/{candidate}/{number}"].settings
+            assert anew.seed != compared.seed
+            assert replace(anew, seed=compared.seed, name=candidate, candidate=True) == compared
 
 
 def test_inner_images_are_in_nothing_else_and_only_they_choose(chosen):
@@ -78,7 +85,7 @@ def test_it_is_judged_tabulated_and_shown(chosen):
     page = (chosen / "report.html").read_text()
     assert "best is, of its candidates, the one with the best macro F1 on inner images" in page
     assert 'id="figure-curves"' in page and (chosen / "figures" / "curves.pdf").is_file()
-    hidden = json.loads((chosen / ".parts" / "predictions" / "best" / "chosen.json").read_text())["sealed"]
+    hidden = json.loads((chosen / ".parts" / "predictions" / "best" / "0.json").read_text())["sealed"]
     assert {row[hidden["columns"].index("arm")] for row in hidden["data"]} == {"best"}
 
 
@@ -101,7 +108,7 @@ def test_without_a_choice_nothing_is_held_back_or_predicted_in_addition(cohort, 
     plain, choosing = ({job.name: job for job, _ in plan} for plan in plans)
     assert not plain["split"].settings.inner and choosing["split"].settings.inner
     assert choosing.keys() - plain.keys() == {
-        *(f"{at}{kind}" for at in ("", "repeats/1/") for kind in ("choices/best", "classifiers/best/chosen")), "choices"
+        *(f"{at}{kind}" for at in ("", "repeats/1/") for kind in ("choices/best", *CLASSIFIERS)), "choices"
     }  # fmt: skip
     assert "inner" not in plain["classifiers/low/0"].makes and "inner" in choosing["classifiers/low/0"].makes
     same = (plain["classifiers/real/0"].inputs({}), choosing["classifiers/real/0"].inputs({}))

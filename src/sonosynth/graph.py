@@ -8,6 +8,7 @@ from sonosynth import adapting, extensions, seeding
 from sonosynth.adapters import jobs as adaptation
 from sonosynth.adapters.learning import with_token
 from sonosynth.bases import sd1
+from sonosynth.classifying import CRITICS, Classifying
 from sonosynth.cohort import jobs as reading
 from sonosynth.cohort.reading import Files
 from sonosynth.comparisons import candidates, comparisons
@@ -23,11 +24,9 @@ from sonosynth.synthesis import jobs as synthesis
 from sonosynth.synthesis import ways
 from sonosynth.synthesis.given import Given
 from sonosynth.synthesis.settings import NOISE, REAL
-from sonosynth.tasks.classification import choice, critics, search, selecting
-from sonosynth.tasks.classification import jobs as classification
+from sonosynth.tasks.classification import selecting
 
 COHORT, LATENTS, SEALED = "cohort", "latents", "sealed"  # jobs
-CRITICS = "training/critics"  # of a repeat: the job that trains them
 PARTS = ".parts"  # of the run: what is kept for later jobs, not for people
 PROBED = (FEATURES, "ultrasound")  # the measures of probes
 AT_ONCE = 4  # classifiers that are trained at the same time, at most
@@ -45,7 +44,6 @@ class Graph:
     ) -> None:
         self.settings, self.files, self.machine, self.given = settings, files, machine, given
         self.leaks, self.arms = settings.adapt.on == "all", comparisons(settings)
-        self.candidates = candidates(settings)
         # A job that runs a diffusion model has all cores, or the GPU, to itself; but where folds give several of the
         # small one at a time, two beside each other do 1.2 to 1.3 times as much with half the cores each.
         paired = settings.base == sd1.EMBEDDED and settings.repeats.folds
@@ -81,16 +79,14 @@ class Graph:
     def of_repeat(self, repeat: Repeat) -> Iterator[Job]:
         """The split, the adapters, the sets, the search for copies, and the classifiers."""
         at = repeat.place
-        inner = self.settings.classifier.selection == "inner" or bool(self.candidates)
+        inner = self.settings.classifier.selection == "inner" or bool(candidates(self.settings))
         splitting = reading.Splitting(self.settings.split, repeat.split_seed, repeat.fold, inner)
         images = {"cohort": COHORT} | ({"sealed": SEALED} if self.settings.split.sealed else {})
         yield Job(f"{at}split", reading.split, splitting, images, {"table": f"{at}cohort.csv"})
         yield from self.adapters(repeat)
         yield from self.sets(repeat)
         yield from self.copies(repeat)
-        yield from self.critics(repeat)
-        yield from self.classifiers(repeat)
-        yield from self.choices(repeat)
+        yield from Classifying(self.settings, self.machine, self.arms, self.small_job, COHORT, PARTS).of_repeat(repeat)
 
     def adapters(self, repeat: Repeat) -> Iterator[Job]:
         """Tokens, LoRAs and U-Nets, and the probes that choose the steps of LoRAs."""
@@ -169,87 +165,6 @@ class Graph:
         tables_of = (real, *(f"{at}copies/{name}" for name in self.settings.declared_sets))
         yield self.join(f"{at}memorisation", tables_of, f"{at}evaluation/memorisation.csv")
 
-    def critics(self, repeat: Repeat) -> Iterator[Job]:
-        """Classifiers of real images, if sets are selected or weighted by them, and what they say of the latter."""
-        s, m, at = self.settings, self.machine, repeat.place
-        needs, weighted, trained = {"split": f"{at}split"}, weighted_sets(s), f"{at}{CRITICS}"
-        if weighted or selected_sets(s):
-            training = critics.Training(s.classifier, s.balance, m.classifier, m.precision, repeat.seed)
-            search_for_steps = {"search": f"{repeat.first}steps"} if s.classifier.steps == AUTO else {}
-            yield self.small_job(
-                trained, critics.train_critics, training, {"cohort": COHORT, **needs, **search_for_steps},
-                {"weights": f"{at}{PARTS}/critics.safetensors", "about": f"{at}{PARTS}/critics.json"},
-            )  # fmt: skip
-        for name in weighted:
-            judging = critics.Judging(name, m.classifier, s.classifier.resolution, repeat.draw, repeat.split)
-            yield self.small_job(
-                f"{at}critics/{name}", critics.judge_set, judging,
-                {**needs, "images": f"{at}synthetic/{name}", "critics": trained},
-                {"table": f"{at}{PARTS}/critics/{name}.csv"},
-            )  # fmt: skip
-
-    def classifiers(self, repeat: Repeat) -> Iterator[Job]:
-        """One for each arm and seed; before them the search for their number of steps, if that is asked for."""
-        s, m, at = self.settings, self.machine, repeat.place
-        if s.classifier.steps == AUTO and repeat.number == repeat.block:
-            searching = search.Searching(
-                s.classifier, m.classifier, m.precision, repeat.seed, repeat.draw, repeat.split
-            )
-            yield self.small_job(
-                f"{at}steps", search.find_steps, searching, {"cohort": COHORT, "split": f"{at}split"},
-                {"table": f"{at}{PARTS}/steps.csv", "about": f"{at}{PARTS}/steps.json"},
-            )  # fmt: skip
-        for name, arm in s.declared_arms.items():
-            if arm.best_of or not self.has(name, repeat):
-                continue
-            needs: dict[str, str | tuple[str, ...]] = {"cohort": COHORT, "split": f"{at}split"}
-            if arm.sets:
-                needs["sets"] = tuple(f"{at}synthetic/{other}" for other in arm.sets)
-            if arm.sets and s.memorisation.drop:
-                needs["copies"] = tuple(f"{at}copies/{other}" for other in arm.sets)
-            if arm.weight != "none":
-                needs["critics"] = tuple(f"{at}critics/{other}" for other in arm.sets)
-            if s.classifier.steps == AUTO:
-                needs["search"] = f"{repeat.first}steps"
-            for number in s.seeds_of(name):
-                training = classification.Training(
-                    name=name, arm=arm, classifier=s.classifier, balance=s.balance, start=m.classifier,
-                    precision=m.precision, seed=repeat.seed, number=number, draw=repeat.draw, split=repeat.split,
-                    generator=str(repeat.number) if self.arms[name].generated else "",
-                    leaks=self.leaks and bool(arm.sets), candidate=name in self.candidates,
-                )  # fmt: skip
-                part = f"{at}{PARTS}/predictions/{name}/{number}"
-                inner = {"inner": f"{part}.inner.csv"} if training.candidate else {}
-                yield self.small_job(
-                    f"{at}classifiers/{name}/{number}", classification.train, training, needs,
-                    {"table": f"{part}.csv", "about": f"{part}.json"} | inner,
-                )  # fmt: skip
-
-    def choices(self, repeat: Repeat) -> Iterator[Job]:
-        """The arms that choose among others: which of them, and its predictions."""
-        s, at = self.settings, repeat.place
-        for name, arm in s.declared_arms.items():
-            if not arm.best_of or not self.has(name, repeat):
-                continue
-            generator = str(repeat.number) if self.arms[name].generated else ""
-            choosing = choice.Choosing(name, repeat.draw, repeat.split, generator)
-            trained = tuple(f"{at}classifiers/{other}/{seed}" for other in arm.best_of for seed in s.seeds_of(other))
-            yield Job(
-                f"{at}choices/{name}", choice.choose, choosing,
-                {"cohort": COHORT, "split": f"{at}split", "candidates": trained},
-                {"table": f"{at}{PARTS}/choices/{name}.csv"},
-            )  # fmt: skip
-            part = f"{at}{PARTS}/predictions/{name}/chosen"
-            yield Job(
-                f"{at}classifiers/{name}/chosen", choice.follow, choosing,
-                {"choice": f"{at}choices/{name}", "candidates": trained},
-                {"table": f"{part}.csv", "about": f"{part}.json"},
-            )  # fmt: skip
-
-    def has(self, arm: str, repeat: Repeat) -> bool:
-        """Whether a repeat has an arm: one without a generator of its own is in the first with its split alone."""
-        return self.arms[arm].generated or repeat.number == repeat.block
-
     def join(self, name: str, parts: tuple[str, ...], place: str) -> Job:
         """One table of several."""
         return Job(name, fidelity.join, None, {"parts": parts}, {"table": place})
@@ -280,17 +195,6 @@ class Graph:
             yield Job(f"fidelity/{name}", fidelity.compare, tuple(measuring.values()), needs, place)
         if sets:
             yield self.join("fidelity", tuple(f"fidelity/{name}" for name in sets), "evaluation/fidelity.csv")
-
-
-def weighted_sets(settings: Settings) -> tuple[str, ...]:
-    """The sets whose images some arm weights."""
-    arms = settings.declared_arms.values()
-    return tuple(sorted({name for arm in arms if arm.weight != "none" for name in arm.sets}))
-
-
-def selected_sets(settings: Settings) -> tuple[str, ...]:
-    """The sets whose images are selected while they are made."""
-    return tuple(name for name, made in settings.declared_sets.items() if made.select)
 
 
 def refine_steps(settings: Settings, name: str) -> int | None:

@@ -7,12 +7,13 @@ from sonosynth.adapters import jobs as adaptation
 from sonosynth.adapters import token as inversion
 from sonosynth.adapters.learning import with_token
 from sonosynth.bases import sd1
+from sonosynth.classifying import selected_sets, weighted_sets
 from sonosynth.cohort.reading import Files
 from sonosynth.comparisons import check_choices, controlling, refusals
 from sonosynth.curves import curves
 from sonosynth.errors import UserError, first_line
 from sonosynth.fidelity import jobs as fidelity
-from sonosynth.graph import COHORT, PARTS, Graph, refine_steps, selected_sets, weighted_sets
+from sonosynth.graph import COHORT, PARTS, Graph, refine_steps
 from sonosynth.jobs import Job
 from sonosynth.machine import Machine
 from sonosynth.repeats import Repeat, repeats
@@ -112,7 +113,7 @@ def _tables(
         before: the jobs of all repeats. opened: whether the sealed part is judged, too.
     """
     s = graph.settings
-    trained = tuple(job.name for job in before if job.run in (classification.train, choice.follow))
+    trained = tuple(job.name for job in before if job.run in (classification.train, choice.train_chosen))
     yield graph.join(PREDICTIONS, trained, "evaluation/predictions.csv")
     if chosen := tuple(job.name for job in before if job.run is choice.choose):
         yield graph.join(CHOICES, chosen, "evaluation/choices.csv")

@@ -116,8 +116,8 @@ def choice(arm: str, rows: pd.DataFrame) -> str:
     times = rows.groupby("candidate", sort=False)["chosen"].sum().sort_values(ascending=False, kind="stable")
     named = ", ".join(f"{name} {count}" for name, count in times.items())
     return (
-        f"{arm} is, of its candidates, the one with the best macro F1 on inner images, chosen anew in every split and"
-        f" for every generator ({int(times.sum())} in all): {named}."
+        f"{arm} is, of its candidates, the one with the best macro F1 on inner images, chosen in every split and for"
+        f" every generator ({int(times.sum())} in all: {named}), and trained anew."
     )
 
 

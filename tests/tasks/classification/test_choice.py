@@ -1,4 +1,4 @@
-"""An arm that chooses among others goes by inner images alone, and has the predictions of the one that it chose."""
+"""An arm that chooses among others goes by inner images alone, and trains the one that it chose anew."""
 
 import json
 
@@ -10,7 +10,8 @@ from sonosynth.artefacts import SEALED, Artefact, CohortImages, Split
 from sonosynth.errors import UserError
 from sonosynth.evidence.scores import macro_f1
 from sonosynth.jobs import Made
-from sonosynth.tasks.classification.choice import Choosing, choose, follow
+from sonosynth.tasks.classification import choice as choices
+from sonosynth.tasks.classification.choice import Anew, Choosing, choose, train_chosen
 
 CLASSES = ("a", "b")
 SETTINGS = Choosing("best", 1, 2, "5")
@@ -49,36 +50,43 @@ def block(tmp_path):
 
 
 def chosen(block, candidates, work):
-    """The rows of choices.csv, of predictions.csv, and about, of an arm that chooses among candidates."""
+    """The choice among candidates, as a job made it."""
     split, cohort, _ = block
     choose(SETTINGS, cohort=cohort, split=split, candidates=tuple(candidates), work=work)
     (work / "table").rename(work / "choice.csv")
-    choice = Artefact(Made("choice", {"table": work / "choice.csv"}, {}, "", 0, 0))
-    follow(SETTINGS, choice=choice, candidates=tuple(candidates), work=work)
-    return choice.table(), pd.read_csv(work / "table", dtype=str), json.loads((work / "about").read_text())
+    return Artefact(Made("choice", {"table": work / "choice.csv"}, {}, "", 0, 0))
 
 
-def test_the_best_on_inner_images_is_followed_whatever_the_others_do_on_the_scored_ones(block, tmp_path):
+def test_the_best_on_inner_images_is_chosen_whatever_the_others_do_on_the_scored_ones(block, tmp_path):
     rng, (*_, trained) = np.random.default_rng(0), block
     skills = {"lucky": (5, 0.2), "steady": (0, 1.5), "plain": (5, 0.5)}  # on scored images, and on inner ones
     candidates = [trained(arm, seed, skill, rng) for arm, skill in skills.items() for seed in (0, 1)]
-    choice, rows, about = chosen(block, candidates, tmp_path)
+    choice = chosen(block, candidates, tmp_path).table()
     assert list(choice["candidate"]) == list(skills) and list(choice["chosen"]) == [False, True, False]
     assert (choice[["arm", "draw", "split", "generator"]] == ["best", 1, 2, 5]).all(axis=None)
     inner = [macro_f1(one.table("inner"))[0] for one in candidates]
     assert choice["score"].to_numpy() == pytest.approx(np.mean(np.reshape(inner, (3, 2)), axis=1))
-    theirs = pd.concat([pd.read_csv(one.place("table"), dtype=str) for one in candidates[2:4]])
-    assert (rows["arm"] == "best").all() and theirs["arm"].eq("steady").all()
-    assert rows.drop(columns="arm").equals(theirs.drop(columns="arm").reset_index(drop=True))
-    hidden = pd.DataFrame(**about[SEALED])
-    assert (about["arm"], about["n_train"], len(hidden)) == ("best", len("steady"), 2 * SIDES[SEALED])
-    assert set(hidden["arm"]) == {"best"} and sorted(set(hidden["seed"])) == [0, 1]
+
+
+def test_the_chosen_arm_is_trained_with_its_own_sets_copies_and_critics(block, tmp_path, monkeypatch):
+    rng, (split, cohort, trained) = np.random.default_rng(0), block
+    candidates = [trained(arm, 0, (0, skill), rng) for arm, skill in (("x", 0.2), ("y", 3), ("z", 0.2))]
+    asked = {}
+    monkeypatch.setattr(choices, "train", lambda settings, **needs: asked.update(needs, settings=settings))
+    anew = Anew({"x": 1, "y": 2, "z": 3}, {"x": (0,), "y": (2, 0), "z": (1,)}, {"x": (), "y": (1, 0), "z": ()})
+    needs = dict(sets=("a", "b", "c"), critics=("of a", "of c"), cohort=cohort, split=split, work=tmp_path)
+    choice = chosen(block, candidates, tmp_path)
+    train_chosen(anew, choice=choice, copies=("copies a", "copies b", "copies c"), **needs)
+    assert asked["settings"] == 2 and asked["sets"] == ("c", "a") and asked["copies"] == ("copies c", "copies a")
+    assert asked["critics"] == ("of c", "of a")
+    train_chosen(anew, choice=choice, **needs)
+    assert asked["copies"] == () and asked["search"] is None
 
 
 def test_of_equal_candidates_the_first_is_chosen(block, tmp_path):
     *_, trained = block
     twice = [trained(arm, 0, (1, 1), np.random.default_rng(0)) for arm in ("z", "a")]
-    assert list(chosen(block, twice, tmp_path)[0]["chosen"]) == [True, False]
+    assert list(chosen(block, twice, tmp_path).table()["chosen"]) == [True, False]
 
 
 @pytest.mark.parametrize("wrong", ["validation", SEALED])
@@ -89,18 +97,17 @@ def test_images_that_are_scored_do_not_choose(block, tmp_path, wrong):
         choose(SETTINGS, cohort=cohort, split=split, candidates=candidates, work=tmp_path)
 
 
-def test_a_choice_among_arms_without_any_effect_shows_none_on_the_scored_images(block, tmp_path):
+def test_a_choice_among_arms_without_any_effect_has_none_and_following_the_luckiest_training_would(block, tmp_path):
+    """Every training has luck of its own, on inner and scored images alike; so has the one that is trained anew."""
     rng, (*_, trained) = np.random.default_rng(1), block
-    blocks, arms, gains, flattered, planted = 60, "wxyz", [], [], []
-    for _ in range(blocks):
-        candidates = [trained(arm, 0, (0.5, 0.5), rng) for arm in arms]
-        reference = trained("real", 0, (0.5, 0.5), rng)
-        choice, rows, _ = chosen(block, candidates, tmp_path)
-        rows = rows.astype({f"p_{name}": float for name in CLASSES})
-        outer = macro_f1(reference.table())[0]
-        gains.append(macro_f1(rows)[0] - outer)
-        flattered.append(choice["score"].max() - macro_f1(reference.table("inner"))[0])
-        planted.append(max(macro_f1(one.table())[0] for one in candidates) - outer)
-    errors = 3 * np.std(gains) / np.sqrt(blocks)
-    assert abs(np.mean(gains)) < errors < np.mean(flattered)
-    assert np.mean(planted) > errors  # a choice by scored images would have shown
+    anew, followed = [], []
+    for _ in range(40):
+        luck = rng.normal(0.5, 0.3, 6)
+        made = [trained(arm, 0, (skill, skill), rng) for arm, skill in zip("wxyz", luck, strict=False)]
+        choice = chosen(block, made, tmp_path).table()
+        scores = [macro_f1(one.table())[0] for one in made]
+        reference, again = (macro_f1(trained(arm, 1, (luck[n], 0), rng).table())[0] for arm, n in (("r", 4), ("w", 5)))
+        anew.append(again - reference)  # whichever is chosen, its new training is one like any other
+        followed.append(scores[int(np.flatnonzero(choice["chosen"])[0])] - reference)
+    errors = [3 * np.std(gains) / np.sqrt(len(gains)) for gains in (anew, followed)]
+    assert abs(np.mean(anew)) < errors[0] and np.mean(followed) > errors[1]

@@ -1,6 +1,7 @@
-"""The jobs of an arm that chooses among others (`best_of`): which of them, and the predictions of that one.
+"""The jobs of an arm that chooses among others (`best_of`): which of them, and a training of that one.
 
-The choice goes by inner images alone, so that the scored ones judge the whole procedure: choose, then train.
+The choice goes by inner images alone, and the one that is chosen is trained anew, so that the scored images judge the
+whole procedure: choose, then train.
 """
 
 from dataclasses import dataclass
@@ -10,8 +11,10 @@ import numpy as np
 import pandas as pd
 
 from sonosynth import disk, firewall
-from sonosynth.artefacts import SEALED, Artefact, CohortImages, Split
+from sonosynth.artefacts import Artefact, CohortImages, Split, SyntheticSet
+from sonosynth.cost import Effort
 from sonosynth.evidence.scores import macro_f1
+from sonosynth.tasks.classification.jobs import Training, train
 
 VERSION = 1
 
@@ -53,18 +56,41 @@ def choose(
     disk.write_text(work / "table", pd.DataFrame(about, table.index).join(table).to_csv(index=False))
 
 
-def follow(settings: Choosing, *, choice: Artefact, candidates: tuple[Artefact, ...], work: Path) -> None:
-    """The predictions of the arm that was chosen, as those of the one that chose: makes table and about (`jobs.train`).
+@dataclass(frozen=True)
+class Anew:
+    """How the arm that is chosen is trained.
+
+    trainings: of each candidate, with other seeds than those of the trainings that were compared. sets, critics: which
+    of the handles that `train_chosen` gets each candidate needs.
+    """
+
+    trainings: dict[str, Training]
+    sets: dict[str, tuple[int, ...]]
+    critics: dict[str, tuple[int, ...]]
+
+    @property
+    def effort(self) -> Effort:
+        """That of the first candidate: which is chosen isn't known before."""
+        return next(iter(self.trainings.values())).effort
+
+
+def train_chosen(  # noqa: PLR0913 (a handle for each need of the job)
+    settings: Anew, *, choice: Artefact, cohort: CohortImages, split: Split, sets: tuple[SyntheticSet, ...] = (),
+    copies: tuple[Artefact, ...] = (), critics: tuple[Artefact, ...] = (), search: Artefact | None = None, work: Path,
+) -> None:  # fmt: skip
+    """Train the chosen arm anew, with another seed, and predict the validation images: makes table and about.
+
+    The best of several trainings is also the luckiest, and its luck is that of its network, which the scored images see
+    as well. What an arm without a choice is compared with has no such luck.
 
     Args:
-        choice: what `choose` made of the same `candidates`.
+        choice: what `choose` made. Others: as in `jobs.train`, of all candidates.
     """
     table = choice.table("table", "candidate")
-    chosen = table["candidate"][table["chosen"]].item()
-    parts = [(part, about) for part in candidates if (about := part.json("about"))["arm"] == chosen]
-    # As text, so that no digit changes on the way.
-    found = pd.concat([pd.read_csv(part.place("table"), dtype=str, keep_default_na=False) for part, _ in parts])
-    disk.write_text(work / "table", found.assign(arm=settings.name).to_csv(index=False))
-    hidden = [pd.DataFrame(**about[SEALED]).assign(arm=settings.name) for _, about in parts if SEALED in about]
-    sealed = {SEALED: pd.concat(hidden).to_dict("split", index=False)} if hidden else {}
-    disk.write_json(work / "about", parts[0][1] | {"arm": settings.name} | sealed)
+    chosen = str(table["candidate"][table["chosen"]].item())
+    train(
+        settings.trainings[chosen], cohort=cohort, split=split,
+        sets=tuple(sets[i] for i in settings.sets[chosen]),
+        copies=tuple(copies[i] for i in settings.sets[chosen]) if copies else (),
+        critics=tuple(critics[i] for i in settings.critics[chosen]), search=search, work=work,
+    )  # fmt: skip

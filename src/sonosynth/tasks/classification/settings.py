@@ -68,7 +68,8 @@ class Arm(Section):
     best_of: Annotated[tuple[str, ...], NO_EFFECT] = Field(
         (),
         description="instead of all else, other arms: in every split, and for every generator, this arm is the one of"
-        " them with the best macro F1 on inner images, a fifth of the training images that nothing is then trained on",
+        " them with the best macro F1 on inner images, a fifth of the training images that nothing is then trained on;"
+        " it is trained anew, so that the luck of the best training is not its own",
     )
 
     @model_validator(mode="after")
