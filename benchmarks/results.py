@@ -64,8 +64,8 @@ def run(study: Study, busi: Path | None, work: Path, configs: list[Path]) -> Pat
         sonosynth("phantoms", "--out", cohort, *counts)
     root = work / study.name.replace(", ", "-").replace(" ", "-")
     values = [f"classifier.model={study.start}", f"fidelity.features=[{', '.join(map(repr, NETWORKS))}]", *study.more]
-    given = [word for config in ("breast-ultrasound", HERE / "results.yaml", *configs) for word in ("--config", config)]
-    given += [word for value in values for word in ("--set", value)]
+    files = ["breast-ultrasound", str(HERE / "results.yaml"), *map(str, configs)]
+    given = [word for name in files for word in ("--config", name)] + [word for x in values for word in ("--set", x)]
     sonosynth("run", cohort, "--out", root, "--preset", "sound", *given)
     return root
 
