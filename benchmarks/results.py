@@ -5,7 +5,10 @@
 
 Each study of `STUDIES` is a run of `sonosynth` in a folder of DIR; the same command resumes. OUT has one row for each
 study and arm; rows of other studies that are there stay. `--config results-64.yaml` reduces the studies; the table
-tells their sizes. Settings were chosen on other split seeds than those that the studies use.
+tells their sizes. No settings were tuned for these studies; those of `sound` were chosen in looks at BUSI. Simulated
+cohorts, the embedded base and the embedded network come from one simulator, so that synthetic images may bring in what
+the few training images don't show. Nothing is corrected for the number of studies. Distances and copies are of the
+first fold.
 """
 
 import argparse

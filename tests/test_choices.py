@@ -159,6 +159,12 @@ def test_it_is_no_candidate_no_comparator_and_not_the_reference():
     [
         (("arms.best={best_of: [low, real+oversampling]}",), "no generator is behind real.oversampling, but one is"),
         (("arms.low.seeds=[7]", BEST), r"the seeds of its arms differ \(low: \[7\], high: \[0, 1\]"),
+        (("classifier.selection=inner", BEST), "the inner images would choose the epoch and the arm"),
+        (("arms.low.balance=none", BEST), "low and high differ in more than synthetic images"),
+        (
+            ("arms.x={}", "arms.y={seeds: [0, 1]}", "arms.best={best_of: [x, y]}"),
+            "one split makes one choice",
+        ),
     ],
 )
 def test_what_can_not_be_compared_is_refused_before_anything_runs(cohort, settings, tmp_path, changes, said):

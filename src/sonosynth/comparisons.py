@@ -42,9 +42,30 @@ def check_choices(settings: Settings, arms: Mapping[str, Comparison]) -> None:
     """Check that arms which are chosen among can be compared: in every split, with equally many trainings.
 
     Raises:
-        UserError: if some have a generator of their own in every repeat and others don't, or if seeds differ.
+        UserError: if some have a generator of their own in every repeat and others don't; if seeds, or anything but the
+            synthetic images, differ; if the inner images choose the epoch, too; if nothing repeats the choice.
     """
-    for name, arm in settings.declared_arms.items():
+    declared = settings.declared_arms
+    for name, arm in ((name, arm) for name, arm in declared.items() if arm.best_of):
+        if settings.classifier.selection == "inner":
+            raise UserError(
+                f"arms.{name}.best_of: the inner images would choose the epoch and the arm",
+                "inner images that make one choice: what was fitted to them can't be compared on them",
+                "classifier.selection=last",
+            )
+        first = arm.best_of[0]
+        if other := next((other for other in arm.best_of if declared[other].alone != declared[first].alone), None):
+            raise UserError(
+                f"arms.{name}.best_of: {first} and {other} differ in more than synthetic images",
+                "arms that are the same without their sets, or the gain of the best could be of anything else",
+                "give all of them the same balance, augmentation, mixup, real and settle",
+            )
+        if not settings.repeats.folds and not any(arms[other].generated for other in arm.best_of):
+            raise UserError(
+                f"arms.{name}.best_of: one split makes one choice",
+                "several splits or generators, so that a verdict can count the chance in the choice",
+                "repeats.folds=5",
+            )
         made = {arms[other].generated for other in arm.best_of}
         if len(made) > 1:
             plain = [other for other in arm.best_of if not arms[other].generated]

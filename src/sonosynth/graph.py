@@ -138,7 +138,8 @@ class Graph:
             yield self.model_job(
                 f"{at}synthetic/{name}", selecting.make_selected,
                 selecting.Selecting(
-                    making, network, m.classifier, s.classifier.resolution, repeat.draw, repeat.split, repeat.number
+                    making, making.synthesis.batch, network, m.classifier, s.classifier.resolution, repeat.draw,
+                    repeat.split, repeat.number,
                 ),
                 {**needs, "critics": f"{at}{CRITICS}", "cohort": COHORT, "features": f"measures/{FEATURES}/{REAL}"},
                 {**places, "table": f"{parts}/selection/{name}.csv"},

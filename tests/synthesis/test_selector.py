@@ -29,8 +29,8 @@ def features(images):
     return images.reshape(len(images), -1).mean(axis=1, keepdims=True).astype(np.float32)
 
 
-def selector(floor=0.0, judging=critics):
-    return Selector(CLASSES, judging, features, dict.fromkeys(CLASSES, floor))
+def selector(floor=0.0, judging=critics, others=1000):
+    return Selector(CLASSES, judging, features, dict.fromkeys(CLASSES, (floor, others)))
 
 
 def made(folder, wanted, make, chosen, batch=2):
@@ -148,3 +148,13 @@ def test_images_are_judged_by_what_they_were_made_from(tmp_path):
         assert set(image.info) == {"seed", "attempts", "flaw", "check"}
     assert list(rows.columns) == list(pd.read_csv(tmp_path / "plain" / "metadata.csv").columns)
     assert MORE > RETRIES
+
+
+def test_an_image_is_compared_with_as_many_as_real_ones_are_with_each_other():
+    """The nearest of more images is nearer: so the set may be larger than its class without being dropped for that."""
+    request, rng = from_noise({"a": 1}, {"a": "p"}, seed=0)[0], np.random.default_rng(0)
+    for others, expected in ((0, ""), (1, ""), (2, TOO_NEAR), (3, TOO_NEAR)):
+        chosen = selector(floor=5.0, others=others)
+        for place in (0, 20, 40):
+            chosen.add(request, picture("a", place, rng), [""])
+        assert chosen.flaw(picture("a", 20, rng), request) == expected, others

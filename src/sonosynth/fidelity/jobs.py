@@ -117,7 +117,7 @@ def compare(
 def _sides(
     cohort: CohortImages, split: Split, images: SyntheticSet, of_real: Description, of_set: Description
 ) -> Sides:  # fmt: skip
-    """What a measure found, of the training images, the set and the validation images."""
+    """What a measure found, of the training images, the usable images of the set, and the validation images."""
     used = split.used
     groups = group_names(used)
     group_of = dict(zip(used["sha256"], groups, strict=True))
@@ -126,14 +126,15 @@ def _sides(
         values = {name: x[cohort.rows(side["id"])] for name, x in of_real.values.items()}
         return Images(values, side["label"].to_numpy(str), groups[side.index].to_numpy(str))
 
+    usable = ~images.flawed
     made = Images(
-        of_set.values or {name: x[:0] for name, x in of_real.values.items()},
-        images.rows["label"].to_numpy(str),
+        {name: x[usable] for name, x in of_set.values.items()} or {name: x[:0] for name, x in of_real.values.items()},
+        images.rows["label"].to_numpy(str)[usable],
         # A variation of a real image belongs with it; what was made from noise stands alone.
         np.array([
             group_of.get(min(own), name) if own else name
             for own, name in zip(images.origins.own, images.rows["file_name"], strict=True)
-        ], str),
+        ], str)[usable],
     )  # fmt: skip
     return Sides(of(split.train), made, of(split.validation))
 

@@ -11,7 +11,7 @@ from sonosynth.artefacts import Artefact, CohortImages, Description, Split, Synt
 from sonosynth.cohort.reading import group_numbers
 from sonosynth.fidelity import copies
 
-VERSION = 2
+VERSION = 3
 REAL = "real validation"
 """What validation images are called in memorisation.csv."""
 
@@ -41,20 +41,21 @@ def search(
     _: None, *, cohort: CohortImages, split: Split, images: SyntheticSet, real_features: Description,
     features: Description, real: Artefact, work: Path,
 ) -> None:  # fmt: skip
-    """The training image nearest to every image of a set, and whether the latter is a copy: makes table.
+    """The training image nearest to every usable image of a set, and whether the latter is a copy: makes table.
 
     An image that was computed from a training image is meant to resemble it, so it is compared with those of other
     groups; how near it stays to its own source is said beside that.
     """
     limits = {label: copies.Thresholds(**values) for label, values in real.json("thresholds").items()}
     found, alike = copies.Nearest(*(np.empty(0, kind) for kind in (float, int, float, int))), np.empty(0)
-    if len(images.rows):
+    usable = np.flatnonzero(~images.flawed)
+    if len(usable):
         train = _real(cohort, cohort.rows(split.train["id"]), real_features)
-        made = copies.Images(np.asarray(images.pixels), features.values["features"])
-        sources, groups = _sources(images, split), training_groups(cohort, split)
+        made = copies.Images(np.asarray(images.pixels)[usable], features.values["features"][usable])
+        sources, groups = [_sources(images, split)[i] for i in usable], training_groups(cohort, split)
         found = copies.nearest_unrelated(made, train, _of_sources(sources, groups), groups)
         alike = copies.with_sources(made.pixels, train.pixels, sources)
-    rows = images.rows[["file_name", "label"]]
+    rows = images.rows[["file_name", "label"]].iloc[usable]
     disk.write_text(work / "table", _table(images.name, rows, found, alike, limits, split))
 
 

@@ -234,19 +234,20 @@ def _of_given(settings: Making, split: Split) -> tuple[_Starts, dict[str, int]]:
 
 
 def _of_set(settings: Making, source: SyntheticSet, split: Split) -> tuple[_Starts, dict[str, int]]:
-    """The images of a set, or its samples for classes that it lacks; and how many of each class are wanted."""
-    rows, origins = list(source.rows["file_name"]), source.origins
-    further = list(source.sample_rows["file_name"])
-    files = [f"{source.name}/{name}" for name in (*rows, *further)]
-    labels = [*source.rows["label"], *source.sample_rows["label"]]
-    available = {label: int((source.rows["label"] == label).sum()) for label in split.classes}
+    """The usable images of a set, or its samples for classes that it lacks; how many of each class are wanted."""
+    usable = np.flatnonzero(~source.flawed)
+    rows, further = source.rows.iloc[usable], source.sample_rows
+    files = [f"{source.name}/{name}" for name in (*rows["file_name"], *further["file_name"])]
+    labels = [*rows["label"], *further["label"]]
+    available = {label: int((rows["label"] == label).sum()) for label in split.classes}
     wanted = available if settings.count is None else _counts(settings, split)
     for label, count in wanted.items():
         if count > available[label]:
             raise UserError(
-                f"sets.{settings.name}.count: {count} of {label}", f"at most {available[label]}, as {source.name} has"
+                f"sets.{settings.name}.count: {count} of {label}",
+                f"at most {available[label]}, as many usable ones as {source.name} has",
             )
     names = {label: [file for file, own in zip(files, labels, strict=True) if own == label] for label in split.classes}
-    own = origins + source.sample_origins
-    parts = [part for part in (source.pixels, source.sample_pixels) if len(part)]
+    own = source.origins.choose(usable) + source.sample_origins
+    parts = [part for part in (source.pixels[usable], source.sample_pixels) if len(part)]
     return _Starts(names, {file: i for i, file in enumerate(files)}, np.concatenate(parts), own), wanted

@@ -14,9 +14,10 @@ from sonosynth import disk, firewall
 from sonosynth.artefacts import Artefact, CohortImages, Split, SyntheticSet
 from sonosynth.cost import Effort
 from sonosynth.evidence.scores import macro_f1
+from sonosynth.tasks.classification import jobs
 from sonosynth.tasks.classification.jobs import Training, train
 
-VERSION = 1
+VERSION = f"1 of {jobs.VERSION}"
 
 
 @dataclass(frozen=True)

@@ -143,6 +143,8 @@ def _training_set(
         made = added.rows[kept]
         codes = _codes(made["label"], classes)
         if settings.arm.share and (without := [label for k, label in enumerate(classes) if k not in codes]):
+            if set(without) <= set(added.rows["label"]):
+                raise without_usable(settings.name, without, added.name)
             raise without_share(settings.name, without, added.name)
         targets = _targets(made, codes, classes)
         if critics:
@@ -178,6 +180,15 @@ def without_share(arm: str, classes: Sequence[str], name: str) -> UserError:
         f"arms.{arm}.share: the set {name} has no image of {', '.join(sorted(classes))}",
         "images of every class in every set of the arm, or their source would tell the class",
         f"give the set a count for every class, for example sets.{name}.count=100",
+    )
+
+
+def without_usable(arm: str, classes: Sequence[str], name: str) -> UserError:
+    """The error that a set, `name`, of an arm with a share has images of some classes, but none that can be used."""
+    return UserError(
+        f"arms.{arm}.share: no image of {', '.join(sorted(classes))} in the set {name} can be used: all were dropped",
+        "usable images of every class in every set of the arm (see the column flaw of its metadata.csv)",
+        f"a larger sets.{name}.count, sets.{name}.select=false, or an arm without that set",
     )
 
 

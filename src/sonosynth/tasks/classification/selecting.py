@@ -22,11 +22,12 @@ VERSION = f"1 of {synthesis.VERSION}"
 
 @dataclass(frozen=True)
 class Selecting:
-    """network: of the features in which images must differ. start: of the critics' training. resolution: the
-    classifiers'. draw, split, generator: as in predictions.csv.
+    """batch: that of sampling, whose rounding can decide. network: of the features in which images must differ. start:
+    of the critics' training. resolution: the classifiers'. draw, split, generator: as in predictions.csv.
     """
 
     making: Making
+    batch: int
     network: Network
     start: Start
     resolution: int
@@ -61,9 +62,10 @@ def make_selected(  # noqa: PLR0913 (what `synthesis.jobs.make` needs, and what 
     firewall.check(cohort.origins(rows).all(), split.scored, "the floor under the distances between selected images")
     groups = memorisation.training_groups(cohort, split)
     floors = nearness.floors(features.values["features"][rows], split.train["label"].to_numpy(str), groups)
-    if without := [label for label, floor in floors.items() if not floor]:
+    if without := [label for label, floor in floors.items() if not floor.distance]:
         progress.say(f"{making.name}: no two real images of {', '.join(without)} tell how near two images may be")
-    selector = Selector(classes, opened.probabilities, extractor(settings.network), floors)
+    limits = {label: (floor.distance, floor.others) for label, floor in floors.items()}
+    selector = Selector(classes, opened.probabilities, extractor(settings.network), limits)
     synthesis.make(
         making, split=split, cohort=cohort if making.source == REAL else None, source=source, adapter=adapter,
         choice=choice, work=work, selector=selector,

@@ -10,7 +10,7 @@ RANDOM = "resnet-18"
 """The model that starts from random weights."""
 
 Balance = Literal["none", "oversample", "weights"]
-OF_REAL_IMAGES = ("real", "balance", "augmentation", "mixup")
+OF_REAL_IMAGES = ("real", "balance", "augmentation", "mixup", "settle")
 """What an arm does with or without synthetic sets."""
 
 
@@ -98,8 +98,6 @@ class Arm(Section):
             )
         if self.weight != "none" and not self.sets:
             raise ValueError("weight: needs sets")
-        if self.settle and not (self.real and self.sets):
-            raise ValueError("settle: needs sets, and real images beside them")
         if self.until < 1 and self.share is None:
             raise ValueError("until: needs a share")
         if self.share == 1 and self.until == 1:
