@@ -51,12 +51,12 @@ def real(inputs, tmp_path_factory):
     return Artefact(made(table=work / "table", thresholds=work / "thresholds"))
 
 
-def search(inputs, real, work, pixels, own):
-    """The table of a set of benign images with these origins."""
+def search(inputs, real, work, pixels, own, flaws=""):
+    """The table of a set of benign images with these origins and flaws."""
     images = work / "variation"
     images.mkdir()
     rows = pd.DataFrame({"file_name": [f"{n}.png" for n in range(len(pixels))], "label": "benign"})
-    rows.assign(prompt="", source="", flaw="").to_csv(images / "metadata.csv", index=False)
+    rows.assign(prompt="", source="", flaw=flaws).to_csv(images / "metadata.csv", index=False)
     np.save(work / "pixels.npy", pixels)
     (work / "origins.json").write_text(json.dumps({"shared": [], "own": own, "samples": []}))
     safetensors.numpy.save_file({"features": np.zeros((len(pixels), 32))}, work / "features.safetensors")
@@ -82,6 +82,12 @@ def test_an_image_made_from_a_training_image_is_compared_with_other_patients(inp
     assert float(found["source_correlation"][0]) > 0.9
     assert float(found["source_correlation"][2]) < 0.6
     assert list(found["source_correlation"][[1, 3]]) == ["", ""]
+
+
+def test_an_image_that_is_used_for_nothing_is_no_copy(inputs, real, tmp_path):
+    pixels = inputs["cohort"].pixels
+    found = search(inputs, real, tmp_path, pixels[[9, 12]], [[], []], ["shows another class", ""])
+    assert list(found["file_name"]) == ["1.png"] and list(found["nearest"]) == ["i12"]
 
 
 def test_where_no_other_patient_is_left_nothing_is_flagged(inputs, real, tmp_path):

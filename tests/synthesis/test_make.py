@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from sonosynth import seeding
-from sonosynth.artefacts import CohortImages, Split
+from sonosynth.artefacts import CohortImages, Split, SyntheticSet
 from sonosynth.errors import UserError
 from sonosynth.jobs import Made
 from sonosynth.synthesis.jobs import Making, make
@@ -57,6 +57,27 @@ def test_copies_are_the_training_images_pixel_by_pixel_in_the_order_of_variation
     assert set(rows["base"]) == set(rows["precision"]) == set(rows["adapter"]) == {""}
     origins = json.loads((tmp_path / "origins").read_text())
     assert origins["own"] == [[f"hash {name}"] for name in expected] and origins["shared"] == []
+
+
+def test_a_set_that_starts_from_another_takes_its_usable_images_alone(images, tmp_path):
+    cohort, split = images
+    make(copying(), split=split, cohort=cohort, work=tmp_path)
+    rows = pd.read_csv(tmp_path / "images" / "metadata.csv", keep_default_na=False)
+    rows.loc[[0, 9], "flaw"] = "shows another class"
+    rows.to_csv(tmp_path / "images" / "metadata.csv", index=False)
+    (tmp_path / "copies").symlink_to(tmp_path / "images")
+    places = {"images": tmp_path / "copies"} | {name: tmp_path / name for name in ("samples", "pixels", "origins")}
+    source, again = SyntheticSet(Made("copies", places, {}, "", 0.0, 0)), tmp_path / "again"
+    again.mkdir()
+    make(copying(name="more", count=None, source="copies"), split=split, source=source, work=again)
+    made = pd.read_csv(again / "images" / "metadata.csv", keep_default_na=False)
+    kept = rows[rows["flaw"] == ""]
+    assert list(made["source"]) == [f"copies/{name}" for name in kept["file_name"]]
+    assert np.array_equal(np.load(again / "pixels"), np.load(tmp_path / "pixels")[kept.index])
+    origins = json.loads((again / "origins").read_text())["own"]
+    assert origins == [[f"hash {name}"] for name in kept["source"]]
+    with pytest.raises(UserError, match="at most 7, as many usable ones as copies has"):
+        make(copying(name="more", count={"a": 8}, source="copies"), split=split, source=source, work=again)
 
 
 @pytest.mark.parametrize("leaks", [False, True], ids=["", "with an adapter that may leak"])
