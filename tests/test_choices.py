@@ -83,7 +83,7 @@ def test_it_is_judged_tabulated_and_shown(chosen):
     table = pd.read_csv(chosen / "evaluation" / "table.csv", index_col="arm")
     assert table["n_train"]["best"] == table["n_train"]["low"] and table["status"]["best"] == "run"
     page = (chosen / "report.html").read_text()
-    assert "best is, of its candidates, the one with the best macro F1 on inner images" in page
+    assert "best is the candidate with the best macro F1 on the inner images" in page
     assert 'id="figure-curves"' in page and (chosen / "figures" / "curves.pdf").is_file()
     hidden = json.loads((chosen / ".parts" / "predictions" / "best" / "0.json").read_text())["sealed"]
     assert {row[hidden["columns"].index("arm")] for row in hidden["data"]} == {"best"}
@@ -148,7 +148,7 @@ def test_it_is_no_candidate_no_comparator_and_not_the_reference():
     best = "arms.best={best_of: [real+sd, real+sd+ti]}"
     with pytest.raises(UserError, match=r"arms\.other\.best_of: best chooses among arms itself"):
         load("paper", (), (best, "arms.other={best_of: [real+sd, best]}"))
-    with pytest.raises(UserError, match=r"compare\.cheap: best adds synthetic images, or chooses"):
+    with pytest.raises(UserError, match=r"compare\.cheap: best adds synthetic images or has best_of"):
         load("paper", (), (best, "compare.cheap=best"))
     with pytest.raises(UserError, match="real is the arm that the others are compared with"):
         load("paper", (), ("arms.real={best_of: [real+sd, real+sd+ti]}",))
@@ -157,7 +157,7 @@ def test_it_is_no_candidate_no_comparator_and_not_the_reference():
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        (("arms.best={best_of: [low, real+oversampling]}",), "no generator is behind real.oversampling, but one is"),
+        (("arms.best={best_of: [low, real+oversampling]}",), "real.oversampling use no generator, but the others do"),
         (("arms.low.seeds=[7]", BEST), r"the seeds of its arms differ \(low: \[7\], high: \[0, 1\]"),
         (("classifier.selection=inner", BEST), "the inner images would choose the epoch and the arm"),
         (("arms.low.balance=none", BEST), "low and high differ in more than synthetic images"),

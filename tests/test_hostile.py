@@ -356,6 +356,6 @@ def test_a_name_draws_no_warning(name, finished, tiny_base, tiny_classifier, pha
     few = ("classifier.seeds=[0]", "adapters.sd+ti=null", "adapters.sd.lora.steps=1", f"base={base}")
     Study(cohort, settings(*few)).run(tmp_path / "run", processes=False)
     text = (tmp_path / "run" / "report.html").read_text()
-    assert "The cohort is simulated" not in text and "embedded small model" not in text
+    assert "The cohort is simulated" not in text and "small embedded model" not in text
     simulated = (finished / "report.html").read_text()
     assert "The cohort is simulated" in simulated

@@ -72,4 +72,4 @@ def test_times_are_told_no_finer_than_they_are_known(seconds, text):
 def test_the_time_left_says_what_nobody_knows():
     assert progress.remaining(600, 0) == "about 10 min left"
     assert progress.remaining(600, 1) == "about 10 min left (unknown: 1 job)"
-    assert progress.remaining(0, 42).startswith("nobody knows yet")
+    assert progress.remaining(0, 42).startswith("time left unknown")

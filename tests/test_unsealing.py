@@ -58,9 +58,9 @@ def test_nothing_that_is_shown_knows_it(sealed):
     assert not any(name in page for name in ids)
     assert (
         reopen(sealed).sealed(sealed)
-        == "40% of the images of each class, in no split; sonosynth unseal scores them, once"
+        == "40% of the images of each class, held out of all splits; sonosynth unseal scores them once"
     )
-    assert "10 images, in no split; sonosynth unseal scores them, once" in page and 'id="sealed"' not in page
+    assert "10 images, held out of all splits; sonosynth unseal scores them once" in page and 'id="sealed"' not in page
     assert set(json.loads((sealed / "adapters" / "sd" / "adapter.json").read_text())["images"]) == set(
         split.train["sha256"]
     )

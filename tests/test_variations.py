@@ -139,7 +139,7 @@ def test_images_stay_the_same_if_one_strength_is_given_as_before():
     [
         (("arms.replaced.sets=[mixed]",), "arms.replaced.replace: the set mixed"),
         (("sets.mixed={count: null, each: 2}",), "sets.mixed.each: between starts from images of other classes"),
-        (("sets.variation.count=3",), "sets.variation: each: stands instead of count"),
+        (("sets.variation.count=3",), "sets.variation: each: replaces count"),
         (("sets.variation.strength=[0.3]",), "sets.variation.strength: a number from 0 to 1; several above 0"),
         (("sets.variation.strength={from: 0.5, to: 0.2}",), "sets.variation.strength: a number from 0 to 1"),
         (("sets.plain={mirror: true}",), "sets.plain: mirror: needs images to start from"),

@@ -70,16 +70,16 @@ def check_choices(settings: Settings, arms: Mapping[str, Comparison]) -> None:
         if len(made) > 1:
             plain = [other for other in arm.best_of if not arms[other].generated]
             raise UserError(
-                f"arms.{name}.best_of: no generator is behind {', '.join(plain)}, but one is behind the others",
-                "arms that all have images of a generator, or all none, since generators are repeated and judged",
-                f"choose among the others: the verdict compares {name} with arms that have none",
+                f"arms.{name}.best_of: {', '.join(plain)} use no generator, but the others do",
+                "a generator behind all of these arms or behind none, since generators are repeated and judged",
+                f"choose among the others: the verdict compares {name} with arms that use none",
             )
         if len({settings.seeds_of(other) for other in arm.best_of}) > 1:
             seeds = ", ".join(f"{other}: {list(settings.seeds_of(other))}" for other in arm.best_of)
             raise UserError(
                 f"arms.{name}.best_of: the seeds of its arms differ ({seeds})",
-                "the same seeds for all, since a mean of more trainings scatters less",
-                f"give arms.{arm.best_of[0]}.seeds and the others' alike",
+                "the same seeds for all, since a mean over more training runs varies less",
+                f"give arms.{arm.best_of[0]} and the others the same seeds",
             )
 
 

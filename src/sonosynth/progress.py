@@ -112,7 +112,7 @@ def duration(seconds: float) -> str:
 def remaining(seconds: float, unknown: int) -> str:
     """The time left, and how many jobs are not in it, since nobody knows yet what they take."""
     if unknown and not seconds:
-        return "nobody knows yet how long it takes: no job of the kinds that are left has finished"
+        return "time left unknown, since no job of the remaining kinds has finished"
     return f"about {duration(seconds)} left" + (f" (unknown: {unknown} job{'s' * (unknown != 1)})" if unknown else "")
 
 

@@ -41,7 +41,7 @@ class Repeats(Section):
         None, description="validate every image once, in this many grouped folds, instead of split.holdout"
     )
     draws: Annotated[int, Field(ge=1, le=100)] = Field(
-        1, description="how many times the images are divided into folds, each time anew"
+        1, description="how many times the images are divided into folds, differently each time"
     )
 
     @model_validator(mode="after")
@@ -115,7 +115,7 @@ class Settings(Section):
         if cheap not in (None, Compare().cheap) and cheap not in self.arms:
             raise ValueError(f"compare.cheap: there is no arm {cheap}")
         if cheap and (arm := self.arms.get(cheap)) and (arm.sets or arm.best_of):
-            raise ValueError(f"compare.cheap: {cheap} adds synthetic images, or chooses; name an arm that does not")
+            raise ValueError(f"compare.cheap: {cheap} adds synthetic images or has best_of; name an arm without")
         if primary is not None and (primary == REFERENCE or primary not in self.declared_arms):
             raise ValueError(f"compare.primary: there is no arm {primary} to compare with {REFERENCE}")
         return self

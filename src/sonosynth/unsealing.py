@@ -48,7 +48,7 @@ def open_once(root: Path, settings: Settings) -> None:
     if before and before.spoiled:
         raise UserError(
             f"{root}: its sealed part was opened on {before.date}, with other settings",
-            "the settings that it was opened with: whoever has seen a result and changes the study is no longer tested",
+            "the settings that it was opened with: a study changed after its result was seen is no longer tested",
             "go back to these settings (sonosynth run … --change), or find images that the study has not seen",
         )
     if not before:
@@ -72,8 +72,8 @@ def check_unseen(run: Run, ordered: Sequence[Job]) -> None:
     if record is None or record.inputs.get("settings") != keyed(job.settings):
         raise UserError(
             f"{run.root}: has scored validation images without this sealed part",
-            "images that are set aside before anything was trained (split.sealed, split.conflicts and seed as before)",
-            "give another --out, and decide there by what you have seen here no more",
+            "images that were set aside before anything was trained (split.sealed, split.conflicts and seed as before)",
+            "give another --out, and base no decision there on what you have seen here",
         )
 
 

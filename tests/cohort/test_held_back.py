@@ -42,7 +42,7 @@ def test_it_is_a_fifth_of_the_training_images_in_whole_groups_and_all_other_imag
 @pytest.mark.parametrize(
     ("count", "said"),
     [
-        (8, r"adapt\.stop=probe: a fifth of the training images can't be held back, 4 group\(s\) of a for 5 folds"),
+        (8, r"adapt\.stop=probe: a fifth of the training images can't be held back: 4 group\(s\) of a for 5 folds"),
         (10, r"adapt\.stop=probe: the fifth .* has 1 group\(s\) of a\n.*\nfix: adapt\.stop=fixed"),
     ],
 )

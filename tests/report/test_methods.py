@@ -22,11 +22,11 @@ def methods(*changes):
     "said",
     [
         "The set again repeats real training images, as a control. ",
-        "The set coded is real training images, encoded and decoded without noise. ",
-        "The set varied was made from real training images with the base as it is, noised to 0.5 of the"
+        "The set coded consists of real training images, encoded and decoded without noise. ",
+        "The set varied was made from real training images with the unadapted base, noised to 0.5 of the"
         " time steps and denoised in 10 steps, without guidance. ",
         "The set sd was made from noise and text with the adapter sd, in 12 steps, without guidance. ",
-        "The set few was made from real training images with the base as it is, noised to 0.3 of the time steps and"
+        "The set few was made from real training images with the unadapted base, noised to 0.3 of the time steps and"
         " denoised in 5 steps, without guidance. ",
     ],
 )
@@ -48,10 +48,10 @@ def test_the_recipe_of_a_lora_is_said():
     plain = "rate 0.001)", "was trained on the training images by"
     assert all(text in methods(*PLAIN) for text in plain)
     other = methods("lora={schedule: cosine, average: 0.9, drop_prompt: 0.2}", "adapt.balance=classes")
-    assert "The adapter sd was trained on the training images, every class equally often, by low-rank" in other
+    assert "The adapter sd was trained on the training images, with class-balanced sampling, by low-rank" in other
     assert (
-        "learning rate 0.001 decaying to zero by a cosine, 0.2 of the prompts left empty,"
-        " running average of the weights (0.9)). "
+        "learning rate 0.001 with cosine decay to zero, prompt dropout 0.2,"
+        " exponential moving average of the weights (decay 0.9)). "
     ) in other
 
 
@@ -59,15 +59,15 @@ def test_the_recipe_of_a_lora_is_said():
 def test_a_whole_unet_is_said_to_be_one_and_to_start_from_its_weights(start, said):
     text = methods("adapters.whole={unet: {steps: 9, batch: 4, accumulation: 2}}", f"unet.start={start}")
     assert (
-        "The adapter whole was trained on the training images, every class equally often, as a whole U-Net of the"
+        "The adapter whole was trained on the training images, with class-balanced sampling, as a full U-Net with the"
         f" base's architecture, from {said}, with the base's VAE and text encoder (9 steps of 8 images, AdamW, learning"
-        " rate 0.0005 decaying to zero by a cosine, 0.1 of the prompts left empty, running average of the weights"
-        " (0.99)). "
+        " rate 0.0005 with cosine decay to zero, prompt dropout 0.1, exponential moving average of the weights"
+        " (decay 0.99)). "
     ) in text
 
 
 def test_a_diagnostic_term_is_said_where_there_is_one():
-    said = "the cross-entropy of diagnostic encoders on predicted clean latents added with the weight 0.1"
+    said = "plus the cross-entropy of diagnostic encoders on predicted clean latents, weighted by 0.1"
     assert methods("adapters.sd.lora={diagnostic: 0.1}").count(said) == 1
     assert "diagnostic" not in methods()
 
@@ -85,8 +85,7 @@ def test_chosen_steps_and_guidance_are_said_to_be_chosen():
 def test_how_classifiers_are_trained_is_said():
     text = methods()
     assert (
-        "learning rate 0.001 decaying to zero by a cosine, batch 16) took the same number of optimiser steps (400)"
-        in text
+        "learning rate 0.001 with cosine decay to zero, batch 16) took the same number of optimiser steps (400)" in text
     )
     cheap = "real+classical+oversampling"
     shares = ", ".join(f"{cheap}+{name} 0.25" for name in ("variation", "sd+ti", "sd+ti+img2img"))
@@ -108,17 +107,17 @@ def test_the_ways_in_which_an_arm_uses_its_sets_are_said():
         "arms.first={sets: [crossed], share: 1, until: 0.3, settle: true, weight: threshold}",
     )
     for said in (
-        "Of the training images of each split a part of 0.25 was kept, the others were used for nothing. ",
+        "Of the training images of each split, a fraction of 0.25 was kept; the rest were not used. ",
         "The set varied was made from real training images and their mirror images with the adapter sd+ti, noised to"
-        " 0.3, 0.5 of the time steps and denoised in 10 steps, without guidance, 2 of every training image. ",
+        " 0.3, 0.5 of the time steps and denoised in 10 steps, without guidance, 2 per training image. ",
         "The set crossed was made from real training images with the adapter sd+ti under the prompt of another class,"
         " noised to 0.5 of the time steps",
         "The set gan was made by another generator, which was trained on unknown images. ",
-        "In the arm swapped, a real image was replaced by one that was made from it with probability 0.5; each was"
-        " weighted by the confidence of classifiers of real training images in its label. ",
-        "In the arm first, synthetic images were seen in the first 0.3 of the steps alone; batch statistics were those"
-        " of the real training images; those that classifiers of real training images took for another class had no"
-        " weight. ",
+        "In the arm swapped, real images were replaced with probability 0.5 by ones made from them; each"
+        " synthetic image was weighted by the confidence in its label of classifiers of real images. ",
+        "In the arm first, synthetic images were used only in the first 0.3 of the steps; batch-norm statistics were"
+        " recomputed on the real training images; synthetic images that classifiers of real images assigned to another"
+        " class had no weight. ",
     ):
         assert said in text
     plain = methods()

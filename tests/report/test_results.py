@@ -75,7 +75,7 @@ def test_the_forest_plot_shows_the_difference_alone(results):
 def test_the_terminal_prints_text_as_it_is(results):
     text = summary(results)
     assert "cohort: :heart: [b]x[/b]: as given" in text
-    assert "draws left out: 1 draw of folds that not every arm has finished" in text
+    assert "draws left out: 1 draw of folds not finished by every arm" in text
     assert "nan" not in text
 
 
@@ -87,8 +87,8 @@ def test_the_smallest_visible_difference_is_half_the_narrowest_interval_that_dec
     assert results.smallest is None
     results.verdicts[["low", "high"]] = [[0.1, 0.3]]
     assert results.smallest == pytest.approx(0.1)
-    assert "no difference in macro F1 from real images below 0.100 could have been significant" in said(results)
-    assert "none in macro F1 below 0.100" in results.warnings()[-1]
+    assert "no macro F1 difference below 0.100 from real images could have been significant" in said(results)
+    assert "no macro F1 difference below 0.100" in results.warnings()[-1]
     results.verdicts["finding"] = "not enough runs"
     assert results.smallest is None
     # A block takes 36 seconds: a job of 72 seconds, half the machine.
@@ -102,7 +102,7 @@ def test_what_an_arm_has_to_beat_besides_real_images_makes_no_difference_visible
     both = replace(results, verdicts=pd.DataFrame([row, cheap]))
     assert both.smallest == pytest.approx(0.1)
     ends = {
-        "improves": "by itself; next to the arms that were found, smaller ones could.",
+        "improves": "on its own; once one arm is significant, smaller ones can be.",
         "no evidence": "significant.",
     }
     for finding, end in ends.items():

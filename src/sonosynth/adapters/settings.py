@@ -24,7 +24,7 @@ class Lora(Section):
 
     rank: Annotated[int, Field(ge=1, le=4096)] = Field(16, description="rank of the update (scripts: 4)")
     layers: Literal["attention", "all"] = Field(
-        "all", description="attention projections alone (paper), or convolutions too: they make the texture"
+        "all", description="attention projections only (paper), or convolutions too, which make the texture"
     )
     steps: Positive = Field(1000, description="optimiser steps (scripts: 3000)")
     batch: Positive = Field(8, description="images in a batch (scripts: 4)")
@@ -37,7 +37,7 @@ class Lora(Section):
         0.0,
         ge=0,
         lt=1,
-        description="decay of the exponential moving average of the weights, which is what is kept, for example 0.99;"
+        description="decay of the exponential moving average of the weights that is saved, for example 0.99;"
         " 0: the last step's weights (scripts)",
     )
     drop_prompt: float = Field(
@@ -63,18 +63,18 @@ class Unet(Section):
     steps: Positive = Field(2000, description="optimiser steps")
     batch: Positive = Field(8, description="images in a batch")
     accumulation: Positive = Field(1, description="batches in a step")
-    learning_rate: Rate = Field(5e-4, description="learning rate of AdamW; for start: base less, 1e-4 to 1e-5")
+    learning_rate: Rate = Field(5e-4, description="learning rate of AdamW; lower with start: base, 1e-4 to 1e-5")
     schedule: Literal["constant", "cosine"] = Field(
         "cosine", description="constant learning rate, or cosine decay to zero"
     )
     average: float = Field(
-        0.99, ge=0, lt=1, description="decay of the exponential moving average of the weights, which is what is kept"
+        0.99, ge=0, lt=1, description="decay of the exponential moving average of the weights that is saved"
     )
     drop_prompt: float = Field(
         0.1,
         ge=0,
         lt=1,
-        description="share of prompts replaced by the empty one, which random weights must learn if guidance above 1"
+        description="share of prompts replaced by the empty one; random weights need this if guidance above 1"
         " is to be used",
     )
 
@@ -83,7 +83,7 @@ class Adapt(Section):
     """What the generator may see, and for how long."""
 
     on: Literal["training", "all"] = Field(
-        "training", description="images that adapters are trained on; all is the scripts' leak, and labelled as such"
+        "training", description="images that adapters are trained on; all: the scripts' data leakage, labelled as such"
     )
     balance: Literal["none", "classes"] = Field(
         "classes", description="classes: adapters see every class equally often; none: every image (scripts)"
@@ -92,7 +92,7 @@ class Adapt(Section):
     stop: Annotated[Literal["fixed", "probe"], NO_EFFECT] = Field(
         "fixed",
         description="fixed: a LoRA takes `lora.steps`; probe: a quarter, half or all of them, by how close trial"
-        " adapters come to a fifth of a block's training images that is held back from them; trains almost three times"
+        " adapters' images come to a held-out fifth of a block's training images; training takes almost three times"
         " as long",
     )
 

@@ -87,7 +87,7 @@ def a_fifth(train: pd.DataFrame, seed: int, asked: str, instead: str) -> pd.Inde
         numbers = folds(labels, hashes, groups, 5, seed)
     except ValueError as error:
         raise UserError(
-            f"{asked}: a fifth of the training images can't be held back, {error}",
+            f"{asked}: a fifth of the training images can't be held back: {error}",
             "five training images or groups of every class",
             instead,
         ) from None

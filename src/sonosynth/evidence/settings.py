@@ -10,10 +10,10 @@ class Compare(Section):
 
     cheap: str | None = Field(
         "real+classical+oversampling",
-        description="the arm without synthetic images that arms with them have to beat, too; null: none",
+        description="simple baseline: an arm without synthetic images that arms with them must beat, too; null: none",
     )
     primary: str | None = Field(
-        None, description="the one arm that the study is about, named beforehand: tested first, and alone"
+        None, description="the one arm that the study is about, prespecified: tested first, and on its own"
     )
     exposures: bool = Field(
         False,

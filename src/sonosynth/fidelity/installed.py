@@ -15,7 +15,7 @@ from sonosynth.errors import UserError, first_line
 Extractor = Callable[[np.ndarray], np.ndarray]
 """From images (N, H, W) uint8 grey to features (N, D) float32."""
 
-EXPECTED = "a function of an installed package that makes features (N, D), finite numbers, of images (N, H, W) uint8"
+EXPECTED = "a function of an installed package that maps images (N, H, W) uint8 to finite features (N, D)"
 FIX = "correct or install it, or fidelity.features=embedded"
 BLOCK = 64  # images at a time
 SIDE = 128

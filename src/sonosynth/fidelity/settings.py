@@ -16,7 +16,7 @@ class Fidelity(Section):
 
     features: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1)] = Field(
         ("auto",),
-        description="feature network, or a list of several, of which the first is in the headline and finds copies:"
+        description="feature network, or a list of several; the first gives the headline distance and finds copies:"
         " inception (needs the extra `inception`), embedded, a transformers vision model by hub id or folder, a"
         " function of an installed package as module:name, or auto: inception if it is installed, else embedded",
     )

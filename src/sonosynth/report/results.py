@@ -217,9 +217,9 @@ class Results:
         count = Counter(synthetic.values())
         if count[Finding.IMPROVES]:
             arms = ", ".join(arm for arm, finding in synthetic.items() if finding == Finding.IMPROVES)
-            return f"Synthetic images improve macro F1 on this data set in {arms}, after correction for all arms."
+            return f"Synthetic images improve macro F1 on this data set in {arms}, corrected for multiple comparisons."
         if set(count) == {Finding.NOT_ENOUGH_RUNS}:
-            return "No verdict: the study has not enough runs to tell synthetic images' effect from chance."
+            return "No verdict: the study has too few runs to tell the effect of synthetic images from chance."
         tally = ", ".join(f"{n} {finding}" for finding, n in sorted(count.items()))
         return (
             f"No arm with synthetic images was shown to improve on real images alone ({len(synthetic)} tried: {tally})."

@@ -15,11 +15,11 @@ from sonosynth.progress import duration
 from sonosynth.report.facts import Comparison, Counts, Facts, Refusal, Unsealed
 
 SELECTION = {
-    "last": "last step scored",
-    "inner": "best epoch on the inner images scored, a fifth that nothing is trained on",
-    "validation": "best epoch ON THE VALIDATION IMAGES scored, as in the original scripts: optimistic for all arms",
+    "last": "scored at the last step",
+    "inner": "scored at the best epoch on the inner images, a fifth that nothing is trained on",
+    "validation": "epoch chosen ON THE VALIDATION IMAGES, as in the original scripts: optimistic for all arms",
 }
-LEAK = "the generator was trained on the validation images, too (adapt.on=all): no score is evidence"
+LEAK = "the generator was also trained on the validation images (adapt.on=all): no score is evidence"
 ON_COHORT = "on this data set"
 ON_SEALED = "on the sealed images, given this cohort's training images"
 
@@ -47,7 +47,7 @@ def verdict(
         return f"{arm}: refused, since {refusal.fault}{share}.{_stepped_over(arm, compare)}"
     if compare.transfer:
         here = "here" if where == ON_COHORT else where
-        where = f"{here}, and where effects differ from those here by {compare.transfer:g} (standard deviation)"
+        where = f"{here}, and in data sets whose effects differ by {compare.transfer:g} (standard deviation)"
     contrasts = rows.to_dict("records")
     names = " and ".join(str(row["against"]) for row in contrasts)
     not_beaten = " or ".join(str(row["against"]) for row in contrasts[1:] if not row["low"] > 0)
@@ -77,8 +77,8 @@ def resolution(smallest: float, findings: Collection[str]) -> str:
     """What differences a study can show: see `Results.smallest`."""
     found = {Finding.IMPROVES, Finding.HARMS} & set(findings)
     return (
-        f"With these images and runs, no difference in macro F1 from real images below {smallest:.3f} could have been"
-        f" significant{' by itself; next to the arms that were found, smaller ones could' if found else ''}."
+        f"With these images and runs, no macro F1 difference below {smallest:.3f} from real images could have been"
+        f" significant{' on its own; once one arm is significant, smaller ones can be' if found else ''}."
     )
 
 
@@ -99,15 +99,15 @@ def _not_compared(comparison: Comparison) -> str:
 def sealed(what: str, unsealed: Unsealed | None) -> str:
     """The state of the sealed part, which is `what`."""
     if unsealed is None:
-        return f"{what}, in no split; sonosynth unseal scores them, once"
+        return f"{what}, held out of all splits; sonosynth unseal scores them once"
     if unsealed.spoiled:
         return (
-            f"{what}, in no split; spoiled: the sealed part was opened on {unsealed.date} with other settings,"
-            " and whoever has seen its result may have changed these because of it"
+            f"{what}, held out of all splits; spoiled: opened on {unsealed.date} with other settings,"
+            " and its result may have influenced the current ones"
         )
     return (
         f"scored once, on {unsealed.date}, with these settings; {what};"
-        f" {number_of(unsealed.looks, 'look')} at the validation images before"
+        f" {number_of(unsealed.looks, 'look')} at the validation images before that"
     )
 
 
@@ -116,8 +116,8 @@ def choice(arm: str, rows: pd.DataFrame) -> str:
     times = rows.groupby("candidate", sort=False)["chosen"].sum().sort_values(ascending=False, kind="stable")
     named = ", ".join(f"{name} {count}" for name, count in times.items())
     return (
-        f"{arm} is, of its candidates, the one with the best macro F1 on inner images, chosen in every split and for"
-        f" every generator ({int(times.sum())} in all: {named}), and trained anew."
+        f"{arm} is the candidate with the best macro F1 on the inner images, chosen separately for every split and"
+        f" generator ({int(times.sum())} choices: {named}), then retrained."
     )
 
 
@@ -125,8 +125,8 @@ def prior_shift(arm: str, other: str, label: str, difference: float) -> str:
     """What it means that an arm gives a class a higher or lower mean probability than another arm does."""
     return (
         f"Prior shift: the mean probability of {label} is {abs(difference):.2f}"
-        f" {'higher' if difference > 0 else 'lower'} in {arm} than in {other}, the largest change of all arms. Balanced"
-        " classes teach a classifier that rare classes are common; choose thresholds for each arm by itself."
+        f" {'higher' if difference > 0 else 'lower'} in {arm} than in {other}, the largest shift of any arm. Balanced"
+        " classes teach a classifier that rare classes are common; choose thresholds separately for each arm."
     )
 
 
@@ -140,10 +140,10 @@ def needed(facts: Facts, seconds: Mapping[str, float]) -> str:
     folds = ENOUGH_BLOCKS + 1
     return (
         f"A verdict needs at least {folds} grouped folds (--set repeats.folds={folds}): about"
-        f" {duration(folds * block)} in all on this machine. Two draws of them see smaller differences (--set"
+        f" {duration(folds * block)} in all on this machine. Two draws of them can show smaller differences (--set"
         f" repeats.folds={folds} --set repeats.draws=2): about {duration(2 * folds * block)}. On one split it takes"
-        f" {ENOUGH_RUNS} generators (repeats.generators), {ENOUGH_RUNS} seeds for an arm that has none, and"
-        f" {ENOUGH_OF_OTHERS} seeds of the arms that it is compared with."
+        f" {ENOUGH_RUNS} generators (repeats.generators), {ENOUGH_RUNS} seeds for an arm without one, and"
+        f" {ENOUGH_OF_OTHERS} seeds for each of its comparators."
     )
 
 
@@ -179,8 +179,8 @@ def distances(found: pd.DataFrame, classes: Sequence[str], features: str) -> str
         without = f" without {', '.join(missing)}" if missing else ""
         parts.append(f"{row['set']} {row['matched']:.3g} against {row['floor']:.3g} ({row['n_matched']:.0f}{without})")
     return (
-        f"Fréchet distance to training images, of each set against held-out real images, {features} features, the same"
-        f" number of images of each class on all sides (in brackets, and the classes left out): {'; '.join(parts)}"
+        f"Fréchet distance to training images, each set against held-out real images ({features} features; the same"
+        f" number of images per class on all sides; in brackets: images, and classes left out): {'; '.join(parts)}"
     )
 
 
@@ -188,7 +188,7 @@ def caricature(name: str, features: str, found: Sequence[Caricature]) -> str:
     """One sentence on a set whose classes are further apart than real ones."""
     parts = [f"{x.label} from {x.against} ({x.distance:.3g} against {x.real_distance:.3g})" for x in found]
     return (
-        f"Caricatures in {name}: further from other, real classes than real images are ({features} features, Fréchet"
+        f"Caricatures in {name}: further from the other classes than real images are ({features} features, Fréchet"
         f" distance at equal counts): {', '.join(parts)}."
     )
 
@@ -209,15 +209,15 @@ def near_source(varied: pd.Series, near: pd.Series) -> str:
 def adjacent(label: str) -> str:
     """A class whose images with consecutive file numbers are more alike than chance has it, and what to do."""
     return (
-        f"Images of {label} with consecutive file numbers are more alike than others of that class: some may be of one"
-        " patient, who then stands on both sides of a split. If the patients are known, give them as groups (a CSV with"
+        f"Images of {label} with consecutive file numbers are more alike than others of that class: some may show one"
+        " patient, who is then on both sides of a split. If the patients are known, give them as groups (a CSV with"
         " the column group)."
     )
 
 
 def measured_on(facts: Facts, counts: Counts) -> dict[str, str]:
     """What the scores were measured on; printed beside them everywhere."""
-    base = "the embedded small model, pretrained on simulated images" if facts.embedded else facts.base
+    base = "the small embedded model, pretrained on simulated images" if facts.embedded else facts.base
     splits = f"{facts.draws} x {facts.folds} grouped folds" if facts.folds else "one split"
     generators, seeds = number_of(facts.generators, "generator"), number_of(facts.seeds, "seed")
     side = facts.classifier_resolution
@@ -230,15 +230,13 @@ def measured_on(facts: Facts, counts: Counts) -> dict[str, str]:
         "base": f"{base}, {facts.resolution} x {facts.resolution} pixels, {facts.precision}",
         "classifier": f"{facts.classifier}, {side} x {side} pixels, {SELECTION[facts.selection]}",
         "fidelity": fidelity(facts),
-        "settings tried": f"{facts.looks} (how many different settings have been scored on these validation images in"
+        "settings tried": f"{facts.looks} (the number of different settings scored so far on these validation images in"
         " this folder; every further one makes a chance finding more likely)",
     }
     if counts.sealed:
         described["sealed part"] = sealed(number_of(counts.sealed, "image"), facts.unsealed)
     if counts.draws_left_out:
-        described["draws left out"] = (
-            f"{number_of(counts.draws_left_out, 'draw')} of folds that not every arm has finished"
-        )
+        described["draws left out"] = f"{number_of(counts.draws_left_out, 'draw')} of folds not finished by every arm"
     if any(counts.made_again.values()):
         described["images made again"] = "; ".join(
             f"{name}: {n} {'were dropped' if name in counts.selected else 'showed nothing new'} at first,"
@@ -275,9 +273,9 @@ def warnings(facts: Facts, counts: Counts, smallest: float | None, large: float)
     if counts.simulated:
         found.append("The cohort is simulated: its scores say nothing about patients.")
     if facts.embedded:
-        found.append("The base is the embedded small model: these are not Stable Diffusion's images.")
+        found.append("The base is the small embedded model: these are not Stable Diffusion's images.")
     if smallest is not None and smallest > large:
         found.append(
-            f"Small differences can't be seen here: none in macro F1 below {smallest:.3f} could be significant."
+            f"Small differences can't be detected: no macro F1 difference below {smallest:.3f} could be significant."
         )
     return found

@@ -43,7 +43,7 @@ class Synthesis(Section):
         "dpm++", description="DPM-Solver++(2M), good from about 12 steps on, or the base's own scheduler (scripts)"
     )
     batch: Annotated[Positive, NO_EFFECT] = Field(
-        16, description="images made at a time; does not change them (scripts: 1)"
+        16, description="images sampled at a time; does not affect them (scripts: 1)"
     )
 
     @field_validator("guidance_interval")
@@ -76,7 +76,7 @@ class Refine(Section):
     )
     steps: Positive | None = Field(
         10,
-        description="denoising steps, evenly spaced from the time that the strength names; null: diffusers' rule, the"
+        description="denoising steps, evenly spaced from the time step set by the strength; null: diffusers' rule, the"
         " last `strength` share of `synthesis.steps`, rounded down (scripts)",
     )
 
@@ -106,7 +106,7 @@ class Set(Section):
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, populate_by_name=True)
 
     kind: str | None = Field(
-        None, description="the way its images are made; absent: text for images from noise, image for others"
+        None, description="how its images are made; absent: text if they start from noise, else image"
     )
     start: str = Field(
         NOISE, alias="from", description="what its images start from: noise, real (training images) or another set"
@@ -121,26 +121,26 @@ class Set(Section):
         description="of kind folder: a CSV in that folder with the `sha256` of each image that the generator has seen,"
         " or the split's cohort.csv for its training images; absent: unknown, and arms with the set get no verdict",
     )
-    adapter: str | None = Field(None, description="adapter of the base; absent: the base as it is")
+    adapter: str | None = Field(None, description="adapter to use; absent: the unadapted base")
     strength: Annotated[float | tuple[float, ...], BeforeValidator(_strengths)] | None = Field(
         None,
         description="denoising strength; 0: through the VAE and back, without noise; several, [0.3, 0.5] or {from: 0.2,"
-        " to: 0.6} in steps of 0.05: for as many images each; absent: `refine.strength`",
+        " to: 0.6} in steps of 0.05: each for as many images; absent: `refine.strength`",
     )
     mirror: bool = Field(False, description="half of the images start from a mirror image")
     each: Number = Field(
-        0, description="images made of every training image, instead of `count` in all; for from: real"
+        0, description="images made from every training image, instead of a total `count`; only with from: real"
     )
     count: Number | dict[str, Number] | None = Field(
         None,
         description="images of each class, for example 100 or {benign: 50}; absent: what balances the classes, or as"
-        " many as the set or folder has that it starts from",
+        " many as there are in the set or folder that it starts from",
     )
     select: bool = Field(
         False,
-        description="keep an image only if critics, classifiers of the real training images, take it for its label, and"
-        " it is no nearer to an earlier one of its class than these are to each other; others are made again, with"
-        " seven further seeds at most",
+        description="keep an image only if critics (classifiers of real training images) classify it as its label and"
+        " it is no nearer to an earlier one of its class than real ones are to each other; others are made again, with"
+        " up to seven further seeds",
     )
     synthesis: dict[str, Any] | None = Field(None, description="values of `synthesis` for this set alone")
     refine: dict[str, Any] | None = Field(None, description="values of `refine` for this set alone")
@@ -161,9 +161,9 @@ class Set(Section):
         if self.mirror and self.start == NOISE:
             raise ValueError("mirror: needs images to start from (from: real, or another set)")
         if self.each and self.start != REAL:
-            raise ValueError("each: is for sets from: real")
+            raise ValueError("each: only for sets with from: real")
         if self.each and self.count is not None:
-            raise ValueError("each: stands instead of count; where a preset gives one, add count: null")
+            raise ValueError("each: replaces count; where a preset gives count, add count: null")
         return self
 
     @property

@@ -178,7 +178,7 @@ def without_share(arm: str, classes: Sequence[str], name: str) -> UserError:
     """The error that a set, `name`, of an arm with a share has no image of some classes."""
     return UserError(
         f"arms.{arm}.share: the set {name} has no image of {', '.join(sorted(classes))}",
-        "images of every class in every set of the arm, or their source would tell the class",
+        "images of every class in every set of the arm, or the source of an image would give away its class",
         f"give the set a count for every class, for example sets.{name}.count=100",
     )
 

@@ -22,7 +22,7 @@ class Arm(Section):
     balance: Balance = Field("none", description="repeat images of small classes, or weight the loss by class")
     augmentation: Literal["flip", "classical", "trivial"] = Field(
         "flip",
-        description="horizontal flips alone (paper), or also rotations, shifts, zooms, speckle and gain (classical) or"
+        description="horizontal flips only (paper), or also rotations, shifts, zooms, speckle and gain (classical) or"
         " TrivialAugment (Müller and Hutter, ICCV 2021)",
     )
     mixup: float = Field(0.0, ge=0, le=10, description="alpha of MixUp (Zhang et al., ICLR 2018); 0 is none")
@@ -30,32 +30,32 @@ class Arm(Section):
         None,
         gt=0,
         le=1,
-        description="how often an image that is drawn is synthetic, in every class alike; absent: as often as there are"
-        " such images. Every set needs images of every class. 1: with `until`, synthetic images first, then real ones",
+        description="probability that a drawn image is synthetic, the same for every class; absent: in proportion to"
+        " their number. Every set needs images of every class. 1: with `until`, synthetic images first, then real ones",
     )
     until: float = Field(
         1.0,
         gt=0,
         le=1,
-        description="the share of the steps, from the first on, in which synthetic images are drawn; real ones alone"
+        description="the share of the steps, from the first on, in which synthetic images are drawn; only real ones"
         " after that",
     )
     replace: float = Field(
         0.0,
         ge=0,
         le=1,
-        description="how often a real image that is drawn is replaced by one that was made from it (DA-Fusion: 0.5), in"
-        " every class alike. Every set needs `from: real` and `each`",
+        description="probability that a drawn real image is replaced by one made from it (DA-Fusion: 0.5), the same for"
+        " every class. Every set needs `from: real` and `each`",
     )
     weight: Literal["none", "threshold", "confidence"] = Field(
         "none",
-        description="of synthetic images in the loss, by critics, classifiers of the real training images: threshold, 0"
-        " for those not taken for their label; confidence, 0 to 1: how much more of it they show than others do",
+        description="of synthetic images in the loss, by critics (classifiers of real training images): threshold, 0"
+        " for those not classified as their label; confidence, 0 to 1: how much more probable it is than for others",
     )
     settle: bool = Field(
         False,
-        description="whether batch statistics are computed anew from the real training images once the training is"
-        " over, as they are with `classifier.average` in any case",
+        description="whether to recompute batch-norm statistics from the real training images after training,"
+        " as `classifier.average` always does",
     )
     exposures: Literal["all", "real"] = Field(
         "all",
@@ -63,13 +63,13 @@ class Arm(Section):
         " without synthetic ones",
     )
     seeds: Annotated[tuple[Seed, ...] | None, Field(min_length=1, max_length=1000), NO_EFFECT] = Field(
-        None, description="one training per seed; absent: `classifier.seeds`. The one setting that `real` takes, too"
+        None, description="one training per seed; absent: `classifier.seeds`. The only setting that `real` takes"
     )
     best_of: Annotated[tuple[str, ...], NO_EFFECT] = Field(
         (),
-        description="instead of all else, other arms: in every split, and for every generator, this arm is the one of"
-        " them with the best macro F1 on inner images, a fifth of the training images that nothing is then trained on;"
-        " it is trained anew, so that the luck of the best training is not its own",
+        description="instead of all else, other arms: in every split, and for every generator, this arm is whichever of"
+        " them has the best macro F1 on inner images, a fifth of the training images that nothing is then trained on;"
+        " it is retrained, so that it does not inherit the luck of the best training run",
     )
 
     @model_validator(mode="after")
@@ -91,7 +91,7 @@ class Arm(Section):
         if not self.real and not self.sets:
             raise ValueError("real is false: needs sets to be trained on")
         if (self.share is not None or self.replace) and not (self.real and self.sets):
-            raise ValueError("share, replace: need sets, and real images beside them")
+            raise ValueError("share, replace: need sets and real images")
         if self.share is not None and self.replace:
             raise ValueError(
                 "synthetic images are drawn (share), or they replace real ones (replace): give one of them"
@@ -138,7 +138,7 @@ class Classifier(Section):
         " real training images",
     )
     batch: Annotated[int, Field(ge=2, le=MAX_COUNT)] = Field(16, description="images in a batch (paper: 16)")
-    learning_rate: Rate = Field(1e-3, description="largest learning rate of Adam (paper: 1e-4)")
+    learning_rate: Rate = Field(1e-3, description="peak learning rate of Adam (paper: 1e-4)")
     schedule: Literal["constant", "cosine"] = Field(
         "cosine", description="of the learning rate: constant (paper), or falling to 0 along a cosine"
     )
