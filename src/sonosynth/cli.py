@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 CohortPath = Annotated[Path, typer.Argument(metavar="COHORT", help="Folder of class folders, or a CSV.")]
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")]
-Preset = Annotated[str, typer.Option(help="paper or quick.")]
+Preset = Annotated[str, typer.Option(help="paper, quick or sound.")]
 Config = Annotated[list[str], typer.Option(metavar="FILE|NAME", help="YAML settings file, or a shipped one's name.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Given = Annotated[list[str], typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Change a setting.")]

@@ -44,7 +44,7 @@ def losses(tables: Mapping[str, pd.DataFrame]) -> Figure:
                 own = table[table["part"] == part]
                 if len(own):
                     axis.plot(own["step"], own["loss"].rolling(SMOOTH, min_periods=1).mean(), label=name)
-            axis.set(title=part, xlabel="step", ylabel="denoising loss" if part == parts[0] else "")
+            axis.set(title=part, xlabel="step", ylabel="loss" if part == parts[0] else "")
             if axis.lines:
                 axis.legend()
     return figure
