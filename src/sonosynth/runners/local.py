@@ -130,8 +130,8 @@ def _workers(run: Run, count: int) -> Iterator[Submit]:
         except BrokenProcessPool:
             raise UserError(
                 "a process that ran a job was killed; the system does that when memory runs out",
-                fix="lower classifier.batch, lora.batch, unet.batch or resolution: sonosynth run … --change; finished work"
-                " that does not depend on them is kept",
+                fix="lower classifier.batch, lora.batch, unet.batch or resolution: sonosynth run … --change; finished"
+                " work that does not depend on them is kept",
             ) from None
         except BaseException:
             progress.say("stopping: jobs that are running save their work")
