@@ -144,7 +144,7 @@ def images(count):
         ),
         (
             [each(benign="<b>", normal="xyz"), "prompts.labels.malignant='xyz of no lesion'"],
-            r"adapters\.mine\.token: xyz is found 1 times in the prompt 'xyz of no lesion <m>', not never",
+            r"adapters\.mine\.token: xyz is found 1 times in the prompt 'xyz of no lesion <m>', which is another",
         ),
         ([each(benign="<m>2")], r"adapters\.mine\.token: <m> is part of the token <m>2"),
         ([each(benign="a")], r"adapters\.mine\.token: a is already in the base's vocabulary"),

@@ -69,10 +69,8 @@ def check(base: Path, prompts: Mapping[str, Mapping[str, str | None]], init: str
         for prompt, own in these.items():
             for text in texts[name]:
                 if (found := _count(tokenizer, text, prompt)) != (text == own):
-                    wanted = "once" if text == own else "never"
-                    raise UserError(
-                        f"{setting}: {text} is found {found} times in the prompt {prompt!r}, not {wanted}", NEW
-                    )
+                    wanted = "not once" if text == own else "which is another class's"
+                    raise UserError(f"{setting}: {text} is found {found} times in the prompt {prompt!r}, {wanted}", NEW)
         tokenize(tokenizer, [*these])
 
 
