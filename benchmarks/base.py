@@ -21,6 +21,7 @@ from finished import FinishedRun
 from measuring import in_processes, training_set
 from sonosynth import seeding
 from sonosynth.adapters.learning import with_token
+from sonosynth.adapters.settings import Adapter
 from sonosynth.artefacts import TRAIN, VALIDATION
 from sonosynth.bases import sd1
 from sonosynth.bases.latents import to_grey, to_tensor
@@ -85,12 +86,13 @@ def drawn(run: FinishedRun, each: int) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate(reference), np.concatenate(others)
 
 
-def made(run: FinishedRun, adapter: Path | None, token: str | None, labels: list[str]) -> np.ndarray:
-    """An image (N, H, W) uint8 of each of N labels; with a token in the prompt, or without the one that was learned."""
+def made(run: FinishedRun, adapter: Path | None, declared: Adapter | None, labels: list[str]) -> np.ndarray:
+    """An image (N, H, W) uint8 of each of N labels, its prompt with a token as declared, or without the learned one."""
     s, machine = run.settings, run.machine
     sampler = Sampler(machine.base, adapter, machine.precision, s.resolution, s.synthesis)
-    sampler.token = token  # where it is left out, no prompt has to hold it
-    prompts = [with_token(s.prompts.of(label), token) for label in labels]
+    if not declared:
+        sampler.tokens = []  # where it is left out, no prompt has to hold it
+    prompts = [with_token(s.prompts.of(label), declared.token_of(label) if declared else None) for label in labels]
     seeds = [seeding.derive(0, "benchmark", i) for i in range(len(labels))]
     batches = [slice(i, i + s.synthesis.batch) for i in range(0, len(labels), s.synthesis.batch)]
     return np.concatenate([sampler.generate(prompts[b], seeds[b]) for b in batches])
@@ -132,7 +134,7 @@ def main() -> None:
     wanted = list(run.rows["label"].iloc[others])
     sets = {"real, others": real[others], "base, not adapted": made(run, None, None, wanted)}
     for name, adapter in run.settings.declared_adapters.items():
-        sets[name] = made(run, run.adapters[name], adapter.token, wanted)
+        sets[name] = made(run, run.adapters[name], adapter, wanted)
         if adapter.token:
             sets[f"{name}, token left out"] = made(run, run.adapters[name], None, wanted)
 

@@ -206,7 +206,7 @@ def main() -> None:
         if o.run:
             run = FinishedRun.read(o.run)
             s, (name, adapter) = run.settings, next(iter(run.settings.declared_adapters.items()))
-            prompts = {label: with_token(s.prompts.of(label), adapter.token) for label in run.labels}
+            prompts = {label: with_token(s.prompts.of(label), adapter.token_of(label)) for label in run.labels}
             model = Model(run.machine.base, run.adapters[name], prompts, s.resolution, s.synthesis.scale)
             looks = Looks(run)
         else:

@@ -228,6 +228,14 @@ def test_null_removes_an_entry_and_the_default_entries_that_need_it():
         ("adapters.mine={unet: {start: warm}}", "adapters.mine.unet.start: Input should be 'random' or 'base'"),
         ("adapters.mine={lora: {}, unet: {}}", "adapters.mine: a unet is trained as a whole, and takes no token"),
         ("adapters.mine={token: <new>, unet: {}}", "adapters.mine: a unet is trained as a whole, and takes no token"),
+        ("adapters.mine={token: <a b>}", "adapters.mine.token: a text without spaces, as <new>, or one of each class"),
+        ("adapters.mine={token: 5}", "adapters.mine.token: a text without spaces"),
+        ("adapters.mine={token: {}}", "adapters.mine.token: a text without spaces"),
+        ("adapters.mine={token: {benign: 5}}", "adapters.mine.token: a text without spaces"),
+        ("adapters.mine={token: {benign: null}}", "adapters.mine.token: a text without spaces"),
+        ("adapters.mine={token: {benign: true}}", "adapters.mine.token: must not be true or false"),
+        ("adapters.mine={token: {benign: <b>, normal: <b>}}", "adapters.mine.token: each class needs a token of"),
+        ("adapters.mine={token: {benign: <b>}, unet: {}}", "adapters.mine: a unet is trained as a whole, and takes no"),
         ("adapters.mine={control: mask}", "adapters.mine.control: there is no such setting"),
         ("arms.mine={sets: [sd+ti, sd+ti]}", "arms.mine: each set once"),
         ("arms.mine={real: false}", "arms.mine: real is false: needs sets to be trained on"),
@@ -255,6 +263,16 @@ def test_a_mistake_in_what_is_declared_is_named_with_the_others(change, mistake)
     lines = str(error.value).splitlines()
     assert any(mistake in line for line in lines), error.value
     assert "  lora.rnk: there is no such setting" in lines
+
+
+def test_a_token_is_one_text_or_one_for_each_class(tmp_path):
+    s = load("quick", (), ("adapters.sd+ti.token={benign: <b>, '1': <one>}",))
+    (tmp_path / "s.yaml").write_text(as_yaml(s))
+    for read in (s, load("quick", [tmp_path / "s.yaml"])):
+        adapter = read.declared_adapters["sd+ti"]
+        assert (adapter.token_of("benign"), adapter.token_of("1")) == ("<b>", "<one>")
+    one = load("quick").declared_adapters
+    assert (one["sd+ti"].token_of("benign"), one["sd"].token_of("benign")) == ("<ultrasound>", None)
 
 
 def test_feature_networks_are_one_text_or_several(tmp_path):

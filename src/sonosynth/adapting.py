@@ -2,13 +2,13 @@
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sonosynth import seeding
 from sonosynth.adapters import encoders
 from sonosynth.adapters import jobs as adaptation
 from sonosynth.adapters.learning import with_token
-from sonosynth.adapters.settings import Lora, Unet
+from sonosynth.adapters.settings import Adapter, Lora, Unet
 from sonosynth.cohort import held_back
 from sonosynth.fidelity.jobs import Measuring
 from sonosynth.jobs import Job
@@ -43,9 +43,7 @@ class Adapting:
         s, at = self.settings, repeat.place
         if s.probed_adapters and repeat.number == repeat.block:
             yield from self._probes(repeat)
-        wanted = {
-            name: (adapter.token, s.lora_of(name) or s.unet_of(name)) for name, adapter in s.declared_adapters.items()
-        }
+        wanted = {name: (adapter, s.lora_of(name) or s.unet_of(name)) for name, adapter in s.declared_adapters.items()}
         places = _Places(f"{at}split", at, f"{at}{self.parts}/", at)
         yield from self._learned(repeat, wanted, places, {name: choice(repeat, name) for name in s.probed_adapters})
 
@@ -58,15 +56,15 @@ class Adapting:
         yield Job(
             split, held_back.hold_back, holding_back, {"split": given["block"]}, {"table": f"{parts}split.csv"}
         )  # fmt: skip
-        tokens = {name: s.declared_adapters[name].token for name in s.probed_adapters}
-        ladders = {name: self._ladder(name) for name in tokens}
-        trials = {f"{name}/{n}": (tokens[name], lora) for name, ladder in ladders.items() for n, lora in ladder.items()}
+        probed = {name: s.declared_adapters[name] for name in s.probed_adapters}
+        ladders = {name: self._ladder(name) for name in probed}
+        trials = {f"{name}/{n}": (probed[name], lora) for name, ladder in ladders.items() for n, lora in ladder.items()}
         yield from self._learned(repeat, trials, _Places(split, at, parts, parts), {})
         for name, ladder in ladders.items():
             for number in ladder:
                 trial = probing.Probing(
                     name=name, steps=number, guidances=self._guidances(name), synthesis=s.synthesis,
-                    prompts={label: with_token(prompt, tokens[name]) for label, prompt in self.prompts.items()},
+                    prompts={x: with_token(prompt, probed[name].token_of(x)) for x, prompt in self.prompts.items()},
                     base=m.base, precision=m.precision, resolution=s.resolution, measures=(*self.described.values(),),
                     seed=seeding.derive(repeat.seed, "probe"), draw=repeat.draw, split=repeat.split,
                 )  # fmt: skip
@@ -83,10 +81,10 @@ class Adapting:
             )  # fmt: skip
 
     def _learned(
-        self, repeat: Repeat, wanted: Mapping[str, tuple[str | None, Lora | Unet | None]], places: "_Places",
+        self, repeat: Repeat, wanted: Mapping[str, tuple[Adapter, Lora | Unet | None]], places: "_Places",
         choices: Mapping[str, str],
     ) -> Iterator[Job]:  # fmt: skip
-        """Adapters by name: the token's text and the LoRA or U-Net of each, and the jobs that choose their steps."""
+        """Adapters by name: each as it is declared and its LoRA or U-Net, and the jobs that choose their steps."""
         s, m, at = self.settings, self.machine, places.jobs
         learning = adaptation.Learning(m.base, m.precision, self.prompts, repeat.seed, s.adapt)
         images = {"cohort": self.cohort, "split": places.split, "latents": self.latents}
@@ -96,26 +94,38 @@ class Adapting:
                 f"{at}encoders", encoders.learn, encoders.EncoderLearning(repeat.seed, s.adapt.on == "all"), images,
                 {"encoders": f"{places.parts}encoders.safetensors", "about": f"{places.parts}encoders.json"},
             )  # fmt: skip
-        tokens: dict[str, str] = {}  # one for all adapters with the same text
-        for name, (text, trained) in wanted.items():
-            needs = images | ({"choice": choices[name]} if name in choices else {})
+        tokens: dict[tuple[str, str | None], str] = {}  # by text and class: one for all adapters with the same
+        for name, (adapter, trained) in wanted.items():
+            needs: dict[str, str | tuple[str, ...]] = {**images}
+            needs |= {"choice": choices[name]} if name in choices else {}
             if name in taught:
                 needs["encoders"] = f"{at}encoders"
-            if text:
-                if text not in tokens:
-                    part = hashlib.sha256(text.encode()).hexdigest()[:8]  # may contain what no file name can
-                    tokens[text] = f"{at}tokens/{part}"
+            own = self._tokens(adapter)
+            for text, label in own:
+                if (text, label) not in tokens:
+                    part = hashlib.sha256(" ".join(filter(None, (text, label))).encode()).hexdigest()[:8]
+                    tokens[text, label] = f"{at}tokens/{part}"  # the text may contain what no file name can
+                    of_class = learning if label is None else replace(learning, prompts={label: self.prompts[label]})
                     yield self.model_job(
-                        tokens[text], adaptation.learn_token, adaptation.TokenLearning(learning, s.token, text), images,
+                        tokens[text, label], adaptation.learn_token,
+                        adaptation.TokenLearning(of_class, s.token, text), images,
                         {"token": f"{places.parts}tokens/{part}", "about": f"{places.parts}tokens/{part}.json"},
                     )  # fmt: skip
-                needs["token"] = tokens[text]
+            if own:
+                of_classes = tuple(tokens[one] for one in own)
+                needs["token"] = of_classes if isinstance(adapter.token, dict) else of_classes[0]
             job, made = f"{at}adapters/{name}", {"adapter": f"{places.adapters}adapters/{name}"}
             if isinstance(trained, Unet):
                 whole = adaptation.UnetLearning(learning, trained)
                 yield self.model_job(job, adaptation.learn_unet, whole, needs, made)
             else:
                 yield self.model_job(job, adaptation.learn, adaptation.AdapterLearning(learning, trained), needs, made)
+
+    def _tokens(self, adapter: Adapter) -> list[tuple[str, str | None]]:
+        """The text of each of an adapter's tokens, and the class that it is of, None if it is of all."""
+        if isinstance(adapter.token, dict):
+            return [(adapter.token[label], label) for label in self.prompts]
+        return [(adapter.token, None)] if adapter.token else []
 
     def _ladder(self, name: str) -> dict[int, Lora]:
         """The LoRA of an adapter for each number of steps after which it is probed."""

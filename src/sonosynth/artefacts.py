@@ -136,7 +136,7 @@ class Split(Artefact):
 
 
 class Adapter(Artefact):
-    """A learned token, a LoRA, or both, or a U-Net, in a folder that diffusers loads."""
+    """Learned tokens, a LoRA, or both, or a U-Net, in a folder that diffusers loads."""
 
     @property
     def folder(self) -> Path:
@@ -150,8 +150,9 @@ class Adapter(Artefact):
 
     @property
     def losses(self) -> pd.DataFrame:
-        """part (token, lora or unet), step, loss."""
-        return pd.read_csv(self.folder / "losses.csv")
+        """part (token, lora or unet), step, loss; label: the class of a token that is of one class, else ""."""
+        found = _read(self.folder / "losses.csv", "part", "label")
+        return found if "label" in found else found.assign(label="")
 
 
 class SyntheticSet(Artefact):

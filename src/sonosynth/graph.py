@@ -102,13 +102,15 @@ class Graph:
         depth = {NOISE: 0, REAL: 0}
         for name, declared in s.declared_sets.items():
             depth[name] = depth[declared.start] + (declared.start != NOISE)
-            way, needs, token = ways.find(declared.way), {"split": f"{at}split"}, None
+            way, needs = ways.find(declared.way), {"split": f"{at}split"}
+            adapter = s.declared_adapters[declared.adapter] if declared.adapter else None
+            tokens = {x: adapter.token_of(x) if adapter else None for x in self.files.labels}
+            prompts = {x: with_token(s.prompts.of(x), token) for x, token in tokens.items()}
             given = self.given[name][repeat.number] if name in self.given else None
             fills_up = declared.count is None and declared.start in (NOISE, REAL) and not given
             noised = way.model and declared.start != NOISE
             if declared.adapter:
                 needs["adapter"] = f"{at}adapters/{declared.adapter}"
-                token = s.declared_adapters[declared.adapter].token
                 if s.synthesis_of(name).guidance == AUTO:
                     needs["choice"] = adapting.choice(repeat, declared.adapter)
             if declared.start == REAL:
@@ -119,7 +121,7 @@ class Graph:
                 name=name, kind=declared.way, kind_version=way.version,
                 depth=depth[name], count=s.balance if fills_up else declared.count, each=declared.each,
                 synthesis=s.synthesis_of(name), mirror=declared.mirror,
-                prompts={x: "" if given else with_token(s.prompts.of(x), token) for x in self.files.labels},
+                prompts=dict.fromkeys(prompts, "") if given else prompts,
                 strength=s.strength_of(name) if noised else None,
                 refine_steps=refine_steps(s, name), base=m.base if way.model else None,
                 precision=m.precision, resolution=s.resolution, seed=repeat.seed, leaks=self.leaks,

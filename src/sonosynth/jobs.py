@@ -72,7 +72,8 @@ class Job:
     def open(self, made: Mapping[str, "Made"]) -> dict[str, Any]:
         """The keyword arguments of `run`: each need as the handle that its annotation names.
 
-        A handle is a class of one argument, a `Made`. `X | None` is opened as X, `tuple[X, ...]` as a tuple of X.
+        A handle is a class of one argument, a `Made`. `X | None` is opened as X, `tuple[X, ...]` as a tuple of X; an
+        argument that takes either is `X | tuple[X, ...]`.
         """
         hints = get_type_hints(self.run)
 

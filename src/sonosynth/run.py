@@ -181,8 +181,10 @@ class Study:
         for label in files.labels:
             progress.say(f"prompt of {label}: {prompts.of(label)}")
         for name, adapter in self.settings.declared_adapters.items():
-            if adapter.token:
-                progress.say(f"prompts with the adapter {name} end with {adapter.token}")
+            if token := adapter.token:
+                if isinstance(token, dict):
+                    token = ", ".join(f"{text} for {label}" for label, text in token.items())
+                progress.say(f"prompts with the adapter {name} end with {token}")
         if not prompts.labels:
             for name, words in shipped_words().items():
                 if set(files.labels) <= set(words):

@@ -95,10 +95,17 @@ def _check(settings: Settings, cohort: Files, machine: Machine, taken: Mapping[s
             f"prompts for {', '.join(cohort.labels)}",
         )
     feasibility.check(settings, cohort.labels, {name: [x.counts for x in images] for name, images in taken.items()})
-    words = [settings.prompts.of(label) for label in cohort.labels]
-    tokens = {name: adapter.token for name, adapter in settings.declared_adapters.items()}
-    prompts = {name: [with_token(prompt, text) for prompt in words] for name, text in {"": None, **tokens}.items()}
-    inversion.check(machine.base.folder, tokens, prompts, settings.token.init)
+    words = {label: settings.prompts.of(label) for label in cohort.labels}
+    prompts: dict[str, dict[str, str | None]] = {"": dict.fromkeys(words.values())}
+    for name, adapter in settings.declared_adapters.items():
+        if isinstance(adapter.token, dict) and adapter.token.keys() != words.keys():
+            raise UserError(
+                f"adapters.{name}.token: has tokens for {first_line(', '.join(adapter.token))}",
+                f"one text for all classes, or one for each of {', '.join(words)}",
+            )
+        own = {label: adapter.token_of(label) for label in words}
+        prompts[name] = {with_token(prompt, own[label]): own[label] for label, prompt in words.items()}
+    inversion.check(machine.base.folder, prompts, settings.token.init)
     exact = [name for name in settings.declared_sets if refine_steps(settings, name)]
     for solver in sorted({settings.synthesis_of(name).solver for name in exact}):
         times.check(machine.base.folder, solver)

@@ -1,6 +1,7 @@
 """What is learned from images: the token's vector, and the gradient of the low-rank update."""
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from sonosynth.adapters import learning, lora, token
-from sonosynth.adapters.learning import Examples, learn_lora, learn_token
+from sonosynth.adapters.learning import Examples, learn_lora, learn_token, with_token
 from sonosynth.adapters.settings import Lora, Token
 from sonosynth.bases import sd1
 from sonosynth.bases.latents import Latents, encode_images, encode_prompts, tokenize
@@ -38,7 +39,7 @@ def test_only_the_tokens_row_is_learned_and_its_movement_is_reported(tiny_base, 
     learned = load_file(tmp_path / "learned_embeds.safetensors")[TOKEN][0]
     assert movement["moved"] == pytest.approx(float((learned - start).norm()), rel=1e-5)
     assert movement["moved"] > 0.01
-    assert token.load(plain, tmp_path) == TOKEN
+    assert token.load(plain, tmp_path) == [TOKEN]
     after = plain.text_encoder.get_input_embeddings().weight
     assert torch.equal(after[: len(before)], before)
     assert torch.equal(after[-1], learned)
@@ -54,7 +55,11 @@ def test_a_lora_learns_under_the_token_that_lies_beside_it(tiny_base, examples, 
             new = token.add(sd1.load(tiny_base, torch.float32, "cpu"), TOKEN, "ultrasound")
             new.vector.data += 1
             token.save(new, out)
-        losses = learn_lora(settings, base, examples, precision="fp32", seed=0, work=out / "work", out=out)
+            with pytest.raises(RuntimeError, match="does not reach the text encoder"):
+                learn_lora(settings, base, examples, precision="fp32", seed=0, work=out / "work", out=out)
+        text = {"without": None, "with": TOKEN}[name]
+        prompted = Examples(examples.latents, [with_token(prompt, text) for prompt in examples.prompts])
+        losses = learn_lora(settings, base, prompted, precision="fp32", seed=0, work=out / "work", out=out)
         assert len(losses) == 8
         learned[name] = (losses, load_file(out / lora.FILE))
     (plain, weights), (other, others) = learned["without"], learned["with"]
@@ -124,5 +129,6 @@ def test_a_balanced_adapter_sees_every_prompt_equally_often(tiny_base, examples,
     common = {"precision": "fp32", "seed": 0, "work": tmp_path, "out": tmp_path}
     base = sd1.resolve(str(tiny_base))
     learn_token(Token(steps=5, batch=2), TOKEN, base, uneven, **common)
-    learn_lora(Lora(rank=2, steps=5, batch=2), base, uneven, **common)
+    prompted = replace(uneven, prompts=[with_token(prompt, TOKEN) for prompt in uneven.prompts])
+    learn_lora(Lora(rank=2, steps=5, batch=2), base, prompted, **common)
     assert [Counter(part)[5] for part in (seen[:10], seen[10:])] == [5, 5]

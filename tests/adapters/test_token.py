@@ -38,15 +38,34 @@ def test_what_is_saved_is_what_is_loaded(tiny_base, tmp_path):
     new.vector.data += 1
     token.save(new, tmp_path)
     pipeline = sd1.load(tiny_base, torch.float32, "cpu")
-    assert token.load(pipeline, tmp_path) == TOKEN
+    assert token.load(pipeline, tmp_path) == [TOKEN]
     table = pipeline.text_encoder.get_input_embeddings().weight
     assert torch.equal(table[pipeline.tokenizer.convert_tokens_to_ids(TOKEN)], new.vector)
+
+
+def test_tokens_of_classes_are_loaded_from_folders_of_their_own(tiny_base, tmp_path):
+    saved = {}
+    for label, text, shift in (("1", "<one>", 1), ("not NA", "<two>", 2)):
+        new = token.add(sd1.load(tiny_base, torch.float32, "cpu"), text, "ultrasound")
+        new.vector.data += shift
+        token.save(new, token.place(tmp_path, label))
+        saved[text] = new.vector
+    assert sorted(p.name for p in (tmp_path / "tokens").iterdir()) == ["1", "not NA"]
+    pipeline = sd1.load(tiny_base, torch.float32, "cpu")
+    assert token.load(pipeline, tmp_path) == ["<one>", "<two>"]
+    table = pipeline.text_encoder.get_input_embeddings().weight
+    for text, vector in saved.items():
+        assert torch.equal(table[pipeline.tokenizer.convert_tokens_to_ids(text)], vector)
+    token.check_present(pipeline, ["<one>", "<two>"], [f"{PROMPT} <one>", f"{PROMPT} <two>"])
+    for prompt in (PROMPT, f"{PROMPT} <one> <two>"):
+        with pytest.raises(RuntimeError, match="<one> or <two> does not reach the text encoder"):
+            token.check_present(pipeline, ["<one>", "<two>"], [prompt])
 
 
 def test_a_folder_without_a_token_has_none_and_prompts_stay_as_they_are(tiny_base, tmp_path):
     pipeline = sd1.load(tiny_base, torch.float32, "cpu")
     known = len(pipeline.tokenizer)
-    assert token.load(pipeline, tmp_path) is None
+    assert token.load(pipeline, tmp_path) == []
     assert len(pipeline.tokenizer) == known
     assert with_token(PROMPT, None) == PROMPT
 
@@ -81,7 +100,13 @@ def test_a_token_does_not_take_the_place_of_a_word(tiny_base, tmp_path):
     with pytest.raises(
         UserError, match=r"adapters\.ti\.token: <ultrasound> would get the id 675, which .* already uses"
     ):
-        token.check(folder, {"ti": TOKEN}, {"ti": [with_token(PROMPT, TOKEN)]}, "ultrasound")
+        token.check(folder, {"ti": {with_token(PROMPT, TOKEN): TOKEN}}, "ultrasound")
+
+
+def each(**texts):
+    """An adapter with tokens for benign, malignant and normal, but for what is given."""
+    given = {"benign": "<b>", "malignant": "<m>", "normal": "<n>"} | texts
+    return f"adapters.mine.token={json.dumps({label: text for label, text in given.items() if text})}"
 
 
 def images(count):
@@ -108,6 +133,23 @@ def images(count):
             ["adapters.one={token: <us>}", "adapters.two={token: <us>2}"],
             r"adapters\.one\.token: <us> is part of the token <us>2",
         ),
+        (
+            [each(normal=None)],
+            r"adapters\.mine\.token: has tokens for benign, malignant\nexpected: .* benign, malignant, normal",
+        ),
+        ([each(cyst="<c>")], r"adapters\.mine\.token: has tokens for benign, malignant, normal, cyst\nexpected: "),
+        (
+            [each(benign="lesion")],
+            r"adapters\.mine\.token: lesion is found 2 times in the prompt '.* lesion lesion', not once",
+        ),
+        (
+            [each(benign="<b>", normal="xyz"), "prompts.labels.malignant='xyz of no lesion'"],
+            r"adapters\.mine\.token: xyz is found 1 times in the prompt 'xyz of no lesion <m>', which is another",
+        ),
+        ([each(benign="<m>2")], r"adapters\.mine\.token: <m> is part of the token <m>2"),
+        ([each(benign="a")], r"adapters\.mine\.token: a is already in the base's vocabulary"),
+        ([each(), "token.init='~ ~'"], "token.init: '~ ~' has no words"),
+        ([each(), images(75)], "has 78 tokens\nexpected: at most 77"),
         (["adapters.mine={token: <us>}", "token.init='~ ~'"], "token.init: '~ ~' has no words"),
         (["adapters.mine={token: <us>}", images(75)], "has 78 tokens\nexpected: at most 77"),
         ([images(80)], "has 82 tokens"),
@@ -126,6 +168,8 @@ def test_tokens_and_prompts_that_would_fail_are_refused_by_the_plan(settings, ph
         ["adapters.mine={token: <ÜS>}"],
         ["adapters.one={token: <us>}", "adapters.two={token: <us>, lora: {}}"],
         ["adapters.mine={token: <us>}", images(74)],
+        [each()],
+        [each(), "adapters.other={token: <b>}"],
         [images(75), "adapters.sd+ti=null"],
     ],
 )

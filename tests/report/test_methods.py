@@ -55,6 +55,23 @@ def test_the_recipe_of_a_lora_is_said():
     ) in other
 
 
+def test_a_token_for_all_classes_and_one_for_each_are_said_to_be_what_they_are():
+    texts = "{benign: <b>, malignant: <m>}"
+    text = methods(
+        "token.steps=9", f"adapters.each={{token: {texts}}}", f"adapters.both={{token: {texts}, lora: {{}}}}"
+    )
+    trained = "was trained on the training images, every class equally often, by textual inversion of"
+    one = (
+        f"The adapter sd+ti {trained} the token <ultrasound> (9 steps of 4 images, learning rate 0.005) and by low-rank"
+    )
+    each = (
+        "a token for each class on the images of that class alone, <b> for benign, <m> for malignant (9 steps of 4"
+        " images for each, learning rate 0.005)"
+    )
+    assert one in text and f"The adapter each {trained} {each}. " in text
+    assert f"The adapter both {trained} {each} and by low-rank adaptation" in text
+
+
 @pytest.mark.parametrize(("start", "said"), [("random", "random weights"), ("base", "the base's weights")])
 def test_a_whole_unet_is_said_to_be_one_and_to_start_from_its_weights(start, said):
     text = methods("adapters.whole={unet: {steps: 9, batch: 4, accumulation: 2}}", f"unet.start={start}")

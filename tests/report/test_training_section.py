@@ -28,11 +28,21 @@ def test_the_learning_curve_has_a_line_and_a_dot_for_each_split():
 
 def test_losses_of_unets_have_a_panel_where_there_are_any():
     def table(*parts):
-        return pd.DataFrame([(part, step, 1.0) for part in parts for step in (1, 2)], columns=["part", "step", "loss"])
+        rows = [(part, "", step, 1.0) for part in parts for step in (1, 2)]
+        return pd.DataFrame(rows, columns=["part", "label", "step", "loss"])
 
     panels = [losses({"sd": table("lora"), **more}).axes for more in ({}, {"scratch": table("unet")})]
     assert [[axis.get_title() for axis in axes] for axes in panels] == [["token", "lora"], ["token", "lora", "unet"]]
     assert [len(axis.lines) for axis in panels[1]] == [0, 1, 1]
+    plt.close("all")
+
+
+def test_a_token_of_each_class_has_a_line_of_its_own():
+    rows = [("token", "1", 1, 2.0), ("token", "1", 2, 4.0), ("token", "2", 1, 5.0), ("lora", "", 1, 6.0)]
+    token, lora = losses({"ti": pd.DataFrame(rows, columns=["part", "label", "step", "loss"])}).axes
+    drawn = {line.get_label(): line.get_xydata().tolist() for line in token.lines}
+    assert drawn == {"ti: 1": [[1, 2], [2, 3]], "ti: 2": [[1, 5]]}
+    assert [line.get_label() for line in lora.lines] == ["ti"]
     plt.close("all")
 
 

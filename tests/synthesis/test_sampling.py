@@ -1,5 +1,7 @@
 """Sampling with an adapted base: plain diffusers makes the same images with the same adapter."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -13,6 +15,7 @@ from PIL import Image
 
 from sonosynth.adapters.learning import Examples, learn_lora, learn_token, learn_unet, with_token
 from sonosynth.adapters.settings import Lora, Token, Unet
+from sonosynth.adapters.token import place
 from sonosynth.bases import sd1
 from sonosynth.bases.latents import encode_images
 from sonosynth.errors import UserError
@@ -44,7 +47,8 @@ def adapter(base, examples, tmp_path_factory):
     common = {"precision": "fp32", "seed": 0, "work": folder / "work", "out": folder}
     learn_token(Token(steps=5, batch=2, learning_rate=0.05), TOKEN, base, examples, **common)
     recipe = {"schedule": "cosine", "average": 0.5, "drop_prompt": 0.1}
-    learn_lora(Lora(rank=4, steps=8, batch=2, learning_rate=0.02, **recipe), base, examples, **common)
+    prompted = replace(examples, prompts=[with_token(prompt, TOKEN) for prompt in examples.prompts])
+    learn_lora(Lora(rank=4, steps=8, batch=2, learning_rate=0.02, **recipe), base, prompted, **common)
     return folder
 
 
@@ -81,6 +85,36 @@ def test_text_to_image_equals_plain_diffusers(sampler, plain):
             generator=torch.Generator().manual_seed(seed),
         ).images[0]  # fmt: skip
         assert np.abs(image.astype(int) - np.asarray(theirs.convert("L"))).max() <= 1
+
+
+def test_a_token_of_each_class_is_loaded_by_plain_diffusers_from_a_file_of_its_own(base, examples, tmp_path):
+    tokens = {"benign": "<b>", "malignant": "<m>"}
+    prompts = [with_token(prompt, text) for prompt, text in zip(PROMPTS, tokens.values(), strict=True)]
+    common = {"precision": "fp32", "seed": 0, "work": tmp_path / "work"}
+    for i, (label, text) in enumerate(tokens.items()):
+        own = Examples(examples.latents.choose(np.arange(i, 6, 2)), [PROMPTS[i]] * 3)
+        learn_token(
+            Token(steps=5, batch=2, learning_rate=1), text, base, own,
+            **common | {"work": tmp_path / "work" / label}, out=place(tmp_path, label),
+        )  # fmt: skip
+    prompted = replace(examples, prompts=[prompts[i % 2] for i in range(6)])
+    learn_lora(Lora(rank=4, steps=8, batch=2, learning_rate=0.02), base, prompted, **common, out=tmp_path)
+    sampler = Sampler(base, tmp_path, "fp32", 32, Synthesis(steps=4, guidance=50.0, solver="base"))
+    ours = sampler.generate([*prompts, f"{PROMPTS[0]} <m>"], [11, 12, 11])
+    assert np.abs(ours[0].astype(int) - ours[2]).mean() > 1  # at this guidance, the token matters
+
+    pipeline = StableDiffusionPipeline.from_pretrained(base.folder, safety_checker=None)
+    for label in tokens:
+        pipeline.load_textual_inversion(tmp_path / "tokens" / label)
+    pipeline.load_lora_weights(tmp_path)
+    for prompt, seed, image in zip(prompts, (11, 12), ours[:2], strict=True):
+        theirs = pipeline(
+            prompt, num_inference_steps=4, guidance_scale=50.0, height=32, width=32,
+            generator=torch.Generator().manual_seed(seed),
+        ).images[0]  # fmt: skip
+        assert np.abs(image.astype(int) - np.asarray(theirs.convert("L"))).max() <= 1
+    with pytest.raises(RuntimeError, match="<b> or <m> does not reach the text encoder"):
+        sampler.generate(PROMPTS[:1], [11])
 
 
 @pytest.mark.parametrize("start", ["random", "base"])

@@ -1,22 +1,25 @@
 """The jobs of adaptation: latents once for all adapters, then the token and the LoRA of each, or its U-Net."""
 
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from sonosynth import device, disk, firewall, progress, seeding
 from sonosynth.adapters import learning
+from sonosynth.adapters import token as inversion
 from sonosynth.adapters.diagnostic import Encoders
 from sonosynth.adapters.settings import Adapt, Lora, Unet
 from sonosynth.adapters.settings import Token as TokenSettings
-from sonosynth.adapters.token import FILE as TOKEN_FILE
 from sonosynth.artefacts import Artefact, CohortImages, Split
 from sonosynth.bases import sd1
 from sonosynth.bases.latents import Latents, encode_images
 from sonosynth.cost import Effort
+from sonosynth.errors import UserError
 
 VERSION = 1
 
@@ -40,7 +43,7 @@ def encode(settings: Encoding, *, cohort: CohortImages, work: Path) -> None:
 class Learning:
     """What all adapters of a generator share.
 
-    prompts: each label's, without a token. seed: the generator's.
+    prompts: of each label whose images are learned from, without a token. seed: the generator's.
     """
 
     base: sd1.Base
@@ -59,22 +62,33 @@ class TokenLearning:
     text: str
 
     @property
+    def label(self) -> str | None:
+        """The class whose token it is, None if that of all classes: a cohort has at least two."""
+        labels = [*self.learning.prompts]
+        return labels[0] if len(labels) == 1 else None
+
+    @property
     def effort(self) -> Effort:
         """In batches."""
         return Effort((self.token.batch,), self.token.steps * self.token.accumulation)
 
 
 def learn_token(settings: TokenLearning, *, cohort: CohortImages, split: Split, latents: Artefact, work: Path) -> None:
-    """Textual inversion: makes token (a folder) and about (JSON)."""
+    """Textual inversion, on the images of one class or of all: makes token (a folder) and about (JSON).
+
+    Raises:
+        UserError: if there is no such image.
+    """
     shared, out = settings.learning, work / "token"
-    examples, origins = _examples(shared, cohort, split, latents)
+    examples, origins = _examples(shared, cohort, split, latents, {})
     _empty(out)
     losses, movement = learning.learn_token(
         settings.token, settings.text, shared.base, examples, precision=shared.precision,
         seed=seeding.derive(shared.seed, "token"), work=work, out=out,
     )  # fmt: skip
     about = {"text": settings.text, "losses": losses, "movement": movement, "images": sorted(origins)}
-    disk.write_json(work / "about", about)
+    of_class = {} if settings.label is None else {"label": settings.label}
+    disk.write_json(work / "about", about | of_class)
     progress.say(
         f"token {settings.text}: moved by {movement['moved']:.3f} from a norm of {movement['norm_before']:.3f}"
         f" (cosine {movement['cosine']:.3f})"
@@ -99,26 +113,35 @@ class AdapterLearning:
 
 def learn(
     settings: AdapterLearning, *, cohort: CohortImages, split: Split, latents: Artefact,
-    token: Artefact | None = None, choice: Artefact | None = None, encoders: Artefact | None = None, work: Path,
+    token: Artefact | tuple[Artefact, ...] | None = None, choice: Artefact | None = None,
+    encoders: Artefact | None = None, work: Path,
 ) -> None:  # fmt: skip
-    """Train an adapter, with the learned token if it has one: makes adapter, a folder that diffusers loads.
+    """Train an adapter, with the learned tokens if it has any: makes adapter, a folder that diffusers loads.
 
     Args:
+        token: that of all classes, or one of each.
         choice: of the LoRA's number of steps: see `synthesis.probing.choose`. encoders: those of its diagnostic term.
     """
     shared, out = settings.learning, work / "adapter"
     _empty(out)
-    losses: list[tuple[str, int, float]] = []
+    losses: list[tuple[str, str, int, float]] = []
     origins: frozenset[str] = frozenset()
-    learned = token.json("about") if token else None
+    texts: dict[str, str] = {}
+    learned: dict[str, Any] = {}
     forbidden = split.forbidden(leaks=shared.adapt.on == "all")
-    if token and learned:
-        disk.write_bytes(out / TOKEN_FILE, (token.place("token") / TOKEN_FILE).read_bytes())
-        losses += [("token", i, x) for i, x in enumerate(learned["losses"], 1)]
-        origins |= frozenset(learned["images"])
-        firewall.check(origins, forbidden, f"the token of {token.made.job}")
+    of_classes = isinstance(token, tuple)
+    for one in token if isinstance(token, tuple) else (token,) if token else ():
+        about = one.json("about")
+        own, label = {"text": about["text"], **about["movement"]}, about.get("label")
+        file = (one.place("token") / inversion.FILE).read_bytes()
+        disk.write_bytes(inversion.place(out, label) / inversion.FILE, file)
+        losses += [("token", label or "", i, x) for i, x in enumerate(about["losses"], 1)]
+        origins |= frozenset(about["images"])
+        firewall.check(origins, forbidden, f"the token of {one.made.job}")
+        texts |= dict.fromkeys(shared.prompts if label is None else [label], own["text"])
+        learned |= own if label is None else {label: own}
     if settings.lora:
-        examples, seen = _examples(shared, cohort, split, latents)
+        examples, seen = _examples(shared, cohort, split, latents, texts)
         if encoders:
             judges = frozenset(encoders.json("about")["images"])
             firewall.check(judges, forbidden, f"the diagnostic encoders of {encoders.made.job}")
@@ -129,12 +152,13 @@ def learn(
             seed=seeding.derive(shared.seed, "lora"), work=work, out=out,
             encoders=Encoders.load(encoders.place("encoders")) if encoders else None,
         )  # fmt: skip
-        losses += [("lora", i, x) for i, x in enumerate(values, 1)]
+        losses += [("lora", "", i, x) for i, x in enumerate(values, 1)]
         origins |= seen
-    disk.write_text(out / "losses.csv", pd.DataFrame(losses, columns=["part", "step", "loss"]).to_csv(index=False))
+    table = pd.DataFrame(losses, columns=["part", "label", "step", "loss"])
+    disk.write_text(out / "losses.csv", (table if of_classes else table.drop(columns="label")).to_csv(index=False))
     about = {
         "base_digest": shared.base.digest,
-        "token": {"text": learned["text"], **learned["movement"]} if learned else None,
+        "token": learned or None,
         "lora": settings.lora is not None,
         "images": sorted(origins),
     }
@@ -157,7 +181,7 @@ class UnetLearning:
 def learn_unet(settings: UnetLearning, *, cohort: CohortImages, split: Split, latents: Artefact, work: Path) -> None:
     """Train a whole U-Net: makes adapter, a folder with the folder `unet`, which diffusers loads."""
     shared, out = settings.learning, work / "adapter"
-    examples, origins = _examples(shared, cohort, split, latents)
+    examples, origins = _examples(shared, cohort, split, latents, {})
     _empty(out)
     losses = learning.learn_unet(
         settings.unet, shared.base, examples, precision=shared.precision,
@@ -176,14 +200,21 @@ def _empty(folder: Path) -> None:
 
 
 def _examples(
-    shared: Learning, cohort: CohortImages, split: Split, latents: Artefact
+    shared: Learning, cohort: CohortImages, split: Split, latents: Artefact, tokens: Mapping[str, str]
 ) -> tuple[learning.Examples, frozenset[str]]:
-    """The images that the generator may see, with their prompts; and their origins."""
+    """The images that the generator may see, with their prompts and each label's token; and their origins."""
     seen = split.visible(leaks=shared.adapt.on == "all")
+    seen = seen[seen["label"].isin([*shared.prompts])]
+    if seen.empty:
+        raise UserError(
+            f"there is no training image of {', '.join(shared.prompts)} to learn a token from",
+            "one of each class that has a token of its own",
+            "add images, or give adapters.NAME.token one text for all classes",
+        )
     rows = cohort.rows(seen["id"])
     origins = cohort.origins(rows).all()
     forbidden = split.forbidden(leaks=shared.adapt.on == "all")
     firewall.check(origins, forbidden, "the images that the adapter would be trained on")
-    prompts = [shared.prompts[label] for label in seen["label"]]
+    prompts = [learning.with_token(shared.prompts[label], tokens.get(label)) for label in seen["label"]]
     chosen = Latents.load(latents.place("latents")).choose(rows)
     return learning.Examples(chosen, prompts, shared.adapt.balance == "classes"), origins

@@ -30,7 +30,7 @@ SMALL = 1024
 
 @dataclass(frozen=True)
 class Examples:
-    """What a base is adapted to: the latents of N images and the prompt of each, without the token.
+    """What a base is adapted to: the latents of N images and the prompt of each, with its token if that is learned.
 
     balanced: whether every class, that is every different prompt, is seen equally often, or every image.
     """
@@ -48,16 +48,16 @@ def with_token(prompt: str, token: str | None) -> str:
 def learn_token(
     settings: Token, text: str, base: sd1.Base, examples: Examples, *, precision: str, seed: int, work: Path, out: Path
 ) -> tuple[list[float], dict[str, float]]:
-    """Textual inversion of the token `text`; writes it into the folder `out`, and checkpoints into `work`.
+    """Textual inversion of the token `text`, which is appended to the prompts.
 
-    Returns the losses, and how far the vector moved: its norm before and after, the distance between the two
-    and the cosine of the angle.
+    Writes it into the folder `out`, and checkpoints into `work`. Returns the losses, and how far the vector
+    moved: its norm before and after, the distance between the two and the cosine of the angle.
     """
     accelerator = make_accelerator(precision, settings.accumulation)
     pipeline = sd1.load(base.folder, sd1.DTYPES[precision], accelerator.device, without=("vae",))
     new = inversion.add(pipeline, text, settings.init)
     prompts = [with_token(prompt, text) for prompt in examples.prompts]
-    inversion.check_present(pipeline, text, prompts)
+    inversion.check_present(pipeline, [text], prompts)
     distinct, rows = _distinct(prompts)
     tokens = tokenize(pipeline.tokenizer, distinct)
     error = _noise_error(pipeline, examples.latents)
@@ -88,7 +88,7 @@ def learn_lora(
     settings: Lora, base: sd1.Base, examples: Examples, *, precision: str, seed: int, work: Path, out: Path,
     encoders: Encoders | None = None,
 ) -> list[float]:  # fmt: skip
-    """LoRA on the base, with the learned token in every prompt if there is one in the folder `out`.
+    """LoRA on the base, with the learned tokens in the folder `out`, if any: every prompt must contain one of them.
 
     Writes `pytorch_lora_weights.safetensors` into `out`, and checkpoints into `work`; returns the losses, which include
     the diagnostic term.
@@ -153,9 +153,8 @@ def _some_empty(rows: Tensor, share: float, generator: torch.Generator) -> Tenso
 
 def _embed(pipeline: StableDiffusionPipeline, prompts: Sequence[str], folder: Path) -> tuple[Tensor, Tensor]:
     """Embeddings of the different prompts and of the empty one (D + 1, length, width); which each of N prompts is."""
-    if token := inversion.load(pipeline, folder):
-        prompts = [with_token(prompt, token) for prompt in prompts]
-        inversion.check_present(pipeline, token, prompts)
+    if tokens := inversion.load(pipeline, folder):
+        inversion.check_present(pipeline, tokens, prompts)
     distinct, rows = _distinct(prompts)
     with torch.no_grad():
         # The empty one by itself: in the others' batch it could change their rounding.

@@ -1,8 +1,10 @@
 """Settings of the adapters."""
 
+import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from sonosynth.section import NO_EFFECT, Positive, Rate, Section
 
@@ -12,7 +14,7 @@ PROBE = "probe"
 class Token(Section):
     """Textual inversion (Gal et al., ICLR 2023)."""
 
-    steps: Positive = Field(300, description="optimiser steps (scripts: 2000)")
+    steps: Positive = Field(300, description="optimiser steps of each token (scripts: 2000)")
     batch: Positive = Field(4, description="images in a batch (scripts: 1)")
     accumulation: Positive = Field(1, description="batches in a step (scripts: 4)")
     learning_rate: Rate = Field(5e-3, description="learning rate of AdamW (scripts: 5e-4)")
@@ -103,11 +105,23 @@ class Adapt(Section):
         return self
 
 
+def _new_words(given: Any) -> Any:
+    """The text of one token, or of one for each class."""
+    texts = [*given.values()] if isinstance(given, Mapping) else [given]
+    if not texts or not all(isinstance(text, str) and re.fullmatch(r"\S+", text) for text in texts):
+        raise ValueError("a text without spaces, as <new>, or one of each class, as {benign: <b>, malignant: <m>}")
+    if len(set(texts)) < len(texts):
+        raise ValueError("each class needs a token of its own: give each text once")
+    return given
+
+
 class Adapter(Section):
     """One adapter: what is learned from the training images."""
 
-    token: str | None = Field(
-        None, pattern=r"^\S+$", description="text of a new token, appended to all prompts; absent: none is learned"
+    token: Annotated[str | dict[str, str], BeforeValidator(_new_words)] | None = Field(
+        None,
+        description="text of a new token, appended to all prompts; or of one for each class, {label: text}, learned on"
+        " its images alone and appended to its prompts; absent: none is learned",
     )
     lora: dict[str, Any] | None = Field(
         None, description="{}: a LoRA with the values of the section `lora`, overridden by those given; absent: none"
@@ -127,3 +141,7 @@ class Adapter(Section):
         if self.unet is not None and low_rank:
             raise ValueError("a unet is trained as a whole, and takes no token and no lora: declare two adapters")
         return self
+
+    def token_of(self, label: str) -> str | None:
+        """The token in the prompts of a label, None if there is none."""
+        return self.token[label] if isinstance(self.token, dict) else self.token

@@ -1,6 +1,6 @@
-"""Textual inversion: learn the embedding of one new token (Gal et al., ICLR 2023)."""
+"""Textual inversion: learn the embedding of a new token (Gal et al., ICLR 2023), for all classes or for one."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ from sonosynth.bases import sd1
 from sonosynth.bases.latents import tokenize
 from sonosynth.errors import UserError
 
-FILE = "learned_embeds.safetensors"
+FILE, CLASSES = "learned_embeds.safetensors", "tokens"
 NEW = "a new word that occurs in no prompt and in no other token, for example <ultrasound>"
 
 
@@ -45,31 +45,33 @@ def add(pipeline: StableDiffusionPipeline, text: str, init: str) -> NewToken:
     return NewToken(text, token_id, torch.nn.Parameter(vector))
 
 
-def check(base: Path, tokens: Mapping[str, str | None], prompts: Mapping[str, list[str]], init: str) -> None:
+def check(base: Path, prompts: Mapping[str, Mapping[str, str | None]], init: str) -> None:
     """Check the tokens that are going to be learned, and all prompts, with the tokenizer of the base in that folder.
 
     Args:
-        tokens: the token of each adapter, None if it has none. prompts: the prompts of each adapter, with its token;
-            the base's own come under a name that no adapter has. init: the words that initialise the tokens.
+        prompts: the prompts of each adapter, with their token, and that token, None if there is none; the base's own
+            come under a name that no adapter has. init: the words that initialise the tokens.
 
     Raises:
-        UserError: if a token is not new, part of another one, or not one id of its own in a prompt; if `init` has no
-            known words; or if a prompt is too long.
+        UserError: if a token is not new, part of another one, not one id of its own in a prompt, or found in a prompt
+            of another class; if `init` has no known words; or if a prompt is too long.
     """
-    texts = {name: text for name, text in tokens.items() if text}
+    texts = {name: [*dict.fromkeys(text for text in these.values() if text)] for name, these in prompts.items()}
+    every = {other for own in texts.values() for other in own}
     for name, these in prompts.items():
-        tokenizer = sd1.load_tokenizer(base)
-        if name in texts:
-            text, setting = texts[name], f"adapters.{name}.token"
+        tokenizer, setting = sd1.load_tokenizer(base), f"adapters.{name}.token"
+        for text in texts[name]:
             _words(tokenizer, init)
             _add_to_tokenizer(tokenizer, text, setting)
-            for other in texts.values():
-                if text in other and text != other:
+            for other in sorted(every - {text}):
+                if text in other:
                     raise UserError(f"{setting}: {text} is part of the token {other}", NEW)
-            for prompt in these:
-                if (found := _count(tokenizer, text, prompt)) != 1:
-                    raise UserError(f"{setting}: {text} is found {found} times in the prompt {prompt!r}, not once", NEW)
-        tokenize(tokenizer, these)
+        for prompt, own in these.items():
+            for text in texts[name]:
+                if (found := _count(tokenizer, text, prompt)) != (text == own):
+                    wanted = "not once" if text == own else "which is another class's"
+                    raise UserError(f"{setting}: {text} is found {found} times in the prompt {prompt!r}, {wanted}", NEW)
+        tokenize(tokenizer, [*these])
 
 
 def _words(tokenizer: CLIPTokenizer, init: str) -> list[int]:
@@ -125,17 +127,24 @@ def save(token: NewToken, folder: Path) -> None:
     disk.write_bytes(folder / FILE, safetensors.torch.save({token.text: vector}, {"format": "pt"}))
 
 
-def load(pipeline: StableDiffusionPipeline, folder: Path) -> str | None:
-    """Add the token in `folder` to the pipeline with diffusers' own loader, and check that it arrived.
+def place(folder: Path, label: str | None) -> Path:
+    """The folder, in an adapter's, that holds the token of a class, or that of all classes."""
+    return folder if label is None else folder / CLASSES / label
 
-    Returns its text, None if there is no token in that folder.
+
+def load(pipeline: StableDiffusionPipeline, folder: Path) -> list[str]:
+    """Add the tokens in an adapter's folder to the pipeline with diffusers' own loader, and check that they arrived.
+
+    Returns their texts: one, or one for each class; none if there is no token in that folder.
 
     Raises:
-        UserError: if the file holds several tokens, or one for another text encoder.
+        UserError: if a file holds several tokens, or one for another text encoder.
     """
-    path = folder / FILE
-    if not path.is_file():
-        return None
+    files = [folder / FILE, *sorted((folder / CLASSES).glob(f"*/{FILE}"))]
+    return [_load(pipeline, file) for file in files if file.is_file()]
+
+
+def _load(pipeline: StableDiffusionPipeline, path: Path) -> str:
     stored = safetensors.torch.load_file(path)
     width = pipeline.text_encoder.get_input_embeddings().weight.shape[1]
     if [value.shape for value in stored.values()] != [(1, width)]:
@@ -149,8 +158,9 @@ def load(pipeline: StableDiffusionPipeline, folder: Path) -> str | None:
     return str(text)
 
 
-def check_present(pipeline: StableDiffusionPipeline, text: str, prompts: list[str]) -> None:
-    """Raise RuntimeError unless every prompt contains the token as one id of its own, as `check` made sure."""
+def check_present(pipeline: StableDiffusionPipeline, texts: Sequence[str], prompts: Sequence[str]) -> None:
+    """Raise RuntimeError unless every prompt contains one of the tokens as one id of its own, as `check` made sure."""
     for prompt in set(prompts):
-        if _count(pipeline.tokenizer, text, prompt) != 1:
-            raise RuntimeError(f"the learned token {text} does not reach the text encoder in the prompt {prompt!r}")
+        if sum(_count(pipeline.tokenizer, text, prompt) for text in texts) != 1:
+            learned = " or ".join(texts)
+            raise RuntimeError(f"the learned token {learned} does not reach the text encoder in the prompt {prompt!r}")

@@ -27,8 +27,8 @@ class Sampler:
     """An adapted base that makes images.
 
     Args:
-        adapter: folder with a LoRA, a learned token or both, or a U-Net; every prompt must contain that token. None is
-            the base as it is.
+        adapter: folder with a LoRA, learned tokens or both, or a U-Net; every prompt must contain one of its tokens.
+            None is the base as it is.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class Sampler:
         dtype = sd1.DTYPES[precision]
         unet = whole.load(adapter, dtype) if adapter else None
         self.pipeline: StableDiffusionPipeline = sd1.load(base.folder, dtype, device.best(), unet=unet)
-        self.token = inversion.load(self.pipeline, adapter) if adapter else None
+        self.tokens = inversion.load(self.pipeline, adapter) if adapter else []
         if adapter:
             low_rank.load(self.pipeline, adapter)
         self.pipeline.scheduler = schedule.solver(self.pipeline.scheduler, settings.solver)
@@ -126,8 +126,8 @@ class Sampler:
     def _embedded(self, prompts: Sequence[str]) -> tuple[Tensor, Tensor]:
         """Embeddings (N, length, width) of the prompts, and of as many empty ones."""
         new = sorted({"", *prompts} - self._embeddings.keys())
-        if new and self.token:
-            inversion.check_present(self.pipeline, self.token, [prompt for prompt in new if prompt])
+        if new and self.tokens:
+            inversion.check_present(self.pipeline, self.tokens, [prompt for prompt in new if prompt])
         for prompt in new:  # one by one: others in the batch could change its rounding
             tokens = tokenize(self.pipeline.tokenizer, [prompt])
             self._embeddings[prompt] = encode_prompts(self.pipeline.text_encoder, tokens)[0]

@@ -32,9 +32,10 @@ def figures(shown: Shown) -> dict[str, Figure]:
 
 
 def losses(tables: Mapping[str, pd.DataFrame]) -> Figure:
-    """Loss curves by adapter: tables with the columns part, step and loss; means over the last `SMOOTH` steps.
+    """Loss curves by adapter: tables as `artefacts.Adapter.losses` gives them; means over the last `SMOOTH` steps.
 
-    There is a panel for token and for LoRA, and one for U-Nets if one was trained.
+    There is a panel for token and for LoRA, and one for U-Nets if one was trained; a token of each class has a line of
+    its own.
     """
     parts = ("token", "lora") + ("unet",) * any((table["part"] == "unet").any() for table in tables.values())
     with plt.rc_context(STYLE):
@@ -42,8 +43,9 @@ def losses(tables: Mapping[str, pd.DataFrame]) -> Figure:
         for axis, part in zip(axes, parts, strict=True):
             for name, table in tables.items():
                 own = table[table["part"] == part]
-                if len(own):
-                    axis.plot(own["step"], own["loss"].rolling(SMOOTH, min_periods=1).mean(), label=name)
+                for label, rows in own.groupby("label"):
+                    called = ": ".join(filter(None, (name, str(label))))
+                    axis.plot(rows["step"], rows["loss"].rolling(SMOOTH, min_periods=1).mean(), label=called)
             axis.set(title=part, xlabel="step", ylabel="loss" if part == parts[0] else "")
             if axis.lines:
                 axis.legend()
