@@ -4,9 +4,9 @@ The folders are `cohort/formats`, `sets` and `measures`; the entry point groups 
 and `sonosynth.measures`. An entry point names a module.
 """
 
+from functools import cache
 from importlib import import_module, resources
 from importlib.metadata import entry_points
-from importlib.util import find_spec
 from types import ModuleType
 
 from sonosynth.errors import UserError
@@ -18,18 +18,22 @@ FOLDERS = {
 }
 
 
+@cache
+def _own(group: str) -> tuple[str, ...]:
+    folder = resources.files("sonosynth").joinpath(*FOLDERS[group].split(".")[1:])
+    return tuple(sorted(x.name[:-3] for x in folder.iterdir() if x.name.endswith(".py") and x.name[0] != "_"))
+
+
 def names(group: str) -> list[str]:
     """The names of a group ("formats", "sets" or "measures"), this package's own first; nothing is imported."""
-    folder = resources.files("sonosynth").joinpath(*FOLDERS[group].split(".")[1:])
-    own = sorted(file.name[:-3] for file in folder.iterdir() if file.name.endswith(".py") and file.name[0] != "_")
-    return own + sorted({entry.name for entry in entry_points(group=f"sonosynth.{group}")} - set(own))
+    own = _own(group)
+    return [*own, *sorted({entry.name for entry in entry_points(group=f"sonosynth.{group}")} - set(own))]
 
 
 def check(group: str, name: str) -> None:
     """Raise ValueError unless the group has something of that name; nothing is imported."""
-    known = names(group)
-    if name not in known:
-        raise ValueError(f"there is no {name}; known here: {', '.join(known)}")
+    if name not in _own(group) and name not in names(group):  # reading every package's entry points takes time
+        raise ValueError(f"there is no {name}; known here: {', '.join(names(group))}")
 
 
 def find(group: str, name: str) -> ModuleType:
@@ -42,9 +46,10 @@ def find(group: str, name: str) -> ModuleType:
         check(group, name)
     except ValueError as error:
         raise UserError(f"{group}: {error}") from None
-    own = f"{FOLDERS[group]}.{name}"
-    installed = [entry.value for entry in entry_points(group=f"sonosynth.{group}") if entry.name == name]
-    target = installed[0] if installed and find_spec(own) is None else own
+    if name in _own(group):
+        target = f"{FOLDERS[group]}.{name}"
+    else:
+        target = next(entry.value for entry in entry_points(group=f"sonosynth.{group}") if entry.name == name)
     try:
         return import_module(target)
     except ImportError as error:

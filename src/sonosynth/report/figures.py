@@ -43,6 +43,9 @@ def save(figures: Mapping[str, Figure], folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     for name, figure in figures.items():
+        # Laid out once: every savefig would do it again, and draw everything for that.
+        figure.draw_without_rendering()
+        figure.set_layout_engine(None)
         figure.savefig(folder / f"{name}.png", dpi=200)
         figure.savefig(folder / f"{name}.pdf", metadata={"CreationDate": None})
         plt.close(figure)
