@@ -143,7 +143,7 @@ def test_every_command_runs(command, place, tiny_base, tiny_classifier, one_proc
         out = place / command[command.index("--out") + 1]
         shutil.rmtree(out, ignore_errors=True)
         base = () if "--base" in command else (f"base={tiny_base}",)
-        folds = ("repeats.folds=2",) if "repeats.folds=5" in command else ()
+        folds = ("repeats.folds=2", "repeats.draws=1") if {"repeats.folds=5", "sound"} & set(command) else ()
         small = [word for change in (*base, *small, *folds) for word in ("--set", change)]
         command = [*command, *small]
     monkeypatch.setattr(sys, "argv", ["sonosynth", *command])
