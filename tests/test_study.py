@@ -572,7 +572,8 @@ def test_one_patient_alone_flags_no_copies(tmp_path, settings, phantoms):
 
 def test_a_set_takes_no_more_images_than_its_source_has(tmp_path, settings, phantoms):
     small = settings("sets.more={from: sd, adapter: sd, count: 50}")
-    with pytest.raises(UserError, match=r"sets\.more\.count: 50 of benign\nexpected: at most 0, as many usable ones as sd has"):
+    said = r"sets\.more\.count: 50 of benign\nexpected: at most 0, as many usable ones as sd has"
+    with pytest.raises(UserError, match=said):
         run(Study(phantoms, small), tmp_path / "run", "synthesize")
 
 

@@ -60,7 +60,7 @@ def test_a_token_for_all_classes_and_one_for_each_are_said_to_be_what_they_are()
     text = methods(
         "token.steps=9", f"adapters.each={{token: {texts}}}", f"adapters.both={{token: {texts}, lora: {{}}}}"
     )
-    trained = "was trained on the training images, every class equally often, by textual inversion of"
+    trained = "was trained on the training images, with class-balanced sampling, by textual inversion of"
     one = (
         f"The adapter sd+ti {trained} the token <ultrasound> (9 steps of 4 images, learning rate 0.005) and by low-rank"
     )
