@@ -11,7 +11,6 @@ from typing import Any
 
 import jinja2
 import numpy as np
-from markupsafe import Markup
 from PIL import Image
 
 from sonosynth.adapters.settings import Adapter
@@ -52,7 +51,6 @@ def page(results: Results, provenance: Provenance, figures: Path) -> str:
         autoescape=jinja2.select_autoescape(["html.j2"]), undefined=jinja2.StrictUndefined, trim_blocks=True,
         loader=LOADER,
     )  # fmt: skip
-    environment.filters["breakable"] = _breakable
     environment.filters["inline"] = lambda data: base64.b64encode(data).decode()
     alt = {name: text for section in SECTIONS for name, text in section.alt.items()}
     tables = {
@@ -96,11 +94,6 @@ def methods(study: Mapping[str, Any], facts: Mapping[str, str]) -> str:
         for group, kind in (("adapters", Adapter), ("sets", Set), ("arms", Arm))
     }
     return " ".join(template.render(s=study, facts=facts, **declared).split())
-
-
-def _breakable(name: str) -> Markup:
-    """A name, of which a narrow column may break the line after each plus sign."""
-    return Markup("+<wbr>").join(name.split("+"))
 
 
 def _light(file: Path) -> bytes:
