@@ -76,7 +76,7 @@ def test_images_by_a_unet_from_scratch_stand_in_the_table_and_its_training_in_th
     }
     assert {"real+sd", "real+scratch"} <= set(pd.read_csv(finished / "evaluation" / "table.csv")["arm"])
     page = (finished / "report.html").read_text(encoding="utf-8")
-    assert "as a whole U-Net of the base" in page and "from random weights" in page
+    assert "as a full U-Net with the base" in page and "from random weights" in page
 
 
 def test_a_validation_image_in_a_unet_fails_the_run(finished, tmp_path):
