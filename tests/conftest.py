@@ -25,10 +25,13 @@ from transformers import (
 
 from sonosynth import cli
 from sonosynth import settings as loading
+from sonosynth.cohort.reading import list_files
 from sonosynth.disk import sha256
+from sonosynth.machine import resolve
 from sonosynth.parallel import cores
 from sonosynth.phantom import write_cohort
 from sonosynth.run import Study
+from sonosynth.study import plan
 
 SMALL = (
     "resolution=32", "token.steps=2", "token.batch=2", "lora.steps=2", "lora.batch=2", "lora.rank=2",
@@ -131,6 +134,17 @@ def settings(tiny_base, tiny_classifier):
         return loading.load("quick", [DECLARED, "breast-ultrasound"], (*named, *SMALL, *changes))
 
     return changed
+
+
+@pytest.fixture
+def planned(settings, phantoms):
+    """The jobs by name of a study of phantoms with the small settings and changes."""
+
+    def jobs(*changes):
+        wanted = settings(*changes)
+        return {job.name: job for job in plan(wanted, list_files(phantoms), resolve(wanted))}
+
+    return jobs
 
 
 @pytest.fixture

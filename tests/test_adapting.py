@@ -19,17 +19,6 @@ PROBE = ("adapt.stop=probe", "lora.steps=8", "synthesis.guidance=auto")
 OTHER_SETS = ("sets.sd+img2img.synthesis={guidance: 3}", "sets.copies={kind: copy, from: real, count: 3}")
 
 
-@pytest.fixture
-def planned(settings, phantoms):
-    """The jobs of a study by name."""
-
-    def jobs(*changes):
-        wanted = settings(*changes)
-        return {job.name: job for job in plan(wanted, list_files(phantoms), resolve(wanted))}
-
-    return jobs
-
-
 def test_without_probes_nothing_is_planned_for_them_and_the_setting_is_in_no_key(planned):
     plain, fixed = planned(), planned("adapt.stop=fixed")
     assert [job.inputs({}) for job in plain.values()] == [job.inputs({}) for job in fixed.values()]

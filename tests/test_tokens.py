@@ -11,27 +11,13 @@ from sonosynth import disk
 from sonosynth.adapters import jobs as adaptation
 from sonosynth.artefacts import Adapter, CohortImages, Split
 from sonosynth.bases.latents import Latents
-from sonosynth.cohort.reading import list_files
 from sonosynth.errors import UserError
-from sonosynth.machine import resolve
 from sonosynth.phantom import write_cohort
 from sonosynth.run import Study, reopen
-from sonosynth.study import plan
 
 TOKENS = {"benign": "<b>", "malignant": "<m>", "normal": "<n>"}
 EACH = f"token: {json.dumps(TOKENS)}"
 CLASSES = (f"adapters.classes={{{EACH}, lora: {{}}}}", "sets.classes={from: noise, adapter: classes, count: 2}")
-
-
-@pytest.fixture
-def planned(settings, phantoms):
-    """The jobs of a study by name."""
-
-    def jobs(*changes):
-        wanted = settings(*changes)
-        return {job.name: job for job in plan(wanted, list_files(phantoms), resolve(wanted))}
-
-    return jobs
 
 
 @pytest.fixture(scope="module")

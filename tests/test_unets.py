@@ -10,27 +10,13 @@ from conftest import sign
 from sonosynth import disk
 from sonosynth.adapters import jobs as adaptation
 from sonosynth.artefacts import Split
-from sonosynth.cohort.reading import list_files
 from sonosynth.errors import UserError
-from sonosynth.machine import resolve
 from sonosynth.run import Study, reopen
-from sonosynth.study import plan
 
 SCRATCH = (
     "adapters.scratch={unet: {batch: 3}}", "sets.scratch={from: noise, adapter: scratch}",
     "arms.real+scratch={sets: [scratch]}",
 )  # fmt: skip
-
-
-@pytest.fixture
-def planned(settings, phantoms):
-    """The jobs of a study by name."""
-
-    def jobs(*changes):
-        wanted = settings(*changes)
-        return {job.name: job for job in plan(wanted, list_files(phantoms), resolve(wanted))}
-
-    return jobs
 
 
 @pytest.fixture(scope="module")

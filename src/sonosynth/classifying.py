@@ -13,8 +13,9 @@ from sonosynth.section import AUTO
 from sonosynth.settings import Settings
 from sonosynth.tasks.classification import choice, critics, search
 from sonosynth.tasks.classification import jobs as classification
+from sonosynth.tasks.classification.settings import Arm
 
-CRITICS = "training/critics"  # of a repeat: the job that trains them
+TRAINED_CRITICS = "training/critics"  # of a repeat: the job that trains them
 
 Needs = dict[str, str | tuple[str, ...]]
 
@@ -46,7 +47,7 @@ class Classifying:
     def _critics(self, repeat: Repeat) -> Iterator[Job]:
         """Classifiers of real images, if sets are selected or weighted by them, and what they say of the latter."""
         s, m, at = self.settings, self.machine, repeat.place
-        needs, weighted, trained = {"split": f"{at}split"}, weighted_sets(s), f"{at}{CRITICS}"
+        needs, weighted, trained = {"split": f"{at}split"}, weighted_sets(s), f"{at}{TRAINED_CRITICS}"
         if weighted or selected_sets(s):
             training = critics.Training(s.classifier, s.balance, m.classifier, m.precision, repeat.seed)
             yield self.small_job(
@@ -76,14 +77,14 @@ class Classifying:
     def _trainings(self, repeat: Repeat, name: str) -> Iterator[Job]:
         """The trainings of an arm, one for each seed."""
         arm, candidate = self.settings.declared_arms[name], name in candidates(self.settings)
-        weighted = arm.sets if arm.weight != "none" else ()
         for number in self.settings.seeds_of(name):
             training = self._training(repeat, name, name, number, candidate=candidate)
             part = f"{repeat.place}{self.parts}/predictions/{name}/{number}"
             inner = {"inner": f"{part}.inner.csv"} if candidate else {}
             yield self.small_job(
                 f"{repeat.place}classifiers/{name}/{number}", classification.train, training,
-                self._needs(repeat, arm.sets, weighted), {"table": f"{part}.csv", "about": f"{part}.json"} | inner,
+                self._needs(repeat, arm.sets, _weighted(arm)),
+                {"table": f"{part}.csv", "about": f"{part}.json"} | inner,
             )  # fmt: skip
 
     def _choice(self, repeat: Repeat, name: str) -> Iterator[Job]:
@@ -99,12 +100,12 @@ class Classifying:
         )  # fmt: skip
         arms = {other: s.declared_arms[other] for other in among}
         sets = tuple(dict.fromkeys(made for arm in arms.values() for made in arm.sets))
-        weighted = tuple(x for x in sets if any(arm.weight != "none" and x in arm.sets for arm in arms.values()))
+        weighted = tuple(dict.fromkeys(made for arm in arms.values() for made in _weighted(arm)))
         for number in numbers:
             anew = choice.Anew(
-                {other: self._training(repeat, name, other, number, anew=True) for other in among},
-                {other: tuple(map(sets.index, arm.sets)) for other, arm in arms.items()},
-                {o: tuple(map(weighted.index, arm.sets)) if arm.weight != "none" else () for o, arm in arms.items()},
+                trainings={other: self._training(repeat, name, other, number, anew=True) for other in among},
+                sets={other: tuple(map(sets.index, arm.sets)) for other, arm in arms.items()},
+                critics={other: tuple(map(weighted.index, _weighted(arm))) for other, arm in arms.items()},
             )
             part = f"{at}{self.parts}/predictions/{name}/{number}"
             yield self.small_job(
@@ -143,8 +144,11 @@ class Classifying:
 
 def weighted_sets(settings: Settings) -> tuple[str, ...]:
     """The sets whose images some arm weights."""
-    arms = settings.declared_arms.values()
-    return tuple(sorted({name for arm in arms if arm.weight != "none" for name in arm.sets}))
+    return tuple(sorted({name for arm in settings.declared_arms.values() for name in _weighted(arm)}))
+
+
+def _weighted(arm: Arm) -> tuple[str, ...]:
+    return arm.sets if arm.weight != "none" else ()
 
 
 def selected_sets(settings: Settings) -> tuple[str, ...]:

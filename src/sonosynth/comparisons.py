@@ -46,7 +46,9 @@ def check_choices(settings: Settings, arms: Mapping[str, Comparison]) -> None:
             synthetic images, differ; if the inner images choose the epoch, too; if nothing repeats the choice.
     """
     declared = settings.declared_arms
-    for name, arm in ((name, arm) for name, arm in declared.items() if arm.best_of):
+    for name, arm in declared.items():
+        if not arm.best_of:
+            continue
         if settings.classifier.selection == "inner":
             raise UserError(
                 f"arms.{name}.best_of: the inner images would choose the epoch and the arm",

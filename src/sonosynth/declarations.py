@@ -79,12 +79,8 @@ def _needs(values: Mapping[str, Any]) -> Iterator[tuple[str, str, Needs]]:
         needed = [("adapters", entry.get("adapter")), ("sets", entry.get("from"))]
         yield "sets", name, [(g, n) for g, n in needed if isinstance(n, str) and n not in RESERVED["sets"]]
     for name, entry in _entries(values, "arms").items():
-        yield (
-            "arms",
-            name,
-            [("sets", other) for other in _names(entry, "sets")]
-            + [("arms", other) for other in _names(entry, "best_of")],
-        )
+        named = (("sets", _names(entry, "sets")), ("arms", _names(entry, "best_of")))
+        yield "arms", name, [(group, other) for group, others in named for other in others]
 
 
 def mistakes(values: Mapping[str, Any]) -> Iterator[str]:

@@ -8,7 +8,7 @@ from sonosynth import adapting, extensions, seeding
 from sonosynth.adapters import jobs as adaptation
 from sonosynth.adapters.learning import with_token
 from sonosynth.bases import sd1
-from sonosynth.classifying import CRITICS, Classifying
+from sonosynth.classifying import TRAINED_CRITICS, Classifying
 from sonosynth.cohort import jobs as reading
 from sonosynth.cohort.reading import Files
 from sonosynth.comparisons import candidates, comparisons
@@ -143,7 +143,8 @@ class Graph:
                     making, making.synthesis.batch, network, m.classifier, s.classifier.resolution, repeat.draw,
                     repeat.split, repeat.number,
                 ),
-                {**needs, "critics": f"{at}{CRITICS}", "cohort": COHORT, "features": f"measures/{FEATURES}/{REAL}"},
+                {**needs, "critics": f"{at}{TRAINED_CRITICS}", "cohort": COHORT,
+                 "features": f"measures/{FEATURES}/{REAL}"},
                 {**places, "table": f"{parts}/selection/{name}.csv"},
             )  # fmt: skip
 

@@ -81,11 +81,11 @@ def test_a_stopped_training_ends_as_an_uninterrupted_one(base, examples, tmp_pat
     class Dies(learning._noise_error):
         calls = 0
 
-        def __call__(self, *given):
+        def __call__(self, *given, **named):
             Dies.calls += 1
             if Dies.calls == 5:
                 raise KeyboardInterrupt
-            return super().__call__(*given)
+            return super().__call__(*given, **named)
 
     monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0)  # a checkpoint after every step
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
@@ -120,10 +120,10 @@ def test_classes_are_drawn_equally_often_and_prompts_dropped(base, examples, tmp
     seen, asked = [], []
 
     class Error(learning._noise_error):
-        def __call__(self, indices, embeddings, generator):
+        def __call__(self, indices, embeddings, generator, **given):
             seen.extend(indices.tolist())
             asked.extend(embeddings)
-            return super().__call__(indices, embeddings, generator)
+            return super().__call__(indices, embeddings, generator, **given)
 
     monkeypatch.setattr(learning, "_noise_error", Error)
     uneven = Examples(examples.latents, [PROMPTS[0]] * 5 + [PROMPTS[1]], balanced=True)

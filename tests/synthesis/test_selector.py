@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from sonosynth.fidelity.nearness import Floor
 from sonosynth.synthesis.making import RETRIES, Maker, make_set
 from sonosynth.synthesis.requests import from_images, from_noise
 from sonosynth.synthesis.selector import OTHER_CLASS, TOO_NEAR, Selector
@@ -30,7 +31,7 @@ def features(images):
 
 
 def selector(floor=0.0, judging=critics, others=1000):
-    return Selector(CLASSES, judging, features, dict.fromkeys(CLASSES, (floor, others)))
+    return Selector(CLASSES, judging, features, dict.fromkeys(CLASSES, Floor(floor, others)))
 
 
 def made(folder, wanted, make, chosen, batch=2):

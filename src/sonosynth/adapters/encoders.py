@@ -10,8 +10,7 @@ from sonosynth import disk, firewall, progress, seeding
 from sonosynth.adapters.diagnostic import FOLDS, cross_fit
 from sonosynth.artefacts import Artefact, CohortImages, Split
 from sonosynth.bases.latents import Latents
-from sonosynth.cohort.split import folds
-from sonosynth.errors import UserError
+from sonosynth.cohort.split import folds_of
 
 VERSION = 1
 
@@ -38,18 +37,12 @@ def learn(settings: EncoderLearning, *, cohort: CohortImages, split: Split, late
     origins = cohort.origins(rows).all()
     forbidden = split.forbidden(leaks=settings.leaks)
     firewall.check(origins, forbidden, "the images that the diagnostic encoders would be trained on")
-    labels, hashes, groups = (list(seen[name]) for name in ("label", "sha256", "group"))
     seed = seeding.derive(settings.seed, "encoders")
-    try:
-        fold = folds(labels, hashes, groups, FOLDS, seed)
-    except ValueError as error:
-        raise UserError(
-            f"lora.diagnostic: {error}", f"{FOLDS} training images or groups of every class", "lora.diagnostic=0"
-        ) from None
-    classes = sorted(set(labels))
-    codes = torch.tensor([classes.index(label) for label in labels])
+    fold = folds_of(seen, FOLDS, seed, "lora.diagnostic", "lora.diagnostic=0")
+    classes = sorted(set(seen["label"]))
+    codes = torch.tensor([classes.index(label) for label in seen["label"]])
     own = Latents.load(latents.place("latents")).choose(rows)
-    encoders = cross_fit(own, codes, torch.tensor(fold), seed=seed, work=work).to(torch.device("cpu"))
+    encoders = cross_fit(own, codes, torch.from_numpy(fold), seed=seed, work=work).to(torch.device("cpu"))
     encoders.save(work / "encoders")
     with torch.no_grad():
         found = encoders.logits(own.mean[: len(codes)], torch.arange(len(codes))).argmax(dim=1)

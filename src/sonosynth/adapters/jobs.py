@@ -129,8 +129,8 @@ def learn(
     texts: dict[str, str] = {}
     learned: dict[str, Any] = {}
     forbidden = split.forbidden(leaks=shared.adapt.on == "all")
-    of_classes = isinstance(token, tuple)
-    for one in token if isinstance(token, tuple) else (token,) if token else ():
+    tokens = token if isinstance(token, tuple) else (token,) if token else ()
+    for one in tokens:
         about = one.json("about")
         own, label = {"text": about["text"], **about["movement"]}, about.get("label")
         file = (one.place("token") / inversion.FILE).read_bytes()
@@ -155,6 +155,7 @@ def learn(
         losses += [("lora", "", i, x) for i, x in enumerate(values, 1)]
         origins |= seen
     table = pd.DataFrame(losses, columns=["part", "label", "step", "loss"])
+    of_classes = (table["label"] != "").any()
     disk.write_text(out / "losses.csv", (table if of_classes else table.drop(columns="label")).to_csv(index=False))
     about = {
         "base_digest": shared.base.digest,

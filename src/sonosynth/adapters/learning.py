@@ -20,7 +20,7 @@ from sonosynth.adapters import token as inversion
 from sonosynth.adapters import unet as whole
 from sonosynth.adapters.diagnostic import Encoders, low_noise, predicted_clean
 from sonosynth.adapters.settings import Lora, Token, Unet
-from sonosynth.adapters.training import Schedule, make_accelerator, train
+from sonosynth.adapters.training import Loss, Schedule, make_accelerator, train
 from sonosynth.bases import sd1
 from sonosynth.bases.latents import Latents, encode_prompts, tokenize
 
@@ -103,16 +103,12 @@ def learn_lora(
     error = _noise_error(pipeline, examples.latents, encoders, settings.diagnostic)
     parameters = low_rank.attach(pipeline, settings.rank, settings.layers, seed)
 
-    def loss_of(indices: Tensor, generator: torch.Generator) -> Tensor:
-        chosen = _some_empty(rows[indices], settings.drop_prompt, generator)
-        return error(indices, embeddings[chosen.to(embeddings.device)], generator, prompted=chosen >= 0)
-
     # peft would cast all inputs to its weights' float32, and autocast would cast them back.
     with disable_input_dtype_casting(pipeline.unet):
         # One name for all adapters, so that those with and without a token see the same images, noise and timesteps.
         losses = train(
-            "LoRA", parameters, loss_of, _strata(rows, examples), Schedule.of(settings),
-            accelerator=accelerator, seed=seed, checkpoint=work / "lora.safetensors",
+            "LoRA", parameters, _under(rows, embeddings, error, settings.drop_prompt), _strata(rows, examples),
+            Schedule.of(settings), accelerator=accelerator, seed=seed, checkpoint=work / "lora.safetensors",
         )  # fmt: skip
     low_rank.save(pipeline, out)
     return losses
@@ -133,22 +129,25 @@ def learn_unet(
     embeddings, rows = _embed(load(without=("vae", "unet")), examples.prompts, out)
     pipeline = load(without=("vae", "text_encoder"), unet=whole.start(base.folder, settings.start, seed))
     error = _noise_error(pipeline, examples.latents)
-
-    def loss_of(indices: Tensor, generator: torch.Generator) -> Tensor:
-        chosen = _some_empty(rows[indices], settings.drop_prompt, generator)
-        return error(indices, embeddings[chosen.to(embeddings.device)], generator)
-
     losses = train(
-        "U-Net", list(pipeline.unet.requires_grad_(True).parameters()), loss_of, _strata(rows, examples),
-        Schedule.of(settings), accelerator=accelerator, seed=seed, checkpoint=work / "unet.safetensors",
+        "U-Net", list(pipeline.unet.requires_grad_(True).parameters()),
+        _under(rows, embeddings, error, settings.drop_prompt), _strata(rows, examples), Schedule.of(settings),
+        accelerator=accelerator, seed=seed, checkpoint=work / "unet.safetensors",
     )  # fmt: skip
     whole.save(pipeline.unet, sd1.DTYPES[precision], out)
     return losses
 
 
-def _some_empty(rows: Tensor, share: float, generator: torch.Generator) -> Tensor:
-    """Which prompt each image of a batch has (B,), a share of them drawn to have the empty one: -1."""
-    return rows.masked_fill(torch.rand(len(rows), generator=generator) < share, -1) if share else rows
+def _under(rows: Tensor, embeddings: Tensor, error: "_noise_error", dropped: float) -> Loss:
+    """The `error` of images under their prompts, of which a share is dropped; rows, embeddings: see `_embed`."""
+
+    def loss_of(indices: Tensor, generator: torch.Generator) -> Tensor:
+        chosen = rows[indices]
+        if dropped:
+            chosen = chosen.masked_fill(torch.rand(len(chosen), generator=generator) < dropped, -1)  # the empty prompt
+        return error(indices, embeddings[chosen.to(embeddings.device)], generator, prompted=chosen >= 0)
+
+    return loss_of
 
 
 def _embed(pipeline: StableDiffusionPipeline, prompts: Sequence[str], folder: Path) -> tuple[Tensor, Tensor]:

@@ -82,16 +82,21 @@ def a_fifth(train: pd.DataFrame, seed: int, asked: str, instead: str) -> pd.Inde
         UserError: if a class has fewer than five images or groups. It names the setting that `asked` for them, and what
             to give `instead`.
     """
-    labels, hashes, groups = (list(train[name]) for name in ("label", "sha256", "group"))
+    numbers = folds_of(train, 5, seed, f"{asked}: a fifth of the training images can't be held back", instead)
+    return train.index[numbers == 0]
+
+
+def folds_of(rows: pd.DataFrame, count: int, seed: int, asked: str, instead: str) -> np.ndarray:
+    """The number (N,) of the fold that each of these rows of cohort.csv is in: see `folds`.
+
+    Raises:
+        UserError: if a class has fewer images or groups than folds; `asked`, `instead`: see `a_fifth`.
+    """
+    labels, hashes, groups = (list(rows[name]) for name in ("label", "sha256", "group"))
     try:
-        numbers = folds(labels, hashes, groups, 5, seed)
+        return np.array(folds(labels, hashes, groups, count, seed))
     except ValueError as error:
-        raise UserError(
-            f"{asked}: a fifth of the training images can't be held back: {error}",
-            "five training images or groups of every class",
-            instead,
-        ) from None
-    return train.index[np.array(numbers) == 0]
+        raise UserError(f"{asked}: {error}", f"{count} training images or groups of every class", instead) from None
 
 
 def kept_part(train: pd.DataFrame, share: float, seed: int) -> pd.Index:

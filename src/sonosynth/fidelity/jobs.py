@@ -18,7 +18,7 @@ from sonosynth.fidelity.comparison import Images, Sides
 from sonosynth.fidelity.distances import frechet_distance
 from sonosynth.fidelity.networks import Network
 
-VERSION = 3
+VERSION = 4
 FEATURES = "features"  # the measure that the search for copies also uses
 ALL = ""  # classes together
 TRAINING, ACROSS, PROBE, RECOGNITION, MIX = (

@@ -10,6 +10,7 @@ from sonosynth import disk, firewall, progress
 from sonosynth.artefacts import Artefact, CohortImages, Description, Split, SyntheticSet
 from sonosynth.cohort.reading import group_numbers
 from sonosynth.fidelity import copies
+from sonosynth.firewall import Origins
 
 VERSION = 3
 REAL = "real validation"
@@ -52,7 +53,7 @@ def search(
     if len(usable):
         train = _real(cohort, cohort.rows(split.train["id"]), real_features)
         made = copies.Images(np.asarray(images.pixels)[usable], features.values["features"][usable])
-        sources, groups = [_sources(images, split)[i] for i in usable], training_groups(cohort, split)
+        sources, groups = _sources(images.origins.choose(usable), split), training_groups(cohort, split)
         found = copies.nearest_unrelated(made, train, _of_sources(sources, groups), groups)
         alike = copies.with_sources(made.pixels, train.pixels, sources)
     rows = images.rows[["file_name", "label"]].iloc[usable]
@@ -73,10 +74,10 @@ def training_groups(cohort: CohortImages, split: Split) -> np.ndarray:
     return group_numbers(rows["id"], pairs)
 
 
-def _sources(images: SyntheticSet, split: Split) -> list[list[int]]:
+def _sources(origins: Origins, split: Split) -> list[list[int]]:
     """The positions of the training images that each image of a set was computed from."""
     place = {content: row for row, content in enumerate(split.train["sha256"])}
-    return [sorted(place[content] for content in own if content in place) for own in images.origins.own]
+    return [sorted(place[content] for content in own if content in place) for own in origins.own]
 
 
 def _of_sources(sources: list[list[int]], groups: np.ndarray) -> np.ndarray:

@@ -21,7 +21,7 @@ from sonosynth.synthesis.requests import Request
 from sonosynth.synthesis.selector import Selector
 from sonosynth.synthesis.settings import Balance, Synthesis
 
-VERSION = 2
+VERSION = 3
 SOURCE_LABEL = "source_label"  # column of metadata.csv: the class of the image that one starts from, if another
 SAMPLES = 4  # images of each class that the set lacks
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from sonosynth.fidelity.nearness import Floor
 from sonosynth.synthesis.requests import Request
 
 RETRIES = 7  # further seeds for an image that is not kept
@@ -25,14 +26,14 @@ class Selector:
 
     def __init__(
         self, classes: Sequence[str], critics: Callable[[np.ndarray, Sequence[frozenset[str]]], np.ndarray],
-        features: Callable[[np.ndarray], np.ndarray], floors: Mapping[str, tuple[float, int]],
+        features: Callable[[np.ndarray], np.ndarray], floors: Mapping[str, Floor],
     ) -> None:  # fmt: skip
         """Select by critics and distances.
 
         Args:
             critics: the probabilities (N, K) of the K `classes`, for images (N, H, W) uint8 and the origins of each.
-            features: (N, D) of images (N, H, W) uint8. floors: for each class, how near in these (Euclidean) an
-                image may come to so many images that were kept last.
+            features: (N, D) of images (N, H, W) uint8. floors: for each class, how near in these an image
+                may come to those that were kept last.
         """
         self._classes, self._critics, self._features, self._floors = list(classes), critics, features, floors
         self._kept: dict[str, list[np.ndarray]] = defaultdict(list)
@@ -43,12 +44,12 @@ class Selector:
         probabilities = self._critics(image[None], [request.origins])[0]
         if self._classes[int(probabilities.argmax())] != request.label:
             return OTHER_CLASS
-        floor, others = self._floors[request.label]
-        kept = self._kept[request.label][-others:] if others else []
+        floor = self._floors[request.label]
+        kept = self._kept[request.label][-floor.others :] if floor.others else []
         if not kept:
             return KEPT
         distances = np.linalg.norm(np.stack(kept) - self._described(image), axis=1)
-        return TOO_NEAR if distances.min() < floor else KEPT
+        return TOO_NEAR if distances.min() < floor.distance else KEPT
 
     def add(self, request: Request, image: np.ndarray, reasons: Sequence[str]) -> None:
         """Note what became of a request: its last image, and the reason for which each of its images was dropped."""

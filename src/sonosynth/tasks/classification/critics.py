@@ -14,8 +14,7 @@ import pandas as pd
 from sonosynth import disk, firewall, seeding
 from sonosynth.artefacts import Artefact, CohortImages, Split, SyntheticSet
 from sonosynth.cohort.decoding import resize
-from sonosynth.cohort.split import folds
-from sonosynth.errors import UserError
+from sonosynth.cohort.split import folds_of
 from sonosynth.synthesis.settings import Balance
 from sonosynth.tasks.classification import stored
 from sonosynth.tasks.classification.classifier import Recipe, Trained, train
@@ -59,16 +58,12 @@ def train_critics(
     places = cohort.rows(rows["id"])
     origins = cohort.origins(places)
     firewall.check(origins.all(), split.scored, "the training images of the critics")
-    labels, hashes, groups = (list(rows[name]) for name in ("label", "sha256", "group"))
-    try:
-        fold = np.array(folds(labels, hashes, groups, FOLDS, seeding.derive(settings.seed, "critics")))
-    except ValueError as error:
-        raise UserError(
-            f"critics (arms.NAME.weight, sets.NAME.select): {error}",
-            f"{FOLDS} training images or groups of every class",
-            "weight: none, and select: false",
-        ) from None
-    codes, real = np.array([classes.index(label) for label in labels]), resize(cohort.pixels[places], s.resolution)
+    asked, instead = "critics (arms.NAME.weight, sets.NAME.select)", "weight: none, and select: false"
+    fold = folds_of(rows, FOLDS, seeding.derive(settings.seed, "critics"), asked, instead)
+    codes, real = (
+        np.array([classes.index(label) for label in rows["label"]]),
+        resize(cohort.pixels[places], s.resolution),
+    )
     trained = []
     for number in range(FOLDS):
         seen = np.flatnonzero(fold != number)
@@ -76,7 +71,7 @@ def train_critics(
         seed = seeding.derive(settings.seed, "critics", number)
         trained.append(train(training, recipe=recipe, arm=ARM, seed=seed))
     disk.write_bytes(work / "weights", stored.save(trained))
-    disk.write_json(work / "about", {"folds": dict(zip(hashes, fold.tolist(), strict=True))})
+    disk.write_json(work / "about", {"folds": dict(zip(rows["sha256"], fold.tolist(), strict=True))})
 
 
 @dataclass(frozen=True)
