@@ -18,6 +18,7 @@ from diffusers import AutoencoderKL, PNDMScheduler, StableDiffusionPipeline, UNe
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from sonosynth.bases import sd1
+from sonosynth.cohort.places import file_of
 from sonosynth.cohort.sources import list_sources
 from sonosynth.firewall import Origins
 from sonosynth.parallel import cores
@@ -156,7 +157,7 @@ def labelled(folder: Path) -> list[tuple[Path, int]]:
     """The files of a cohort, in order, and the number of their class."""
     sources = list_sources(folder).sources
     labels = sorted({source.label for source in sources})
-    return [(source.file, labels.index(source.label)) for source in sources]
+    return [(file_of(source.file), labels.index(source.label)) for source in sources]
 
 
 def by_kind(run: Path) -> str:

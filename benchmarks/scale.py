@@ -22,6 +22,7 @@ from sonosynth import disk, seeding
 from sonosynth.cohort import reading
 from sonosynth.cohort import twins as near_duplicates
 from sonosynth.cohort.decoding import read_grey
+from sonosynth.cohort.places import file_of
 from sonosynth.cohort.sources import list_sources
 from sonosynth.fidelity import comparison, copies
 from sonosynth.fidelity.networks import EMBEDDED, extractor, resolve
@@ -82,7 +83,7 @@ def inspect(work: Path, count: int, size: int) -> float:
 
 def twins(work: Path, count: int, size: int) -> float:
     """The search for twins alone, with what it compares."""
-    files = [source.file for source in list_sources(folder_of(work, count, size)).sources]
+    files = [file_of(source.file) for source in list_sources(folder_of(work, count, size)).sources]
     views = list(in_threads(lambda file: near_duplicates.view(read_grey(file)), files))
     started = time.perf_counter()
     near_duplicates.find(views, near_duplicates.details(views))

@@ -45,7 +45,12 @@ class CohortImages(Artefact):
     @cached_property
     def images(self) -> pd.DataFrame:
         """One row per usable image, ordered by id: see `cohort.reading.Cohort`."""
-        return self.table("images", "id", "file", "sha256", "label", "mask", "group", "pixels", "mode")
+        return self.table("images", "id", "file", "sha256", "label", "mask", "group", "given", "pixels", "mode")
+
+    @cached_property
+    def own(self) -> pd.DataFrame:
+        """id of each image, in the same order, and the further columns that the cohort has; every column is text."""
+        return pd.read_csv(self.place("own"), dtype=str, keep_default_na=False)
 
     @cached_property
     def twins(self) -> pd.DataFrame:

@@ -66,7 +66,8 @@ class Graph:
         s, m = self.settings, self.machine
         places = {"pixels": f"{PARTS}/pixels/real.npy", "images": f"{PARTS}/images.csv", "about": f"{PARTS}/about.json"}
         settings = reading.Reading(self.files, s.resolution, s.skip_bad)
-        yield Job(COHORT, reading.decode, settings, {}, places | {"twins": "twins.csv"}, threads=m.cores)
+        places |= {"twins": "twins.csv", "own": f"{PARTS}/columns.csv"}
+        yield Job(COHORT, reading.decode, settings, {}, places, threads=m.cores)
         if s.split.sealed:
             sealing = reading.Sealing(s.split.sealed, s.split, seeding.derive(s.seed, "sealed"))
             yield Job(SEALED, reading.seal, sealing, {"cohort": COHORT}, {"table": f"{PARTS}/sealed.csv"})

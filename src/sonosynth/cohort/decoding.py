@@ -2,11 +2,14 @@
 
 import threading
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from sonosynth import extensions
+from sonosynth.cohort.places import Part, Place, file_of
 from sonosynth.errors import first_line
 
 EXTENSIONS = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif"}
@@ -24,12 +27,24 @@ class Unusable(Exception):
     """A file that can't be used as a grey image; the message says why."""
 
 
-def read_grey(file: Path) -> np.ndarray:
-    """(H, W) uint8 grey of an image file, upright; see `decode`."""
-    return decode(file)[0]
+def read_grey(place: Place) -> np.ndarray:
+    """(H, W) uint8 grey of a picture, upright; see `decode`."""
+    return decode(place)[0]
 
 
-def decode(file: Path) -> tuple[np.ndarray, str]:
+def decode(place: Place) -> tuple[np.ndarray, str]:
+    """(H, W) uint8 grey of a picture, upright, and the name of its mode: Pillow's, if it is a file that Pillow reads.
+
+    Raises:
+        Unusable, MemoryError: see `decode_file`.
+    """
+    if isinstance(place, Part):
+        grey, mode = extensions.find("formats", place.format).decode(place.file, place.name)
+        return grey, mode
+    return decode_file(place)
+
+
+def decode_file(file: Path) -> tuple[np.ndarray, str]:
     """(H, W) uint8 grey of an image file, upright, and Pillow's name of its mode.
 
     Colour is weighted as ITU-R 601 luma; transparency is set on black, the background of ultrasound images;
@@ -101,20 +116,21 @@ def _part_to_grey(image: Image.Image) -> np.ndarray:
     return np.asarray(image.convert("L"))
 
 
-def read_mask(paths: list[Path], shape: tuple[int, int]) -> np.ndarray:
+def read_mask(places: Sequence[Place], shape: tuple[int, int]) -> np.ndarray:
     """(H, W) bool union of the masks of one image of size `shape`.
 
     Raises:
         Unusable: if a mask can't be read or differs in size from its image.
     """
     union = np.zeros(shape, bool)
-    for path in paths:
+    for place in places:
+        name = file_of(place).name
         try:
-            mask = read_grey(path) > 127
+            mask = read_grey(place) > 127
         except Unusable as reason:
-            raise Unusable(f"mask {path.name} {reason}") from None
+            raise Unusable(f"mask {name} {reason}") from None
         if mask.shape != shape:
-            raise Unusable(f"mask {path.name} is {mask.shape[1]} x {mask.shape[0]}, its image {shape[1]} x {shape[0]}")
+            raise Unusable(f"mask {name} is {mask.shape[1]} x {mask.shape[0]}, its image {shape[1]} x {shape[0]}")
         union |= mask
     return union
 

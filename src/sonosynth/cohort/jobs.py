@@ -14,7 +14,7 @@ from sonosynth.cohort.reading import Cohort, Files
 from sonosynth.cohort.split import crossing, to_table
 from sonosynth.errors import UserError
 
-VERSION = 2
+VERSION = 3
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Reading:
 
 
 def decode(settings: Reading, *, work: Path) -> None:
-    """Decode every image once: makes images (a table), twins (a table), pixels (.npy) and about (JSON).
+    """Decode every image once: makes images, own and twins (tables), pixels (.npy) and about (JSON).
 
     Raises:
         UserError: if a file can't be used and is not to be skipped.
@@ -47,6 +47,7 @@ def decode(settings: Reading, *, work: Path) -> None:
     if found.ignored:
         progress.say(f"ignored: {len(found.ignored)} file(s) or folder(s); `sonosynth inspect` lists them")
     disk.write_text(work / "images", found.images.to_csv(index=False))
+    disk.write_text(work / "own", found.own.to_csv(index=False))
     disk.write_text(work / "twins", found.twins.to_csv(index=False))
     adjacent = [row.described() for row in found.adjacent]
     disk.write_json(work / "about", {"simulated": found.simulated, "problems": bad, "adjacent": adjacent})
@@ -107,5 +108,6 @@ def split(settings: Splitting, *, cohort: CohortImages, sealed: Artefact | None 
 def _as_read(cohort: CohortImages) -> Cohort:
     about = cohort.about
     return Cohort(
-        Path("of this study"), cohort.images, cohort.twins, np.empty(0), about["problems"], {}, about["simulated"]
-    )
+        Path("of this study"), cohort.images, cohort.twins, np.empty(0), about["problems"], {}, about["simulated"],
+        own=cohort.own,
+    )  # fmt: skip

@@ -15,6 +15,7 @@ from sonosynth.cohort import adjacency
 from sonosynth.cohort.adjacency import Adjacent
 from sonosynth.cohort.decoding import Unusable, read_mask, to_square
 from sonosynth.cohort.decoding import decode as decode_image
+from sonosynth.cohort.places import Part, Place, file_of
 from sonosynth.cohort.sources import Source, escape_formula, list_sources
 from sonosynth.cohort.twins import View, components, details, find, view
 from sonosynth.disk import sha256
@@ -23,7 +24,7 @@ from sonosynth.parallel import in_threads
 from sonosynth.section import NO_EFFECT
 
 SMALLEST = 8  # pixels
-COLUMNS = ["id", "file", "sha256", "label", "mask", "group", "pixels", "width", "height", "mode", "lesion"]
+COLUMNS = ["id", "file", "sha256", "label", "mask", "group", "given", "pixels", "width", "height", "mode", "lesion"]
 TWIN_COLUMNS = ["id", "twin", "hash_distance", "correlation", "mirrored", "rule"]
 SIMULATED = "SIMULATED.txt"
 """A file of that name beside the class folders says that no patient was imaged."""
@@ -63,11 +64,13 @@ class Files:
 class Cohort:
     """A cohort with every image decoded once.
 
-    images: one row per usable image, ordered by id, with `COLUMNS`; pixels is a digest of the grey pixels, equal for
-    exact copies, mode is Pillow's name of the stored format, lesion the share of the image that the mask covers, NaN
-    without one. twins: all pairs of near-duplicates, exact copies among them, with `TWIN_COLUMNS`. squares: (N, S, S)
-    uint8, where a side was asked for. problems, ignored, simulated: as in `Files`. adjacent: how alike images with
-    consecutive file numbers are, class by class, among those without a group that are no near-duplicates.
+    images: one row per usable image, ordered by id, with `COLUMNS`; given is as in `Source`, pixels is a digest of
+    the grey pixels, equal for exact copies, mode is Pillow's name of the stored format, lesion the share of the
+    image that the mask covers, NaN without one. twins: all pairs of near-duplicates, exact copies among them, with
+    `TWIN_COLUMNS`. squares: (N, S, S) uint8, where a side was asked for. problems, ignored, simulated: as in
+    `Files`. adjacent: how alike images with consecutive file numbers are, class by class, among those without a
+    group that are no near-duplicates. own: the id of each image, in the same order, and the further columns that
+    the cohort has, as text.
     """
 
     path: Path
@@ -78,6 +81,7 @@ class Cohort:
     ignored: dict[str, str]
     simulated: bool
     adjacent: tuple[Adjacent, ...] = ()
+    own: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=["id"]))
 
     @property
     def labels(self) -> list[str]:
@@ -93,12 +97,15 @@ def list_files(path: Path) -> Files:
     """
     listing = list_sources(path)
     problems = dict(listing.problems)
+    files = sorted({file_of(place) for source in listing.sources for place in (source.file, *source.masks)})
+    known = dict(zip(files, in_threads(_hash, files), strict=True))
     kept: list[tuple[Source, str, str, Stamp]] = []
-    for source, found in zip(listing.sources, in_threads(_hash, listing.sources), strict=True):
-        if isinstance(found, str):
-            problems[_relative(source.file, listing.root)] = found
+    for source in listing.sources:
+        bad = next((found for x in (source.file, *source.masks) if isinstance(found := known[file_of(x)], str)), None)
+        if bad is not None:
+            problems[_relative(source.file, listing.root)] = bad
         else:
-            kept.append((source, *found))
+            kept.append((source, *_about(source, known)))
     sources, hashes, masks, stamps = zip(*kept, strict=True) if kept else ((), (), (), ())
     simulated = (listing.root / SIMULATED).is_file()
     return Files(path, listing.root, sources, hashes, masks, stamps, problems, listing.ignored, simulated)
@@ -114,19 +121,31 @@ def contents(files: Mapping[str, Any]) -> Counter[tuple[str, ...]]:
     return Counter((*pair, *hashes) for pair, *hashes in zip(about, files["sha256"], files["masks"], strict=True))
 
 
-def _hash(source: Source) -> tuple[str, str, Stamp] | str:
-    """Hash of an image, digest of its masks, and its stamp; or why it can't be read."""
+def _hash(file: Path) -> tuple[str, tuple[int, int]] | str:
+    """Hash of a file, and its stamp from before; or why it can't be read."""
     try:
-        stamp = _stamp(source)
-        masks = "".join(f"{mask.name}\0{sha256(mask)}\n" for mask in source.masks)
-        return sha256(source.file), hashlib.sha256(masks.encode()).hexdigest() if masks else "", stamp
+        stamp = _stamp(file)
+        return sha256(file), stamp
     except OSError as error:
         return f"can't be opened ({first_line(error)})"
 
 
-def _stamp(source: Source) -> Stamp:
-    states = [file.stat() for file in (source.file, *source.masks)]
-    return tuple((state.st_size, state.st_mtime_ns) for state in states)
+def _stamp(file: Path) -> tuple[int, int]:
+    state = file.stat()
+    return state.st_size, state.st_mtime_ns
+
+
+def _about(source: Source, known: Mapping[Path, Any]) -> tuple[str, str, Stamp]:
+    """Hash of an image, digest of its masks, and their stamp. A part's hash is that of its file and its name."""
+
+    def hashed(place: Place) -> str:
+        content: str = known[file_of(place)][0]
+        part = place.name if isinstance(place, Part) else ""
+        return hashlib.sha256(f"{content}\0{part}".encode()).hexdigest() if part else content
+
+    masks = "".join(f"{file_of(mask).name}\0{hashed(mask)}\n" for mask in source.masks)
+    stamp = tuple(known[file_of(place)][1] for place in (source.file, *source.masks))
+    return hashed(source.file), hashlib.sha256(masks.encode()).hexdigest() if masks else "", stamp
 
 
 def read(path: Path, side: int = 0) -> Cohort:
@@ -141,6 +160,7 @@ def read(path: Path, side: int = 0) -> Cohort:
 def decode(files: Files, side: int = 0) -> Cohort:
     """The cohort of `files`, each decoded once; as `read`."""
     rows: list[list[Any]] = []
+    own: list[dict[str, str]] = []
     views: list[View] = []
     squares = np.empty((len(files.sources) if side else 0, side, side), np.uint8)
     problems = dict(files.problems)
@@ -155,7 +175,8 @@ def decode(files: Files, side: int = 0) -> Cohort:
             masks = ";".join(_relative(mask, files.root) for mask in source.masks)
             if found.square is not None:
                 squares[len(rows)] = found.square
-            rows.append([source.id, file, content, source.label, masks, source.group, *found.about])
+            rows.append([source.id, file, content, source.label, masks, source.group, source.given, *found.about])
+            own.append({"id": source.id} | dict(source.more))
             views.append(found.view)
     if not rows:
         reasons = "\n  ".join(f"{name} {reason}" for name, reason in list(problems.items())[:10])
@@ -168,7 +189,10 @@ def decode(files: Files, side: int = 0) -> Cohort:
     ]
     twins = pd.DataFrame(pairs, columns=TWIN_COLUMNS)
     adjacent = _adjacent(images, twins, distinct)
-    return Cohort(files.path, images, twins, squares[: len(rows)], problems, files.ignored, files.simulated, adjacent)
+    return Cohort(
+        files.path, images, twins, squares[: len(rows)], problems, files.ignored, files.simulated, adjacent,
+        pd.DataFrame(own).fillna(""),
+    )  # fmt: skip
 
 
 def _adjacent(images: pd.DataFrame, twins: pd.DataFrame, distinct: np.ndarray) -> tuple[Adjacent, ...]:
@@ -192,17 +216,17 @@ def _decode(wanted: tuple[Source, Stamp, int]) -> _Decoded | str:
     """What is kept of an image, or why it can't be used."""
     source, stamp, side = wanted
     try:
-        unchanged = _stamp(source) == stamp
+        unchanged = tuple(_stamp(file_of(place)) for place in (source.file, *source.masks)) == stamp
     except OSError:
         unchanged = False
     if not unchanged:
-        raise UserError(f"{source.file}: changed while the cohort was being read", fix="run the command again")
+        raise UserError(f"{file_of(source.file)}: changed while the cohort was being read", fix="run the command again")
     try:
         grey, mode = decode_image(source.file)
         if min(grey.shape) < SMALLEST:
             raise Unusable(f"is {grey.shape[1]} x {grey.shape[0]} pixels; at least {SMALLEST} per side are expected")
         pixels = hashlib.sha256(repr(grey.shape).encode() + grey.tobytes()).hexdigest()
-        lesion = float(read_mask(list(source.masks), grey.shape).mean()) if source.masks else float("nan")
+        lesion = float(read_mask(source.masks, grey.shape).mean()) if source.masks else float("nan")
         about = (pixels, grey.shape[1], grey.shape[0], mode, lesion)
         return _Decoded(about, view(grey), to_square(grey, side) if side else None)
     except (Unusable, OSError) as error:
@@ -258,5 +282,7 @@ def describe(cohort: Cohort) -> dict[str, Any]:
     }
 
 
-def _relative(path: Path, root: Path) -> str:
-    return escape_formula(path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix())
+def _relative(place: Place, root: Path) -> str:
+    """The name of a picture in tables: relative to the cohort if it lies there, and with the part of the file."""
+    file, part = file_of(place), f"#{place.name}" if isinstance(place, Part) and place.name else ""
+    return escape_formula((file.relative_to(root) if file.is_relative_to(root) else file).as_posix() + part)

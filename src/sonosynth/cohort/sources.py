@@ -9,6 +9,7 @@ from typing import Annotated
 
 from sonosynth import extensions
 from sonosynth.cohort.decoding import EXTENSIONS
+from sonosynth.cohort.places import Place
 from sonosynth.errors import UserError, first_line, is_plain
 from sonosynth.section import NO_EFFECT
 
@@ -18,13 +19,19 @@ TAKEN = {f"{name}{end}" for name in ("metadata.csv", "pixels.npy") for end in ("
 
 @dataclass(frozen=True)
 class Source:
-    """One image of a cohort, before it is read. `id` is unique in the cohort; paths are absolute."""
+    """One image of a cohort, before it is read. `id` is unique in the cohort; paths are absolute.
+
+    given: the side that the cohort's own split puts it on, `artefacts.TRAIN` or `VALIDATION`; "": none. more: the name
+    and value of each further column that the cohort has for it.
+    """
 
     id: str
-    file: Annotated[Path, NO_EFFECT]
+    file: Annotated[Place, NO_EFFECT]
     label: str
-    masks: Annotated[tuple[Path, ...], NO_EFFECT] = ()
+    masks: Annotated[tuple[Place, ...], NO_EFFECT] = ()
     group: str = ""
+    given: str = ""
+    more: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ def to_table(
     cohort: Cohort, settings: Split, seed: int, fold: tuple[int, int] | None = None, *, inner: bool = False,
     sealed: Collection[str] = (),
 ) -> pd.DataFrame:  # fmt: skip
-    """The rows of cohort.csv (see `COLUMNS`), ordered by id; paths are relative to the cohort.
+    """The rows of cohort.csv, ordered by id: `COLUMNS`, and the cohort's own; paths are relative to the cohort.
 
     Files that can't be used are listed as excluded, with the reason.
 
@@ -72,7 +72,8 @@ def to_table(
         train, asked = usable[usable["split"] == TRAIN], "classifier.selection=inner, or arms.NAME.best_of"
         fifth = a_fifth(train, seeding.derive(seed, "inner"), asked, "give neither of them")
         usable.loc[fifth, "split"] = INNER
-    return pd.concat([usable[COLUMNS], pd.DataFrame(bad, columns=COLUMNS).fillna("")], ignore_index=True)
+    every = pd.concat([usable[COLUMNS], pd.DataFrame(bad, columns=COLUMNS).fillna("")], ignore_index=True)
+    return every.merge(cohort.own, on="id", how="left").fillna("")
 
 
 def a_fifth(train: pd.DataFrame, seed: int, asked: str, instead: str) -> pd.Index:

@@ -12,6 +12,7 @@ import numpy as np
 from sonosynth.artefacts import TRAIN
 from sonosynth.cohort import decoding
 from sonosynth.cohort.formats import folders
+from sonosynth.cohort.places import file_of
 from sonosynth.disk import sha256
 from sonosynth.errors import UserError, first_line
 from sonosynth.parallel import in_threads
@@ -70,7 +71,7 @@ def find(root: Path, name: str, made: Set, labels: Sequence[str], known: Collect
             f"images of {', '.join(labels)}",
             "rename or remove the folder of that class",
         )
-    files = sorted(source.file.relative_to(root).as_posix() for source in listing.sources)
+    files = sorted(file_of(source.file).relative_to(root).as_posix() for source in listing.sources)
     if not files:
         raise UserError(f"{place}: holds no images in class folders", LAYOUT)
     if made.count is not None:
