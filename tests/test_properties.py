@@ -12,8 +12,8 @@ from PIL import Image
 from sonosynth import disk
 from sonosynth.artefacts import TRAIN, VALIDATION
 from sonosynth.cohort.decoding import Unusable, read_grey
+from sonosynth.cohort.partition import folds, split
 from sonosynth.cohort.reading import read
-from sonosynth.cohort.split import folds, split
 from sonosynth.errors import UserError
 from sonosynth.settings import Settings, load, validated
 from sonosynth.synthesis.requests import plan

@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 
 from sonosynth import artefacts
-from sonosynth.cohort.split import kept_part, split
+from sonosynth.cohort.partition import split
+from sonosynth.cohort.split import kept_part
 from sonosynth.cohort.twins import components
 from sonosynth.errors import UserError
 from sonosynth.jobs import Made
@@ -98,3 +99,26 @@ def test_groups_are_kept_or_left_out_whole():
     assert train["label"][kept].value_counts().to_dict() == {"a": 18, "b": 9}
     with pytest.raises(UserError, match=r"split\.keep=0\.1: no group of b"):
         kept_part(training_rows(["one"] * 30 + [""] * 60).query("group != '' or label == 'a'"), 0.1, 0)
+
+
+def deviation(labels, sides, holdout):
+    """From the wanted share of each class and of all images together, squared."""
+    totals, out = Counter(labels), Counter(x for x, side in zip(labels, sides, strict=True) if side == "validation")
+    wanted = {x: n - int((1 - holdout) * n + 1e-9) for x, n in totals.items()}
+    apart = sum(((out[x] - wanted[x]) / n) ** 2 for x, n in totals.items())
+    return apart + (sum(out[x] - wanted[x] for x in totals) / len(labels)) ** 2
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_few_patients_are_split_as_near_to_the_wanted_shares_as_any_assignment_of_them(seed):
+    rng = np.random.default_rng(seed)
+    patients = [f"p{number}" for number in range(11) for _ in range(rng.integers(1, 60))]
+    labels = [str(rng.choice(["a", "b", "c"], p=[0.6, 0.3, 0.1])) for _ in patients]
+    names = hashes(len(labels))
+    sides = split(labels, names, units(names, patients), 0.2, np.random.default_rng(seed))
+    every = []
+    for bits in range(1, 2**11 - 1):
+        of = ["validation" if bits >> int(patient[1:]) & 1 else "train" for patient in patients]
+        if len(set(zip(labels, of, strict=True))) == 2 * len(set(labels)):
+            every.append(deviation(labels, of, 0.2))
+    assert deviation(labels, sides, 0.2) == pytest.approx(min(every))

@@ -3,9 +3,10 @@
 import numpy as np
 
 from sonosynth.artefacts import VALIDATION
+from sonosynth.cohort.partition import split
 from sonosynth.cohort.reading import Cohort
 from sonosynth.cohort.settings import Split
-from sonosynth.cohort.split import split, units_of, why_excluded
+from sonosynth.cohort.split import units_of, why_excluded
 from sonosynth.errors import UserError
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from sonosynth import seeding
 from sonosynth.artefacts import Artefact
-from sonosynth.cohort.split import folds
+from sonosynth.cohort.partition import folds
 from sonosynth.errors import UserError
 from sonosynth.firewall import Origins
 from sonosynth.jobs import Made
