@@ -1,12 +1,13 @@
 """Time to a verdict: the preset `sound` as a whole, and what its folds and seeds would take by the usual scripts.
 
-    python benchmarks/sound.py COHORT --out DIR [--config breast-ultrasound]
+    python benchmarks/sound.py COHORT --out RUN --store results.csv [--config breast-ultrasound] [--set repeats.draws=1]
 
-DIR is new. The study is run and timed, in all and by kind of job; jobs run beside each other, so that their seconds add
-up to more than passed. Then the usual way (`neighbours.py`: plain diffusers, a notebook, a loop over files) does a few
-steps of each kind, one process at a time, on the same base, images and sizes; its time for a study is **computed**
-from these: per fold a token in 2,000 steps and a LoRA in 3,000, of 4 images, as in the scripts of the paper; as many
-images, made one at a time in 50 steps and refined; as many classifiers, ResNet-18 for 30 epochs.
+The study is run; the same command resumes it. What it found is stored, and printed with the time that it took, in all
+and by kind of job: the seconds of each job times its share of the cores, whatever else went on. Then the usual way
+(`neighbours.py`: plain diffusers, a notebook, a loop over files) does a few steps of each kind, one process at a time,
+on the same base, images and sizes; its time for a study is **computed** from these: per fold a token in 2,000 steps and
+a LoRA in 3,000, of 4 images, as in the scripts of the paper; as many images, made one at a time in 50 steps and
+refined; as many classifiers, ResNet-18 for 30 epochs.
 """
 
 import argparse
@@ -21,8 +22,11 @@ import pandas as pd
 
 from measuring import alone, by_kind, labelled, machine
 from neighbours import adapt, classify, notebook
+from results import collect, tables
+from sonosynth import cost
 from sonosynth.adapters import lora as low_rank
 from sonosynth.bases import sd1
+from sonosynth.parallel import cores
 from sonosynth.run import reopen
 
 TOKEN, LORA, BATCH, EPOCHS, CLASSIFIER_BATCH = 2000, 3000, 4, 30, 16
@@ -82,13 +86,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("cohort", type=Path)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--store", type=Path, required=True)
     parser.add_argument("--config", default="breast-ultrasound")
+    parser.add_argument("--set", nargs="*", default=[])
     o = parser.parse_args()
-    started = time.perf_counter()
     command = ["run", o.cohort, "--out", o.out, "--preset", "sound", "--config", o.config]
-    subprocess.run([Path(sys.executable).with_name("sonosynth"), *command], check=True)
-    whole = time.perf_counter() - started
-    settings = reopen(o.out).settings
+    given = [word for value in o.set for word in ("--set", value)]
+    subprocess.run([Path(sys.executable).with_name("sonosynth"), *command, *given], check=True)
+    study = reopen(o.out)
+    settings, statuses = study.settings, study.statuses(o.out)
+    shares = {job.name: cost.share(job, cores()) for job, _ in statuses}
+    whole = cost.load({job.name: status.made.seconds for job, status in statuses if status.made}, shares)
+    found = collect(o.out, f"{o.cohort.name}, preset sound")
+    found.assign(minutes=whole / 60).to_csv(o.store, index=False, float_format="%.5f")
     blocks = (settings.repeats.folds or 1) * settings.repeats.draws
     trainings = sum(len(settings.seeds_of(arm)) for arm in settings.declared_arms)
     images = len(pd.read_csv(o.out / "synthetic" / "sd+ti" / "metadata.csv"))
@@ -104,6 +114,7 @@ def main() -> None:
         "classifiers": blocks * trainings * EPOCHS * train * seen,
     }  # fmt: skip
     usual = sum(parts.values())
+    print(tables(found))
     print(f"{machine()}\n{whole / 60:.0f} minutes; {blocks} blocks of {trainings} trainings\n{by_kind(o.out)}")
     print(f"The usual scripts for as many: {usual / 60:.0f} minutes (computed), {usual / whole:.1f} times as long")
     print("| part | minutes |\n|---|---|")

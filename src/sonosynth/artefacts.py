@@ -72,6 +72,10 @@ class CohortImages(Artefact):
         place = pd.Series(range(len(self.images)), index=self.images["id"])
         return place[ids].to_numpy()
 
+    def groups(self, ids: pd.Series) -> int:
+        """How many of the groups that the cohort names some images are of, by id."""
+        return len({*self.images["group"].iloc[self.rows(ids)]} - {""})
+
     def origins(self, rows: np.ndarray) -> Origins:
         """The origins of the images at `rows`: the images themselves."""
         return Origins.of_images(self.images["sha256"].iloc[rows])
@@ -94,6 +98,11 @@ class Split(Artefact):
     def rows(self) -> pd.DataFrame:
         """All rows of cohort.csv; every column is text."""
         return pd.read_csv(self.place("table"), dtype=str, keep_default_na=False)
+
+    @cached_property
+    def excluded(self) -> pd.DataFrame:
+        """How many images are in no split: label ("" if it is not known), reason, images."""
+        return self.table("excluded", "label", "reason")
 
     @property
     def used(self) -> pd.DataFrame:

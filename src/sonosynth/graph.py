@@ -83,7 +83,8 @@ class Graph:
         inner = self.settings.classifier.selection == "inner" or bool(candidates(self.settings))
         splitting = reading.Splitting(self.settings.split, repeat.split_seed, repeat.fold, inner)
         images = {"cohort": COHORT} | ({"sealed": SEALED} if self.settings.split.sealed else {})
-        yield Job(f"{at}split", reading.split, splitting, images, {"table": f"{at}cohort.csv"})
+        places = {"table": f"{at}cohort.csv", "excluded": f"{at}{PARTS}/excluded.csv"}
+        yield Job(f"{at}split", reading.split, splitting, images, places)
         yield from self.adapters(repeat)
         yield from self.sets(repeat)
         yield from self.copies(repeat)

@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 
 from sonosynth import seeding
+from sonosynth.cohort import sites
+from sonosynth.cohort.reading import Files
+from sonosynth.errors import UserError, first_line
 from sonosynth.settings import Settings
 
 
@@ -38,8 +41,31 @@ class Repeat:
         return self.fold[1] if self.fold else 0
 
 
+def of_cohort(settings: Settings, files: Files) -> Settings:
+    """The settings with one draw of as many folds as the column `split.leave_out` has values, if it is given.
+
+    Raises:
+        UserError: if the cohort has no such column, or fewer than two values of it.
+    """
+    column = settings.split.leave_out
+    if not column:
+        return settings
+    found = sites.names([dict(source.more).get(column, "") for source in files.sources])
+    if len(found) < 2:
+        there = (
+            f"one value of {first_line(column)}, {first_line(found[0])}" if found else f"no column {first_line(column)}"
+        )
+        raise UserError(
+            f"split.leave_out: the cohort has {there}",
+            "a column of the cohort's table with at least two values",
+            f"its further columns are: {first_line(', '.join(files.columns)) or '(none)'}",
+        )
+    instead = settings.repeats.model_copy(update={"folds": len(found), "draws": 1})
+    return settings.model_copy(update={"repeats": instead})
+
+
 def repeats(settings: Settings) -> list[Repeat]:
-    """The repeats of a study."""
+    """The repeats of a study, whose settings are those `of_cohort`."""
     r, seed = settings.repeats, settings.seed
     found: list[Repeat] = []
     for draw in range(r.draws):

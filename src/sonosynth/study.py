@@ -16,9 +16,9 @@ from sonosynth.fidelity import jobs as fidelity
 from sonosynth.graph import COHORT, PARTS, Graph, refine_steps
 from sonosynth.jobs import Job
 from sonosynth.machine import Machine
-from sonosynth.repeats import Repeat, repeats
+from sonosynth.repeats import Repeat, of_cohort, repeats
 from sonosynth.report import jobs as report
-from sonosynth.report import sealed, tables
+from sonosynth.report import sealed, subgroups, tables
 from sonosynth.report.facts import Facts, Unsealed
 from sonosynth.section import AUTO
 from sonosynth.settings import REFERENCE, Settings, shipped_words
@@ -30,7 +30,7 @@ from sonosynth.tasks.classification import choice, selecting
 from sonosynth.tasks.classification import jobs as classification
 
 PREDICTIONS, TABLES, UNSEALED, PROBES = "predictions", "tables", "unsealed", "probes"  # jobs
-CHOICES, SELECTION, CRITICS = "choices", "selection", "critics"  # likewise
+CHOICES, SELECTION, CRITICS, SUBGROUPS = "choices", "selection", "critics", "subgroups"  # likewise
 OPTIONAL = (
     "fidelity",
     "images/ultrasound",
@@ -39,6 +39,7 @@ OPTIONAL = (
     CRITICS,
     PROBES,
     SELECTION,
+    SUBGROUPS,
     UNSEALED,
 )  # tables that the report shows if they exist
 
@@ -56,6 +57,7 @@ def plan(
         UserError: if the settings don't fit the cohort, an installed extension doesn't fit the settings, or the images
             of another generator can't be used.
     """
+    settings = of_cohort(settings, cohort)
     given = folders.find(settings, cohort)
     _check(settings, cohort, machine, given)
     graph = Graph(settings, cohort, machine, given)
@@ -72,7 +74,7 @@ def plan(
 COMMANDS: dict[str, set[object]] = {
     "adapt": {adaptation.learn, adaptation.learn_unet},
     "synthesize": {synthesis.make, selecting.make_selected},
-    "evaluate": {fidelity.join, fidelity.single_images, tables.tabulate, sealed.unseal},
+    "evaluate": {fidelity.join, fidelity.single_images, tables.tabulate, subgroups.tabulate, sealed.unseal},
     "report": {report.draw},
 }
 """What each command of the command line is for; it runs these jobs, and what they need."""
@@ -85,6 +87,11 @@ def _check(settings: Settings, cohort: Files, machine: Machine, taken: Mapping[s
             f"cohort {cohort.path}: has one class, {', '.join(cohort.labels)}",
             "at least two classes",
             "give the folder that holds the class folders, not one of them",
+        )
+    if unknown := [name for name in settings.compare.subgroups if name not in cohort.columns]:
+        raise UserError(
+            f"compare.subgroups: the cohort has no column {first_line(', '.join(unknown))}",
+            f"further columns of its table: {first_line(', '.join(cohort.columns)) or '(none)'}",
         )
     shipped = {label: words[label] for words in shipped_words().values() for label in words}
     given = settings.prompts.labels.items()
@@ -150,6 +157,12 @@ def _tables(
         | {name: f"evaluation/{name}.csv" for name in ("table", "classes", "verdicts")},
     )  # fmt: skip
 
+    if s.compare.subgroups:
+        yield Job(
+            SUBGROUPS, subgroups.tabulate, subgroups.Tabulating(tabulating.blocks, s.compare.subgroups, REFERENCE),
+            {"cohort": COHORT, "predictions": PREDICTIONS, "splits": tuple(f"{r.place}split" for r in every)},
+            {"table": "evaluation/subgroups.csv"},
+        )  # fmt: skip
     if opened:
         yield Job(
             UNSEALED, sealed.unseal, tabulating, {"cohort": COHORT, "parts": trained, "copies": copies},
@@ -170,7 +183,7 @@ def _report(
         generators=s.repeats.generators, seeds=len(s.classifier.seeds), leaks=graph.leaks,
         networks=tuple(network.name for network in m.networks),
         repeated={job.name: cost.share(job, m.cores) for job in repeated}, looks=looks,
-        unsealed=unsealed,
+        unsealed=unsealed, leave_out=s.split.leave_out,
     )  # fmt: skip
     drawing = report.Drawing(
         facts, {name: arm.sets for name, arm in graph.arms.items()},

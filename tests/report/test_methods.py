@@ -14,7 +14,7 @@ PLAIN = ("lora={schedule: constant, average: 0, drop_prompt: 0}", "adapt.balance
 def methods(*changes):
     values = yaml.safe_load(loading.as_yaml(loading.load("quick", (), changes)))
     values["resolved"] = {"versions": {"sonosynth": "0"}}
-    names = ("cohort", "repeats", "near-duplicates", "base", "classifier", "fidelity")
+    names = ("cohort", "excluded", "repeats", "near-duplicates", "base", "classifier", "fidelity")
     return page.methods(values, {name: name for name in names})
 
 

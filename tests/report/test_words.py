@@ -2,7 +2,7 @@ import pandas as pd
 import pytest
 
 from sonosynth.evidence.settings import Compare
-from sonosynth.report import words
+from sonosynth.report import sentences, words
 from sonosynth.report.facts import Comparison, Counts, Facts, Fault, Refusal
 
 ARM = "real+sd"
@@ -19,7 +19,7 @@ def contrasts(finding, *bounds):
 
 
 def said(rows, comparison=COMPARED, refusal=None, **compare):
-    return words.verdict(ARM, rows, comparison, Compare(**compare), "real", refusal)
+    return sentences.verdict(ARM, rows, comparison, Compare(**compare), "real", refusal)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from sonosynth.artefacts import INNER, TRAIN, VALIDATION, Artefact, CohortImages
 from sonosynth.cohort import reading, sealing
 from sonosynth.cohort import settings as sections
 from sonosynth.cohort.reading import Cohort, Files
-from sonosynth.cohort.split import crossing, to_table
+from sonosynth.cohort.split import crossing, exclusions, to_table
 from sonosynth.errors import UserError
 
 VERSION = 3
@@ -83,26 +83,30 @@ class Splitting:
 
 
 def split(settings: Splitting, *, cohort: CohortImages, sealed: Artefact | None = None, work: Path) -> None:
-    """Assign the images to training, validation and, if asked for, the inner side: makes table (cohort.csv).
+    """Assign the images to training, validation and, if asked for, the inner side.
+
+    Makes table (cohort.csv) and excluded (a table, see `split.exclusions`).
 
     Args:
         sealed: the images that are set aside, see `seal`.
     """
     found, aside = _as_read(cohort), list(sealed.table("table", "id")["id"]) if sealed else []
     table = to_table(found, settings.split, settings.seed, settings.fold, inner=settings.inner, sealed=aside)
+    excluded = exclusions(found, settings.split, table)
     disk.write_text(work / "table", table.to_csv(index=False))
+    disk.write_text(work / "excluded", excluded.to_csv(index=False))
     if len(found.twins):
-        excluded = int(table["excluded"].str.startswith("label conflict").sum())
-        progress.say(
-            f"near-duplicates: {len(found.twins)} pairs, {len(crossing(table, found.twins))} of them across the split;"
-            f" {excluded} images excluded because a near-duplicate has another label"
-        )
+        across = len(crossing(table, found.twins))
+        progress.say(f"near-duplicates: {len(found.twins)} pairs, {across} of them across the split")
+    for row in excluded.to_dict("records"):
+        progress.say(f"excluded: {row['images']} {row['label'] or 'files'}, {row['reason']}")
     for name, side in (("training", TRAIN), ("inner", INNER), ("validation", VALIDATION)):
         if side == INNER and not settings.inner:
             continue
         rows = table[table["split"] == side]
         counts = ", ".join(f"{n} {label}" for label, n in sorted(rows["label"].value_counts().items()))
-        progress.say(f"{name}: {len(rows)} images ({counts})")
+        groups = cohort.groups(rows["id"])
+        progress.say(f"{name}: {len(rows)} images ({counts})" + f" of {groups} groups" * bool(groups))
 
 
 def _as_read(cohort: CohortImages) -> Cohort:

@@ -59,6 +59,11 @@ class Files:
         """The distinct labels, sorted."""
         return sorted({source.label for source in self.sources})
 
+    @property
+    def columns(self) -> list[str]:
+        """The names of the cohort's further columns, sorted."""
+        return sorted({name for source in self.sources for name, _ in source.more})
+
 
 @dataclass(frozen=True)
 class Cohort:

@@ -20,7 +20,7 @@ def draw(cohort: Cohort, settings: Split, share: float, seed: int) -> list[str]:
         UserError: if a class would have no image on one side.
     """
     excluded = why_excluded(cohort, settings)
-    kept = [row for row, reason in enumerate(excluded) if not reason]
+    kept = [row for row in range(len(cohort.images)) if row not in excluded]
     position = {row: i for i, row in enumerate(kept)}
     units = units_of(cohort.images, cohort.twins)
     parts = [part for rows in units if (part := [position[row] for row in rows if row in position])]

@@ -15,8 +15,15 @@ class Split(Section):
     groups: Literal["twins", "none"] = Field(
         "twins", description="keep near-duplicates on one side, or split as if there were none (paper)"
     )
-    conflicts: Literal["exclude", "keep"] = Field(
-        "exclude", description="near-duplicates with conflicting labels: leave them out, or keep them (paper)"
+    conflicts: Literal["exclude", "majority", "keep"] = Field(
+        "exclude",
+        description="near-duplicates with conflicting labels: leave them out, keep those with the commonest label if"
+        " there is one, or keep all (paper)",
+    )
+    leave_out: str = Field(
+        "",
+        description="a column of the cohort, for example hospital: each of its values is held out in turn, in place of"
+        " repeats.folds and repeats.draws; empty: none",
     )
     keep: float = Field(
         1.0, gt=0, le=1,

@@ -1,13 +1,15 @@
 """Training, inner, validation and sealed images: cohort.csv."""
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import pandas as pd
 
 from sonosynth import seeding
 from sonosynth.artefacts import INNER, SEALED, TRAIN, VALIDATION, group_names
+from sonosynth.cohort import sites
+from sonosynth.cohort.exclusions import Exclusion, Reason, of_conflict
 from sonosynth.cohort.partition import folds, split
 from sonosynth.cohort.reading import Cohort, conflicts, groups_of
 from sonosynth.cohort.settings import Split
@@ -36,17 +38,22 @@ def to_table(
     ids, labels = list(images["id"]), cohort.labels
     excluded = why_excluded(cohort, settings)
     units = units_of(images, cohort.twins if settings.groups == "twins" else None)
+    places = list(cohort.own[settings.leave_out]) if settings.leave_out else []
     groups = [""] * len(ids)
     for rows in units:
         named = sorted({images["group"][row] for row in rows} - {""})
         for row in rows if named or len(rows) > 1 else []:
             groups[row] = " + ".join(named) or f"twins of {ids[rows[0]]}"
     aside = set(sealed)
-    kept = [row for row, reason in enumerate(excluded) if not reason and ids[row] not in aside]
+    kept = [row for row, name in enumerate(ids) if row not in excluded and name not in aside]
     position = {row: i for i, row in enumerate(kept)}
     contents = [images["pixels"][row] for row in kept]
     try:
-        if fold:
+        if places and fold:
+            held_out = sites.names(places)[fold[1]]
+            drawn = [VALIDATION if places[row] == held_out else TRAIN for row in kept]
+            _check_sides([labels[row] for row in kept], drawn)
+        elif fold:
             found = folds([labels[row] for row in kept], contents, [groups[row] for row in kept], fold[0], seed)
             drawn = [VALIDATION if number == fold[1] else TRAIN for number in found]
         else:
@@ -55,13 +62,17 @@ def to_table(
             drawn = split([labels[row] for row in kept], contents, parts, settings.holdout, rng)
     except ValueError as error:
         how = f"{fold[0]} folds leave" if fold else f"a split with split.holdout={settings.holdout} leaves"
+        if places and fold:
+            how = f"split.leave_out={settings.leave_out}: without {sites.names(places)[fold[1]]}, there is"
         raise UserError(
             f"cohort {cohort.path}: {how} {error}",
             "images of every class on both sides",
-            "add images or groups of that class, or change split.holdout, split.groups, split.sealed or repeats.folds",
+            "add images or groups of that class, or change split.holdout, split.groups, split.leave_out, split.sealed"
+            " or repeats.folds",
         ) from None
     sides = dict(zip(kept, drawn, strict=True)) | {row: SEALED for row, name in enumerate(ids) if name in aside}
-    usable = images.assign(group=groups, split=[sides.get(row, "") for row in range(len(ids))], excluded=excluded)
+    why = [excluded[row].text if row in excluded else "" for row in range(len(ids))]
+    usable = images.assign(group=groups, split=[sides.get(row, "") for row in range(len(ids))], excluded=why)
     bad = [{"id": name, "file": name, "excluded": f"can't be used: {why}"} for name, why in cohort.problems.items()]
     if settings.keep < 1:
         train = usable[usable["split"] == TRAIN]
@@ -73,6 +84,29 @@ def to_table(
         usable.loc[fifth, "split"] = INNER
     every = pd.concat([usable[COLUMNS], pd.DataFrame(bad, columns=COLUMNS).fillna("")], ignore_index=True)
     return every.merge(cohort.own, on="id", how="left").fillna("")
+
+
+def exclusions(cohort: Cohort, settings: Split, table: pd.DataFrame) -> pd.DataFrame:
+    """How many images are in no split, by label ("" if it is not known) and kind of reason: label, reason, images.
+
+    Args:
+        table: as `to_table` makes it.
+    """
+    ids, known = cohort.images["id"], why_excluded(cohort, settings)
+    reasons = {ids[row]: found.reason for row, found in known.items()} | dict.fromkeys(cohort.problems, Reason.UNUSABLE)
+    out = table[table["excluded"] != ""]
+    reason = [str(reasons.get(name, Reason.KEEP)) for name in out["id"]]
+    return out.assign(reason=reason).groupby(["label", "reason"]).size().rename("images").reset_index()
+
+
+def _check_sides(labels: Sequence[str], sides: Sequence[str]) -> None:
+    """Raise ValueError unless there are training images of every class, and validation images of two."""
+    held_out = {label for label, side in zip(labels, sides, strict=True) if side == VALIDATION}
+    train = {label for label, side in zip(labels, sides, strict=True) if side == TRAIN}
+    if missing := held_out - train:
+        raise ValueError(f"no {TRAIN} image of {', '.join(sorted(missing))}")
+    if len(held_out) < 2:
+        raise ValueError(f"no {VALIDATION} image but of {', '.join(held_out) or 'no class'}")
 
 
 def a_fifth(train: pd.DataFrame, seed: int, asked: str, instead: str) -> pd.Index:
@@ -126,16 +160,19 @@ def kept_part(train: pd.DataFrame, share: float, seed: int) -> pd.Index:
     return train.index[sorted(found)]
 
 
-def why_excluded(cohort: Cohort, settings: Split) -> list[str]:
-    """Why each image is in no split, "" for those that are."""
-    ids, labels = list(cohort.images["id"]), cohort.labels
-    reasons = [""] * len(ids)
-    place = {name: row for row, name in enumerate(ids)}
-    for group in conflicts(cohort) if settings.conflicts == "exclude" else []:
-        for name in group:
-            others = ", ".join(f"{other} ({labels[place[other]]})" for other in group if other != name)
-            reasons[place[name]] = f"label conflict with {others}"
-    return reasons
+def why_excluded(cohort: Cohort, settings: Split) -> dict[int, Exclusion]:
+    """The usable images that are in no split, by position: for their near-duplicates, or what is held out in turn."""
+    found: dict[int, Exclusion] = {}
+    if settings.leave_out:
+        units = units_of(cohort.images, cohort.twins if settings.groups == "twins" else None)
+        found |= sites.why_excluded(settings.leave_out, list(cohort.own[settings.leave_out]), units)
+    labels = cohort.labels
+    place = {name: row for row, name in enumerate(cohort.images["id"])}
+    for group in conflicts(cohort) if settings.conflicts != "keep" else []:
+        own = [labels[place[name]] for name in group]
+        out = of_conflict(group, own, majority=settings.conflicts == "majority")
+        found |= {place[name]: exclusion for name, exclusion in out.items()}
+    return found
 
 
 def units_of(images: pd.DataFrame, twins: pd.DataFrame | None = None) -> list[list[int]]:

@@ -20,6 +20,9 @@ class Compare(Section):
         description="train each arm with a share once more, until it has seen as many real images as arms without"
         " synthetic ones",
     )
+    subgroups: tuple[str, ...] = Field(
+        (), description="columns of the cohort, for example device: scores for the images of each of their values, too"
+    )
     margin: float = Field(0.02, gt=0, le=1, description="differences in macro F1 below this are not relevant")
     transfer: float = Field(
         0.0,

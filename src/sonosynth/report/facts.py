@@ -82,7 +82,7 @@ class Facts:
     their number. leaks: whether the generator was allowed to see the validation images. repeated: the jobs of the first
     split and generator, which each further one repeats, and the share of the machine that each of them takes. looks:
     how often these validation images were scored in this folder, each time with other settings. unsealed: None if the
-    sealed part, if any, was never opened.
+    sealed part, if any, was never opened. leave_out: the column each of whose values is held out in turn, "" for none.
     """
 
     cohort: str
@@ -102,6 +102,16 @@ class Facts:
     repeated: Annotated[Mapping[str, float], NO_EFFECT]
     looks: int
     unsealed: Unsealed | None = None
+    leave_out: str = ""
+
+
+@dataclass(frozen=True)
+class Excluded:
+    """Images that are in no split: how many, of which label ("" if it is not known), and why, in words."""
+
+    label: str
+    reason: str
+    images: int
 
 
 @dataclass(frozen=True)
@@ -113,7 +123,8 @@ class Counts:
     made_again: of each set, how many images showed nothing new at first; unusable: how many still did in the end.
     selected: the sets whose images are selected, which counts in both. inner: images that choose the epoch, or among
     arms. sealed: images that are set aside. adjacent: labels of classes whose images with consecutive file numbers are
-    suspiciously alike.
+    suspiciously alike. excluded: from all sides. groups: how many of those that the cohort names are in training and in
+    validation, 0 if it names none.
     """
 
     simulated: bool
@@ -129,3 +140,5 @@ class Counts:
     sealed: int = 0
     adjacent: tuple[str, ...] = ()
     selected: tuple[str, ...] = ()
+    excluded: tuple[Excluded, ...] = ()
+    groups: tuple[int, int] = (0, 0)

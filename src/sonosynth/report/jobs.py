@@ -12,18 +12,18 @@ from sonosynth.artefacts import Adapter, Artefact, CohortImages, Split, Syntheti
 from sonosynth.cohort.split import crossing
 from sonosynth.fidelity.jobs import COLUMNS
 from sonosynth.jobs import Made
-from sonosynth.report.facts import Counts, Curve, Facts
+from sonosynth.report.facts import Counts, Curve, Excluded, Facts
 from sonosynth.report.figures import save
 from sonosynth.report.page import Provenance, page
 from sonosynth.report.results import Results, Shown
 from sonosynth.report.sections import SECTIONS
 from sonosynth.report.terminal import summary
 
-VERSION = 4
+VERSION = 5
 TEXT = (
     "adapter", "arm", "against", "candidate", "status", "generator", "set", "class", "id", "label", "image",
     "file_name", "nearest", "nearest_by_features", "features", "protocol", "metric", "classes", "test", "finding",
-    "sentence", "reason",
+    "sentence", "reason", "column", "subgroup",
 )  # fmt: skip
 """The columns that are text in any of the tables, whatever their cells look like."""
 ABOUT = "about"  # the role of a table's JSON
@@ -62,6 +62,8 @@ def draw(
         unusable={made.name: int(made.flawed.sum()) for made in sets}, inner=len(split.inner),
         sealed=len(split.sealed), selected=tuple(found["selection"]["set"].unique()) if "selection" in found else (),
         adjacent=tuple(found["label"] for found in cohort.about["adjacent"] if found["suspicious"]),
+        excluded=tuple(Excluded(x["label"], x["reason"], x["images"]) for x in split.excluded.to_dict("records")),
+        groups=(cohort.groups(split.train["id"]), cohort.groups(split.validation["id"])),
     )  # fmt: skip
     always = ("table", "classes", "verdicts", "memorisation", "predictions")
     results = Results(
@@ -76,6 +78,7 @@ def draw(
         choices=found.get("choices"),
         selection=found.get("selection"),
         critics=found.get("critics"),
+        subgroups=found.get("subgroups"),
     )
     optional = (found.get(name) for name in ("ultrasound", "learning_curve", "probes"))
     shown = Shown(results, cohort, split, adapters, sets, settings.refined, *optional)

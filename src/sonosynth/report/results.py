@@ -11,7 +11,7 @@ from sonosynth.evidence.judging import Finding
 from sonosynth.evidence.scores import EXCESS, PRIMARY
 from sonosynth.fidelity.across import Caricature, caricatures
 from sonosynth.fidelity.jobs import ACROSS, ALL, TRAINING
-from sonosynth.report import words
+from sonosynth.report import sentences, words
 from sonosynth.report.facts import Counts, Curve, Facts
 from sonosynth.synthesis.making import CONSTANT, REPEATS
 from sonosynth.synthesis.selector import KEPT, OTHER_CLASS, TOO_NEAR
@@ -41,6 +41,7 @@ class Results:
     on the sealed part, None while that is closed. curves: arms that differ in one value. choices: rows of choices.csv,
     None if no arm chooses among others. selection: every image that was drawn for a set whose images are selected
     (`synthesis.selector`), None if there is no such set. critics: rows of critics.csv, None if no arm weights images.
+    subgroups: rows of subgroups.csv, None if no column is named.
     """
 
     table: pd.DataFrame
@@ -58,6 +59,7 @@ class Results:
     choices: pd.DataFrame | None = None
     selection: pd.DataFrame | None = None
     critics: pd.DataFrame | None = None
+    subgroups: pd.DataFrame | None = None
 
     @property
     def measured_on(self) -> dict[str, str]:
@@ -161,6 +163,25 @@ class Results:
             for (name, label), said in self.critics.groupby(["set", "label"], sort=False)
         ]  # fmt: skip
 
+    def of_subgroups(self) -> list[dict[str, str]]:
+        """The scores of each arm within each subgroup, and its difference from real images alone, as text."""
+        if self.subgroups is None:
+            return []
+        rows = []
+        for (column, value, arm), own in self.subgroups.groupby(["column", "subgroup", "arm"], sort=False):
+            of = {row["class"]: row for row in own.to_dict("records")}
+            auc = of.pop(ALL)
+            recalls = [f"{label} {words.number(row['score'], '%.2f')} ({row['images']})" for label, row in of.items()]
+            reach = (auc["difference_high"] - auc["difference_low"]) / 2
+            rows.append(
+                {
+                    "subgroup": f"{column}: {value}", "images": str(auc["images"]), "arm": str(arm),
+                    "auc": words.with_interval(auc["score"], auc["low"], auc["high"]), "recall": ", ".join(recalls),
+                    "difference": words.number(auc["difference"], "%+.3f"), "smallest": words.number(reach),
+                }
+            )  # fmt: skip
+        return rows
+
     def warnings(self) -> list[str]:
         """What a reader must know before the scores."""
         return words.warnings(self.facts, self.counts, self.smallest, LARGE)
@@ -191,9 +212,9 @@ class Results:
         """One sentence per arm, then what the study could not have shown at all, or what it needs."""
         said = list(self.decisive["sentence"][self.decisive["sentence"] != ""])
         if self.smallest is not None:
-            said.append(words.resolution(self.smallest, set(self.findings.values())))
+            said.append(sentences.resolution(self.smallest, set(self.findings.values())))
         if Finding.NOT_ENOUGH_RUNS in self.findings.values():
-            said.append(words.needed(self.facts, self.seconds))
+            said.append(sentences.needed(self.facts, self.seconds))
         return said
 
     def sealed_sentences(self) -> list[str]:
@@ -207,7 +228,7 @@ class Results:
         """What each arm that chooses among others has chosen; none if there is no such arm."""
         if self.choices is None:
             return []
-        return [words.choice(str(arm), own) for arm, own in self.choices.groupby("arm", sort=False)]
+        return [sentences.choice(str(arm), own) for arm, own in self.choices.groupby("arm", sort=False)]
 
     def headline(self) -> str:
         """The one sentence to remember."""

@@ -19,7 +19,7 @@ from sonosynth.evidence.scores import ALL, PRIMARY
 from sonosynth.evidence.settings import Compare
 from sonosynth.evidence.tests import wilson
 from sonosynth.fidelity.copies import FALSE_POSITIVE_RATE
-from sonosynth.report import words
+from sonosynth.report import sentences, words
 from sonosynth.report.facts import Comparison, Fault, Refusal
 
 VERSION = 4
@@ -56,7 +56,7 @@ def tabulate(
         UserError: if that leaves no validation image of a class.
     """
     every = predictions.table("table", "arm", "generator", "id", "label")
-    found = _unseen(every, splits, settings.blocks, cohort.twins)
+    found = unseen(every, splits, settings.blocks, cohort.twins)
     groups = independent(cohort.images, cohort.twins)
     design = arranged(found, groups)
     trained = [part.json("about") for part in parts]
@@ -71,7 +71,7 @@ def tabulate(
     disk.write_json(work / "about", about)
 
 
-def _unseen(
+def unseen(
     predictions: pd.DataFrame, splits: Sequence[Split], blocks: Sequence[tuple[int, int]], twins: pd.DataFrame
 ) -> pd.DataFrame:
     """The predictions of validation images that have no near-duplicate among the training images of their split."""
@@ -132,7 +132,7 @@ def all_verdicts(
     every = pd.DataFrame([*verdicts.to_dict("records"), *without], columns=COLUMNS)
     order = every["arm"].map({arm: place for place, arm in enumerate(arms)}).argsort(kind="stable")
     verdicts = every.iloc[order].reset_index(drop=True).assign(**{"class": ALL})
-    say = partial(words.verdict, compare=compare, reference=reference, where=where)
+    say = partial(sentences.verdict, compare=compare, reference=reference, where=where)
     said = {
         own.index[0]: say(str(arm), own, settings.arms[str(arm)], refusal=refused.get(str(arm)))
         for arm, own in verdicts.groupby("arm")

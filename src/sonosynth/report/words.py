@@ -1,18 +1,13 @@
 """Numbers, facts and findings in words."""
 
 import json
-from collections.abc import Collection, Hashable, Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import pandas as pd
 
-from sonosynth import cost
-from sonosynth.evidence.judging import ENOUGH_BLOCKS, ENOUGH_OF_OTHERS, ENOUGH_RUNS, Finding
-from sonosynth.evidence.settings import Compare
 from sonosynth.fidelity.across import Caricature
 from sonosynth.fidelity.networks import EMBEDDED, INCEPTION
-from sonosynth.progress import duration
-from sonosynth.report.facts import Comparison, Counts, Facts, Refusal, Unsealed
+from sonosynth.report.facts import Counts, Excluded, Facts, Unsealed
 
 SELECTION = {
     "last": "scored at the last step",
@@ -20,6 +15,7 @@ SELECTION = {
     "validation": "epoch chosen ON THE VALIDATION IMAGES, as in the original scripts: optimistic for all arms",
 }
 LEAK = "the generator was also trained on the validation images (adapt.on=all): no score is evidence"
+FEW_GROUPS = 10  # on one side of a split
 ON_COHORT = "on this data set"
 ON_SEALED = "on the sealed images, given this cohort's training images"
 
@@ -29,71 +25,9 @@ def number(value: float, form: str = "%.3f") -> str:
     return "–" if pd.isna(value) else form % value
 
 
-def verdict(
-    arm: str, rows: pd.DataFrame, comparison: Comparison, compare: Compare, reference: str, refusal: Refusal | None,
-    where: str = ON_COHORT,
-) -> str:  # fmt: skip
-    """One sentence on an arm, or two.
-
-    Args:
-        rows: its contrasts by the score that decides, as in verdicts.csv; the first is that with `reference`. where:
-            what findings hold on.
-    """
-    finding = Finding(rows["finding"].iloc[0])
-    if finding is Finding.NOT_RUN:
-        return f"{arm}: not run.{_stepped_over(arm, compare)}"
-    if refusal:
-        share = f" ({refusal.share:.0%})" if refusal.share else ""
-        return f"{arm}: refused, since {refusal.fault}{share}.{_stepped_over(arm, compare)}"
-    if compare.transfer:
-        here = "here" if where == ON_COHORT else where
-        where = f"{here}, and in data sets whose effects differ by {compare.transfer:g} (standard deviation)"
-    contrasts = rows.to_dict("records")
-    names = " and ".join(str(row["against"]) for row in contrasts)
-    not_beaten = " or ".join(str(row["against"]) for row in contrasts[1:] if not row["low"] > 0)
-    phrase = {
-        Finding.IMPROVES: f"improves on {names} {where}",
-        Finding.HARMS: f"worse than {reference} {where}",
-        Finding.NO_EVIDENCE: f"no evidence of a difference from {reference} {where}",
-        Finding.NO_RELEVANT_DIFFERENCE: f"no relevant difference from {reference} {where} (below {compare.margin:g})",
-        Finding.NOT_ENOUGH_RUNS: "not enough runs for a verdict",
-    }[finding]
-    if finding is Finding.NO_EVIDENCE and contrasts[0]["low"] > 0 and not_beaten:
-        phrase = f"better than {reference} {where}, but no advantage over {not_beaten} was shown: no evidence"
-    enough = finding is not Finding.NOT_ENOUGH_RUNS
-    numbers = "; ".join(_difference(row, with_interval=enough) for row in contrasts)
-    if enough:
-        numbers += f"; p = {rows['p_holm'].iloc[0]:.2g} after Holm's correction"
-    return f"{arm}: {phrase} (macro F1 {numbers})." + _not_compared(comparison)
-
-
-def _stepped_over(arm: str, compare: Compare) -> str:
-    """What becomes of the order of tests without the primary arm; neither a refusal nor a gap goes by the scores."""
-    primary = " It is the primary arm (compare.primary): the others are tested as if none had been named."
-    return primary * (arm == compare.primary)
-
-
-def resolution(smallest: float, findings: Collection[str]) -> str:
-    """What differences a study can show: see `Results.smallest`."""
-    found = {Finding.IMPROVES, Finding.HARMS} & set(findings)
-    return (
-        f"With these images and runs, no macro F1 difference below {smallest:.3f} from real images could have been"
-        f" significant{' on its own; once one arm is significant, smaller ones can be' if found else ''}."
-    )
-
-
-def _difference(row: Mapping[Hashable, Any], *, with_interval: bool) -> str:
-    shown = f"{row['difference']:+.3f} against {row['against']}"
-    return shown + f", 95% interval {row['low']:+.3f} to {row['high']:+.3f}" * with_interval
-
-
-def _not_compared(comparison: Comparison) -> str:
-    """The contrasts that are left out."""
-    if comparison.control:
-        return ""
-    absent = ["the same arm without its sets"] * (comparison.without is None)
-    absent += ["a simple baseline (compare.cheap)"] * (comparison.cheap is None)
-    return f" It is not compared with {' or '.join(absent)}: none is declared." if absent else ""
+def with_interval(value: float, low: float, high: float) -> str:
+    """A score with its interval, a dash for none."""
+    return number(value) + (f" ({low:.3f} to {high:.3f})" if pd.notna(low) else "")
 
 
 def sealed(what: str, unsealed: Unsealed | None) -> str:
@@ -111,39 +45,12 @@ def sealed(what: str, unsealed: Unsealed | None) -> str:
     )
 
 
-def choice(arm: str, rows: pd.DataFrame) -> str:
-    """How often an arm chose which of its candidates: its rows of choices.csv."""
-    times = rows.groupby("candidate", sort=False)["chosen"].sum().sort_values(ascending=False, kind="stable")
-    named = ", ".join(f"{name} {count}" for name, count in times.items())
-    return (
-        f"{arm} is the candidate with the best macro F1 on the inner images, chosen separately for every split and"
-        f" generator ({int(times.sum())} choices: {named}), then retrained."
-    )
-
-
 def prior_shift(arm: str, other: str, label: str, difference: float) -> str:
     """What it means that an arm gives a class a higher or lower mean probability than another arm does."""
     return (
         f"Prior shift: the mean probability of {label} is {abs(difference):.2f}"
         f" {'higher' if difference > 0 else 'lower'} in {arm} than in {other}, the largest shift of any arm. Balanced"
         " classes teach a classifier that rare classes are common; choose thresholds separately for each arm."
-    )
-
-
-def needed(facts: Facts, seconds: Mapping[str, float]) -> str:
-    """What a study has to repeat for a verdict, and how long that would take here.
-
-    Args:
-        seconds: how long each job of this run took, by name.
-    """
-    block = cost.load(seconds, facts.repeated)
-    folds = ENOUGH_BLOCKS + 1
-    return (
-        f"A verdict needs at least {folds} grouped folds (--set repeats.folds={folds}): about"
-        f" {duration(folds * block)} in all on this machine. Two draws of them can show smaller differences (--set"
-        f" repeats.folds={folds} --set repeats.draws=2): about {duration(2 * folds * block)}. On one split it takes"
-        f" {ENOUGH_RUNS} generators (repeats.generators), {ENOUGH_RUNS} seeds for an arm without one, and"
-        f" {ENOUGH_OF_OTHERS} seeds for each of its comparators."
     )
 
 
@@ -193,6 +100,19 @@ def caricature(name: str, features: str, found: Sequence[Caricature]) -> str:
     )
 
 
+def excluded(found: Sequence[Excluded]) -> str:
+    """Which images are in no split, and why."""
+    parts = []
+    for reason in dict.fromkeys(one.reason for one in found):
+        own = [f"{one.images} {one.label or 'files'}" for one in found if one.reason == reason]
+        parts.append(f"{', '.join(own)} ({reason})")
+    return "; ".join(parts) or "no image"
+
+
+def _of_groups(counts: Counts) -> str:
+    return f", of {counts.groups[0]} and {counts.groups[1]} groups" if any(counts.groups) else ""
+
+
 def twins(counts: Counts) -> str:
     """Near-duplicates, and what they mean for the scores."""
     described = f"{counts.twins} pairs, {counts.crossing} across the split"
@@ -219,12 +139,15 @@ def measured_on(facts: Facts, counts: Counts) -> dict[str, str]:
     """What the scores were measured on; printed beside them everywhere."""
     base = "the small embedded model, pretrained on simulated images" if facts.embedded else facts.base
     splits = f"{facts.draws} x {facts.folds} grouped folds" if facts.folds else "one split"
+    if facts.leave_out:
+        splits = f"each of the {facts.folds} values of {facts.leave_out} held out in turn"
     generators, seeds = number_of(facts.generators, "generator"), number_of(facts.seeds, "seed")
     side = facts.classifier_resolution
     inner = f", {counts.inner} inner" if counts.inner else ""
     described = {
         "cohort": f"{facts.cohort}: {'simulated' if counts.simulated else 'as given'}, {counts.train} training{inner}"
-        f" and {counts.validation} validation images",
+        f" and {counts.validation} validation images{_of_groups(counts)}",
+        "excluded": excluded(counts.excluded),
         "near-duplicates": twins(counts),
         "repeats": f"{splits}, {generators} each, {seeds} unless an arm has its own",
         "base": f"{base}, {facts.resolution} x {facts.resolution} pixels, {facts.precision}",
@@ -268,6 +191,12 @@ def warnings(facts: Facts, counts: Counts, smallest: float | None, large: float)
     if facts.selection == "validation":
         found.append(
             "The epoch was chosen on the validation images: all scores are optimistic, and no verdict is given."
+        )
+    if not facts.folds and 0 < min(counts.groups) < FEW_GROUPS:
+        found.append(
+            f"Few groups: the {counts.validation} validation images come from {counts.groups[1]} groups (patients), the"
+            f" training images from {counts.groups[0]}; a single one may decide the scores. Folds validate every group"
+            " once: --set repeats.folds=5."
         )
     found += [adjacent(label) for label in counts.adjacent]
     if counts.simulated:

@@ -29,6 +29,7 @@ SECTIONS = (
     Section("sealed", "Sealed part", shown=lambda results: results.sealed is not None),
     Section("pictures", "Pictures", pictures.figures, pictures.ALT),
     Section("classifier", "Classifier", classifier.figures, classifier.ALT),
+    Section("subgroups", "Subgroups", shown=lambda results: results.subgroups is not None),
     Section("fidelity", "Fidelity", fidelity.figures, fidelity.ALT),
     Section("selection", "Selection", shown=lambda results: results.selection is not None),
     Section("weights", "Weights", shown=lambda results: results.critics is not None),
