@@ -113,7 +113,6 @@ def place(tmp_path, monkeypatch, phantoms, finished, tiny_base, tiny_classifier)
     shutil.copytree(phantoms, tmp_path / "busi")
     files = sorted(p.relative_to(tmp_path) for p in (tmp_path / "busi").rglob("*.png") if "_mask" not in p.stem)
     table = pd.DataFrame({"file": files, "label": ["cyst" if "benign" in str(f) else "carcinoma" for f in files]})
-    table["hospital"], table["device"] = zip(*[("AB"[i % 2], "XYZ"[i % 3]) for i in range(len(files))], strict=True)
     table.to_csv(tmp_path / "cohort.csv", index=False)
     for run in ("first", "paper"):
         shutil.copytree(finished, tmp_path / "runs" / run)

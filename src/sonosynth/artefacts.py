@@ -241,7 +241,7 @@ class Description(Artefact):
 
 
 def _metadata(folder: Path) -> pd.DataFrame:
-    return _read(folder / "metadata.csv", "file_name", "label", "prompt", "source", "flaw")
+    return _read(folder / "metadata.csv", "file_name", "label", "prompt", "source", "flaw", "described")
 
 
 def _read(path: Path, *text: str) -> pd.DataFrame:

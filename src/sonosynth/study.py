@@ -8,6 +8,7 @@ from sonosynth.adapters import token as inversion
 from sonosynth.adapters.learning import with_token
 from sonosynth.bases import sd1
 from sonosynth.classifying import selected_sets, weighted_sets
+from sonosynth.cohort import captions
 from sonosynth.cohort.reading import Files
 from sonosynth.comparisons import check_choices, controlling, refusals
 from sonosynth.curves import curves
@@ -103,7 +104,14 @@ def _check(settings: Settings, cohort: Files, machine: Machine, taken: Mapping[s
         )
     feasibility.check(settings, cohort.labels, {name: [x.counts for x in images] for name, images in taken.items()})
     words = {label: settings.prompts.of(label) for label in cohort.labels}
-    prompts: dict[str, dict[str, str | None]] = {"": dict.fromkeys(words.values())}
+    if unknown := [name for name in captions.columns(words.values()) if name not in cohort.columns]:
+        raise UserError(
+            f"prompts: the cohort has no column {first_line(', '.join(unknown))}",
+            f"{{label}}, or further columns of its table: {first_line(', '.join(cohort.columns)) or '(none)'}",
+        )
+    rows = {source.more for source in cohort.sources}
+    said = sorted({(label, captions.filled(text, dict(row))) for label, text in words.items() for row in rows})
+    prompts: dict[str, dict[str, str | None]] = {"": dict.fromkeys(prompt for _, prompt in said)}
     for name, adapter in settings.declared_adapters.items():
         if isinstance(adapter.token, dict) and adapter.token.keys() != words.keys():
             raise UserError(
@@ -111,7 +119,7 @@ def _check(settings: Settings, cohort: Files, machine: Machine, taken: Mapping[s
                 f"one text for all classes, or one for each of {', '.join(words)}",
             )
         own = {label: adapter.token_of(label) for label in words}
-        prompts[name] = {with_token(prompt, own[label]): own[label] for label, prompt in words.items()}
+        prompts[name] = {with_token(prompt, own[label]): own[label] for label, prompt in said}
     inversion.check(machine.base.folder, prompts, settings.token.init)
     exact = [name for name in settings.declared_sets if refine_steps(settings, name)]
     for solver in sorted({settings.synthesis_of(name).solver for name in exact}):

@@ -18,6 +18,7 @@ from sonosynth.adapters.settings import Token as TokenSettings
 from sonosynth.artefacts import Artefact, CohortImages, Split
 from sonosynth.bases import sd1
 from sonosynth.bases.latents import Latents, encode_images
+from sonosynth.cohort import captions
 from sonosynth.cost import Effort
 from sonosynth.errors import UserError
 
@@ -216,6 +217,7 @@ def _examples(
     origins = cohort.origins(rows).all()
     forbidden = split.forbidden(leaks=shared.adapt.on == "all")
     firewall.check(origins, forbidden, "the images that the adapter would be trained on")
-    prompts = [learning.with_token(shared.prompts[label], tokens.get(label)) for label in seen["label"]]
+    said = zip(captions.of_rows(shared.prompts, seen), seen["label"], strict=True)
+    prompts = [learning.with_token(prompt, tokens.get(label)) for prompt, label in said]
     chosen = Latents.load(latents.place("latents")).choose(rows)
     return learning.Examples(chosen, prompts, shared.adapt.balance == "classes"), origins

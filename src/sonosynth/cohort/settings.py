@@ -41,7 +41,8 @@ class Prompts(Section):
     """The prompt for images of each label."""
 
     template: str = Field(
-        "ultrasound image of {label}", description="prompt for labels without one of their own; {label} is filled in"
+        "ultrasound image of {label}",
+        description="prompt for labels without one of their own; {label} and columns of the cohort are filled in",
     )
     labels: dict[str, str] = Field({}, description="prompts for single labels")
 

@@ -1,7 +1,7 @@
 """The job that makes a synthetic set, of whatever kind."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,11 +10,14 @@ import numpy as np
 from sonosynth import disk, extensions, firewall, progress, seeding
 from sonosynth.artefacts import Adapter, Artefact, CohortImages, Split, SyntheticSet
 from sonosynth.bases import sd1
+from sonosynth.cohort import captions
 from sonosynth.cost import Effort
 from sonosynth.errors import UserError
 from sonosynth.firewall import Origins
 from sonosynth.section import AUTO, NO_EFFECT
 from sonosynth.synthesis import given, requests, ways
+from sonosynth.synthesis.described import COLUMN as DESCRIBED
+from sonosynth.synthesis.described import described
 from sonosynth.synthesis.given import Given
 from sonosynth.synthesis.making import Maker, make_set
 from sonosynth.synthesis.requests import Request
@@ -79,12 +82,16 @@ class Making:
 
 @dataclass(frozen=True)
 class _Starts:
-    """Images to start from: names by class, and of each name its position in `pixels` (N, H, W) and its origins."""
+    """Images to start from: names by class, and of each name its position in `pixels` (N, H, W) and its origins.
+
+    described: the training image that each is described as, by name, where one is known.
+    """
 
     names: dict[str, list[str]]
     place: dict[str, int]
     pixels: np.ndarray
     origins: Origins
+    described: Mapping[str, str] = field(default_factory=dict)
 
 
 def make(
@@ -130,7 +137,9 @@ def make(
     maker = _recording(maker, settings, split, adapter)
 
     def made(counts: Mapping[str, int], folder: str, selector: Selector | None = None) -> tuple[np.ndarray, Origins]:
-        wanted = _requests(settings, counts, starts)
+        wanted = described(
+            _requests(settings, counts, starts), split.train, settings.seed, starts.described if starts else {}
+        )
         rows = np.array([starts.place[r.source] for r in wanted], int) if starts else None
         initial = starts.pixels[rows] if starts else None
         if initial is not None:
@@ -176,10 +185,14 @@ def _recording(maker: Maker, settings: Making, split: Split, adapter: Adapter | 
     }  # fmt: skip
     columns |= {"mirrored": False} if settings.mirror else {}
     columns |= {SOURCE_LABEL: ""} if ways.find(settings.kind).across else {}
+    columns |= {DESCRIBED: ""} if captions.columns(settings.prompts.values()) else {}
     label_of = dict(zip(split.train["id"], split.train["label"], strict=True))
 
     def own(request: Request) -> dict[str, Any]:
-        found = {"mirrored": request.mirrored, SOURCE_LABEL: label_of.get(request.source, ""), **maker.own(request)}
+        found = {
+            "mirrored": request.mirrored, SOURCE_LABEL: label_of.get(request.source, ""),
+            DESCRIBED: request.described, **maker.own(request),
+        }  # fmt: skip
         return {name: value for name, value in found.items() if name in columns}
 
     return replace(maker, columns=columns, own=own)
@@ -219,7 +232,7 @@ def _of_training_images(seed: int, cohort: CohortImages, split: Split, *, across
         others = {label: [own for other, own in names.items() if other != label] for label in names}
         longest = max(map(len, names.values()))
         names = {k: [ids[i % len(ids)] for i in range(longest) for ids in own] for k, own in others.items()}
-    return _Starts(names, place, np.asarray(cohort.pixels[rows]), cohort.origins(rows))
+    return _Starts(names, place, np.asarray(cohort.pixels[rows]), cohort.origins(rows), {name: name for name in place})
 
 
 def _of_given(settings: Making, split: Split) -> tuple[_Starts, dict[str, int]]:
@@ -250,4 +263,6 @@ def _of_set(settings: Making, source: SyntheticSet, split: Split) -> tuple[_Star
     names = {label: [file for file, own in zip(files, labels, strict=True) if own == label] for label in split.classes}
     own = source.origins.choose(usable) + source.sample_origins
     parts = [part for part in (source.pixels[usable], source.sample_pixels) if len(part)]
-    return _Starts(names, {file: i for i, file in enumerate(files)}, np.concatenate(parts), own), wanted
+    models = [*rows.get(DESCRIBED, ()), *further.get(DESCRIBED, ())]
+    place, of = {file: i for i, file in enumerate(files)}, dict(zip(files, models, strict=False))
+    return _Starts(names, place, np.concatenate(parts), own, of), wanted

@@ -16,6 +16,7 @@ from sonosynth.fidelity.comparison import Images
 from sonosynth.fidelity.distances import kernel_distance, kernel_influences
 from sonosynth.fidelity.jobs import ALL, FEATURES, Measuring
 from sonosynth.synthesis import requests
+from sonosynth.synthesis.described import described
 from sonosynth.synthesis.requests import Request
 from sonosynth.synthesis.sampling import Sampler
 from sonosynth.synthesis.settings import Synthesis
@@ -77,16 +78,19 @@ def probe(
     rows = cohort.rows(inner["id"])
     firewall.check(adapter.origins, split.scored | block.scored, f"the trial adapter {adapter.folder}")
     firewall.check(cohort.origins(rows).all(), block.scored, "the images that trial adapters are compared with")
-    wanted = requests.from_noise(dict.fromkeys(split.classes, EACH), settings.prompts, settings.seed)
+    wanted = described(
+        requests.from_noise(dict.fromkeys(split.classes, EACH), settings.prompts, settings.seed), split.train,
+        settings.seed, {},
+    )  # fmt: skip
     labels, files = (np.array([getattr(request, name) for request in wanted]) for name in ("label", "file_name"))
     groups = group_names(inner).to_numpy(str)
     found: list[dict[str, Any]] = []
     influences: list[np.ndarray] = []
     for guidance in settings.guidances:
         pixels = _sampled(settings, guidance, wanted, adapter.folder)
-        for one, described in zip(settings.measures, real, strict=True):
+        for one, of_real in zip(settings.measures, real, strict=True):
             module = extensions.find("measures", one.measure)
-            values = {name: x[rows] for name, x in described.values.items()}
+            values = {name: x[rows] for name, x in of_real.values.items()}
             held_back = Images(values, inner["label"].to_numpy(str), groups)
             made = Images(module.describe(pixels, one), labels, files)
             about = {"guidance": guidance, "features": module.space(one)}

@@ -17,7 +17,8 @@ class Request:
     """One image to make.
 
     source: the image that it starts from: set/file_name, or the id of a real one. strength: of the noise that is added
-    to that, None if none is. mirrored: whether it is mirrored first. origins: of its start.
+    to that, None if none is. mirrored: whether it is mirrored first. origins: of its start. described: the
+    training image whose columns the prompt has, "" if it has none.
     """
 
     label: str
@@ -28,6 +29,7 @@ class Request:
     strength: float | None = None
     mirrored: bool = False
     origins: frozenset[str] = frozenset()
+    described: str = ""
 
     def seed_of(self, attempt: int) -> int:
         """The seed of the first, second, ... image that is drawn for it."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from sonosynth.cohort.sources import Listing, Source, escape_formula, unfit
 from sonosynth.errors import UserError, first_line, is_plain
 
+READ = ("file", "label", "mask", "group")
 ENOUGH = 1000  # mistakes, after which the rest is not looked at
 
 
@@ -60,7 +61,8 @@ def listing(path: Path) -> Listing:
         group = escape_formula((row.get("group") or "").strip(), "'")
         if not is_plain(group):
             mistakes.append(f"line {line}: the group {group!r} has control characters")
-        sources.append(Source(escape_formula(name), root / name, label, tuple(root / m for m in masks), group))
+        more = tuple((column, row[column] or "") for column in columns if column not in READ)
+        sources.append(Source(escape_formula(name), root / name, label, tuple(root / m for m in masks), group, more=more))
     if mistakes:
         shown = mistakes[:10] + [f"and {len(mistakes) - 10} more"] * (len(mistakes) > 10)
         raise UserError(f"{path}:\n  " + "\n  ".join(shown), "files that exist, paths relative to the CSV, each once")

@@ -1,0 +1,39 @@
+"""Requests whose prompts say what the cohort's columns say of a training image."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import pandas as pd
+
+from sonosynth import seeding
+from sonosynth.cohort.captions import columns, of_rows
+from sonosynth.synthesis.requests import Request
+
+COLUMN = "described"
+"""In metadata.csv: the training image whose columns a prompt has."""
+
+
+def described(
+    wanted: Sequence[Request], train: pd.DataFrame, seed: int, known: Mapping[str, str]
+) -> list[Request]:  # fmt: skip
+    """The same requests, with prompts in which columns are filled in, where they name any.
+
+    An image from noise is described as a training image of its class is, drawn at random; one that starts from another
+    image as that one is.
+
+    Args:
+        train: the training rows of cohort.csv. known: of images to start from, the training image that each is
+            described as, by name.
+    """
+    if not columns(request.prompt for request in wanted):
+        return list(wanted)
+    place = {name: row for row, name in enumerate(train["id"])}
+    of_class = {str(label): list(own["id"]) for label, own in train.groupby("label")}
+    found = []
+    for request in wanted:
+        ids = of_class[request.label]
+        drawn = ids[seeding.derive(seed, "described", request.file_name) % len(ids)]
+        model = known.get(request.source) or drawn
+        (prompt,) = of_rows({request.label: request.prompt}, train.iloc[[place[model]]].assign(label=request.label))
+        found.append(replace(request, prompt=prompt, described=model))
+    return found
