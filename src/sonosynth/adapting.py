@@ -65,6 +65,7 @@ class Adapting:
                 trial = probing.Probing(
                     name=name, steps=number, guidances=self._guidances(name), synthesis=s.synthesis,
                     prompts={x: with_token(prompt, probed[name].token_of(x)) for x, prompt in self.prompts.items()},
+                    tokens={x: probed[name].token_of(x) for x in self.prompts},
                     base=m.base, precision=m.precision, resolution=s.resolution, measures=(*self.described.values(),),
                     seed=seeding.derive(repeat.seed, "probe"), draw=repeat.draw, split=repeat.split,
                 )  # fmt: skip

@@ -127,7 +127,7 @@ class Graph:
                 strength=s.strength_of(name) if noised else None,
                 refine_steps=refine_steps(s, name), base=m.base if way.model else None,
                 precision=m.precision, resolution=s.resolution, seed=repeat.seed, leaks=self.leaks,
-                source=declared.start, negative_control=declared.control, given=given,
+                source=declared.start, negative_control=declared.control, given=given, tokens=tokens,
             )  # fmt: skip
             parts = f"{at}{PARTS}"
             places = {

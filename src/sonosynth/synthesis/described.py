@@ -6,6 +6,7 @@ from dataclasses import replace
 import pandas as pd
 
 from sonosynth import seeding
+from sonosynth.adapters.learning import with_token
 from sonosynth.cohort.captions import columns, of_rows
 from sonosynth.synthesis.requests import Request
 
@@ -14,7 +15,8 @@ COLUMN = "described"
 
 
 def described(
-    wanted: Sequence[Request], train: pd.DataFrame, seed: int, known: Mapping[str, str]
+    wanted: Sequence[Request], train: pd.DataFrame, seed: int, tokens: Mapping[str, str | None],
+    known: Mapping[str, str],
 ) -> list[Request]:  # fmt: skip
     """The same requests, with prompts in which columns are filled in, where they name any.
 
@@ -22,8 +24,8 @@ def described(
     image as that one is.
 
     Args:
-        train: the training rows of cohort.csv. known: of images to start from, the training image that each is
-            described as, by name.
+        train: the training rows of cohort.csv. tokens: the one that the prompts of each label end with. known: of
+            images to start from, the training image that each is described as, by name.
     """
     if not columns(request.prompt for request in wanted):
         return list(wanted)
@@ -34,6 +36,8 @@ def described(
         ids = of_class[request.label]
         drawn = ids[seeding.derive(seed, "described", request.file_name) % len(ids)]
         model = known.get(request.source) or drawn
-        (prompt,) = of_rows({request.label: request.prompt}, train.iloc[[place[model]]].assign(label=request.label))
-        found.append(replace(request, prompt=prompt, described=model))
+        token = tokens.get(request.label)
+        words = request.prompt.removesuffix(f" {token}")
+        (text,) = of_rows({request.label: words}, train.iloc[[place[model]]].assign(label=request.label))
+        found.append(replace(request, prompt=with_token(text, token), described=model))
     return found

@@ -40,7 +40,7 @@ class Making:
     mirror image. refine_steps: as in `settings.Refine`. base: None if no model is used. seed: the generator's. leaks:
     whether the adapter was allowed to see the validation images. source: name of the set that it starts from, which
     appears in metadata.csv; or noise or real. negative_control: whether it is one. given: the images of another
-    generator, if it takes these; `source` does not matter then.
+    generator, if it takes these; `source` does not matter then. tokens: the learned token at the end of each prompt.
     """
 
     name: Annotated[str, NO_EFFECT]
@@ -62,6 +62,7 @@ class Making:
     each: int = 0
     mirror: bool = False
     given: Given | None = None
+    tokens: Annotated[Mapping[str, str | None], NO_EFFECT] = field(default_factory=dict)
 
     @property
     def strengths(self) -> tuple[float, ...]:
@@ -138,8 +139,9 @@ def make(
 
     def made(counts: Mapping[str, int], folder: str, selector: Selector | None = None) -> tuple[np.ndarray, Origins]:
         wanted = described(
-            _requests(settings, counts, starts), split.train, settings.seed, starts.described if starts else {}
-        )
+            _requests(settings, counts, starts), split.train, settings.seed, settings.tokens,
+            starts.described if starts else {},
+        )  # fmt: skip
         rows = np.array([starts.place[r.source] for r in wanted], int) if starts else None
         initial = starts.pixels[rows] if starts else None
         if initial is not None:

@@ -1,9 +1,9 @@
 """The jobs that judge adapters on real images that they have not seen, and choose their steps and guidance by that."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,7 @@ from sonosynth.bases import sd1
 from sonosynth.fidelity.comparison import Images
 from sonosynth.fidelity.distances import kernel_distance, kernel_influences
 from sonosynth.fidelity.jobs import ALL, FEATURES, Measuring
+from sonosynth.section import NO_EFFECT
 from sonosynth.synthesis import requests
 from sonosynth.synthesis.described import described
 from sonosynth.synthesis.requests import Request
@@ -40,7 +41,7 @@ class Probing:
 
     name: the adapter's. steps: those it took. guidances: what its images are sampled at, instead of the guidance of
     `synthesis`. prompts: each label's, with the learned token. measures: what images are described by. seed: of the
-    images. draw, split: as in predictions.csv.
+    images. draw, split: as in predictions.csv. tokens: the learned token at the end of each prompt.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Probing:
     seed: int
     draw: int
     split: int
+    tokens: Annotated[Mapping[str, str | None], NO_EFFECT] = field(default_factory=dict)
 
 
 def probe(
@@ -80,7 +82,7 @@ def probe(
     firewall.check(cohort.origins(rows).all(), block.scored, "the images that trial adapters are compared with")
     wanted = described(
         requests.from_noise(dict.fromkeys(split.classes, EACH), settings.prompts, settings.seed), split.train,
-        settings.seed, {},
+        settings.seed, settings.tokens, {},
     )  # fmt: skip
     labels, files = (np.array([getattr(request, name) for request in wanted]) for name in ("label", "file_name"))
     groups = group_names(inner).to_numpy(str)

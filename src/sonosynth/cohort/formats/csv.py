@@ -62,7 +62,8 @@ def listing(path: Path) -> Listing:
         if not is_plain(group):
             mistakes.append(f"line {line}: the group {group!r} has control characters")
         more = tuple((column, row[column] or "") for column in columns if column not in READ)
-        sources.append(Source(escape_formula(name), root / name, label, tuple(root / m for m in masks), group, more=more))
+        places = tuple(root / m for m in masks)
+        sources.append(Source(escape_formula(name), root / name, label, places, group, more=more))
     if mistakes:
         shown = mistakes[:10] + [f"and {len(mistakes) - 10} more"] * (len(mistakes) > 10)
         raise UserError(f"{path}:\n  " + "\n  ".join(shown), "files that exist, paths relative to the CSV, each once")
