@@ -1,5 +1,6 @@
 """Image files of any kind to 8-bit grey."""
 
+import io
 import threading
 import warnings
 from collections.abc import Sequence
@@ -54,8 +55,17 @@ def decode_file(file: Path) -> tuple[np.ndarray, str]:
         Unusable: if the file is not an image, is damaged, is animated or is too large.
         MemoryError: if memory runs out, which must not make an image unusable.
     """
+    return _decode(file)
+
+
+def decode_bytes(content: bytes) -> tuple[np.ndarray, str]:
+    """As `decode_file`, of the content of a file."""
+    return _decode(io.BytesIO(content))
+
+
+def _decode(file: Path | io.BytesIO) -> tuple[np.ndarray, str]:
     try:
-        size = file.stat().st_size
+        size = file.stat().st_size if isinstance(file, Path) else file.getbuffer().nbytes
         if size > MAX_BYTES:
             raise Unusable(f"has {size:,} bytes, more than {MAX_BYTES:,}")
         with warnings.catch_warnings(action="ignore"), Image.open(file, formats=FORMATS) as image:

@@ -54,8 +54,9 @@ def list_sources(path: Path) -> Listing:
     Raises:
         UserError: if there is no cohort at `path`, or a label or a CSV is wrong.
     """
-    # Installed formats are asked first: a folder of class folders may be part of what one of them reads.
-    formats = [extensions.find("formats", name) for name in reversed(extensions.names("formats"))]
+    # Installed formats are asked first, and last the one that reads any folder: what others read has folders, too.
+    names = sorted(reversed(extensions.names("formats")), key=lambda name: name == "folders")
+    formats = [extensions.find("formats", name) for name in names]
     reader = next((found for found in formats if found.reads(path)), None)
     if reader is None:
         found = "is neither a folder nor a CSV" if path.exists() else "does not exist"

@@ -1,0 +1,93 @@
+"""A folder that Hugging Face's `save_to_disk` made, of one data set or of one for each split; read by pyarrow alone."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sonosynth.cohort.decoding import Unusable
+from sonosynth.cohort.formats import _columns
+from sonosynth.cohort.formats._given import side_of, with_both_sides
+from sonosynth.cohort.formats._kept import kept
+from sonosynth.cohort.sources import Listing, unfit
+from sonosynth.errors import UserError, first_line
+
+SPLITS, STATE, ABOUT = "dataset_dict.json", "state.json", "dataset_info.json"
+EXPECTED = "a folder that datasets' save_to_disk made"
+
+
+def reads(path: Path) -> bool:
+    """Whether this format reads what is at `path`."""
+    return (path / SPLITS).is_file() or ((path / STATE).is_file() and any(path.glob("*.arrow")))
+
+
+def listing(path: Path) -> Listing:
+    """The images in the rows of the data sets in the folder `path`.
+
+    Raises:
+        UserError: if pyarrow is not installed, files are missing, or the columns can't be told.
+    """
+    try:
+        import pyarrow as pa
+    except ImportError:
+        raise UserError(
+            f"cohort {path}: is a Hugging Face data set, and pyarrow is not installed", fix=_columns.INSTALL
+        ) from None
+    found = Listing(path, [])
+    splits = _json(path / SPLITS).get("splits", []) if (path / SPLITS).is_file() else [""]
+    for split in map(str, splits):
+        folder = path / split
+        state, features = _json(folder / STATE), _json(folder / ABOUT).get("features") or {}
+        if state.get("_indices_data_files"):
+            raise UserError(
+                f"cohort {folder}: is a selection of the rows of its files", EXPECTED,
+                "save it again: dataset.flatten_indices().save_to_disk(…)",
+            )  # fmt: skip
+        for name in (str(entry.get("filename")) for entry in state.get("_data_files", [])):
+            file = folder / name
+            if reason := unfit(file, path):
+                raise UserError(f"cohort {file}: {reason}", EXPECTED)
+            try:
+                table = _table(file)
+                columns = _columns.columns_of(table.schema, features or _columns.features_of(table.schema), file)
+            except (pa.ArrowException, OSError) as error:
+                raise UserError(f"cohort {file}: can't be read ({first_line(error)})", EXPECTED) from None
+            _columns.add(found, file, "hugging_face", table, columns, side_of(split))
+    return with_both_sides(found)
+
+
+def decode(file: Path, name: str) -> tuple[np.ndarray, str]:
+    """(H, W) uint8 grey of the picture at `name` (image/0: column and row), and Pillow's name of its mode.
+
+    Raises:
+        Unusable: if there is no image, or the file is damaged.
+    """
+    import pyarrow as pa
+
+    column, _, row = name.rpartition("/")
+    try:
+        return _columns.decoded(_table(file).column(column)[int(row)].as_py())
+    except (KeyError, pa.ArrowException, OSError, IndexError) as error:
+        raise Unusable(f"can't be read from Arrow ({first_line(error)})") from None
+
+
+def _json(file: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"cohort {file}: can't be read ({first_line(error)})", EXPECTED) from None
+    if not isinstance(found, dict):
+        raise UserError(f"cohort {file}: is not a JSON object", EXPECTED)
+    return found
+
+
+@kept(8)
+def _table(file: Path) -> Any:
+    """The rows of an Arrow stream, memory-mapped: only cells that are asked for are read."""
+    import pyarrow as pa
+
+    with pa.memory_map(str(file)) as source, pa.ipc.open_stream(source) as stream:
+        table = stream.read_all()
+    table.validate(full=True)  # offsets could point anywhere
+    return table
