@@ -9,6 +9,7 @@ import tomllib
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
@@ -18,6 +19,7 @@ from conftest import FEW_IMAGES, SMALL
 from sonosynth import cli, demo
 from sonosynth import settings as loading
 from sonosynth.adapters.settings import Adapter
+from sonosynth.phantom import write_cohort
 from sonosynth.runners.local import run_jobs
 from sonosynth.section import Section
 from sonosynth.settings import PRESETS, Settings
@@ -114,8 +116,12 @@ def place(tmp_path, monkeypatch, phantoms, finished, tiny_base, tiny_classifier)
     files = sorted(p.relative_to(tmp_path) for p in (tmp_path / "busi").rglob("*.png") if "_mask" not in p.stem)
     table = pd.DataFrame({"file": files, "label": ["cyst" if "benign" in str(f) else "carcinoma" for f in files]})
     table.to_csv(tmp_path / "cohort.csv", index=False)
-    for run in ("first", "paper"):
+    for run in ("first", "paper", "a"):
         shutil.copytree(finished, tmp_path / "runs" / run)
+    shutil.copytree(phantoms, tmp_path / "hospital_a")
+    write_cohort(tmp_path / "hospital_b", {"normal": 2, "benign": 4, "malignant": 3}, seed=5, size=48)
+    for name in ("benign", "malignant"):
+        (tmp_path / "hospital_b" / name).rename(tmp_path / "hospital_b" / name.upper())
     shutil.copytree(tiny_base, tmp_path / "models" / "stable-diffusion-v1-5")
     shutil.copytree(tiny_classifier, tmp_path / "models" / "resnet-18")
     shutil.copytree(ROOT / "docs", tmp_path / "docs", ignore=shutil.ignore_patterns("*.md", "images"))
@@ -170,8 +176,16 @@ def test_every_snippet_runs(code, place, tiny_base, tiny_classifier, one_process
     small = (f"base={tiny_base}", f"classifier.model={tiny_classifier}", *SMALL, *FEWER)
     monkeypatch.setattr(loading, "load", partial(loading.load, changes=small))
     names = {"__name__": "__main__"}
-    exec(code.replace("stable-diffusion-v1-5/stable-diffusion-v1-5", "models/stable-diffusion-v1-5"), names)
-    if "predictions" in names:
+    small_names = {
+        "stable-diffusion-v1-5/stable-diffusion-v1-5": "models/stable-diffusion-v1-5", "COUNT = 40": "COUNT = 5"
+    }  # fmt: skip
+    for given, instead in small_names.items():
+        code = code.replace(given, instead)
+    exec(code, names)
+    if "hospital" in names:
+        corner = [np.asarray(Image.open(f"hospital_a/malignant/{n}.png"))[5, 5] for n in range(5)]
+        assert corner[:4] == [255] * 4 and len(list((place / "hospital_b" / "BENIGN").glob("[0-4].png"))) == 5
+    elif "predictions" in names:
         assert set(names["judge"](names["predictions"])["finding"]) == {"not enough runs"}
     elif "image" in names:
         assert names["image"].mode == "L"

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from sonosynth import seeding
-from sonosynth.comparisons import candidates
+from sonosynth.comparisons import candidates, kept
 from sonosynth.jobs import Job
 from sonosynth.machine import Machine
 from sonosynth.repeats import Repeat
@@ -84,7 +84,7 @@ class Classifying:
             yield self.small_job(
                 f"{repeat.place}classifiers/{name}/{number}", classification.train, training,
                 self._needs(repeat, arm.sets, _weighted(arm)),
-                {"table": f"{part}.csv", "about": f"{part}.json"} | inner,
+                {"table": f"{part}.csv", "about": f"{part}.json"} | inner | self._weights(repeat, name, number),
             )  # fmt: skip
 
     def _choice(self, repeat: Repeat, name: str) -> Iterator[Job]:
@@ -111,8 +111,13 @@ class Classifying:
             yield self.small_job(
                 f"{at}classifiers/{name}/{number}", choice.train_chosen, anew,
                 {**self._needs(repeat, sets, weighted), "choice": f"{at}choices/{name}"},
-                {"table": f"{part}.csv", "about": f"{part}.json"},
+                {"table": f"{part}.csv", "about": f"{part}.json"} | self._weights(repeat, name, number),
             )  # fmt: skip
+
+    def _weights(self, repeat: Repeat, name: str, number: int) -> dict[str, str]:
+        """Where a trained classifier of an arm is kept, if it is."""
+        place = f"{repeat.place}classifiers/{name}/{number}.safetensors"
+        return {classification.WEIGHTS: place} if name in kept(self.settings) else {}
 
     def _training(
         self, repeat: Repeat, name: str, kind: str, number: int, *, candidate: bool = False, anew: bool = False
@@ -123,7 +128,7 @@ class Classifying:
             name=name, arm=arm, classifier=s.classifier, balance=s.balance, start=m.classifier,
             precision=m.precision, seed=seeding.derive(repeat.seed, "anew") if anew else repeat.seed, number=number,
             draw=repeat.draw, split=repeat.split, generator=self._generator(repeat, name),
-            leaks=s.adapt.on == "all" and bool(arm.sets), candidate=candidate,
+            leaks=s.adapt.on == "all" and bool(arm.sets), candidate=candidate, kept=name in kept(s),
         )  # fmt: skip
 
     def _generator(self, repeat: Repeat, name: str) -> str:

@@ -147,6 +147,19 @@ def unseal(run: RunPath) -> None:
     _reopened(run).unseal(run)
 
 
+@app.command()
+def test(
+    run: RunPath,
+    cohort: CohortPath,
+    name: Annotated[str, typer.Option(metavar="NAME", help="Of the test; by default the cohort's.")] = "",
+    labels: Annotated[
+        list[str], typer.Option(metavar="OURS=THEIRS", help="What a label of the other cohort means; several times.")
+    ] = [],  # noqa: B006
+) -> None:
+    """Test the trained classifiers of a finished run on another hospital's images."""
+    _reopened(run).test(run, cohort, name, labels)
+
+
 def _up_to(command: str, run: Path) -> None:
     _reopened(run).run(run, command)
 

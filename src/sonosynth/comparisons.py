@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-from sonosynth.errors import UserError
+from sonosynth.errors import UserError, first_line
 from sonosynth.report.facts import Comparison, Fault, Refusal
 from sonosynth.settings import REFERENCE, Settings
 from sonosynth.synthesis import ways
@@ -83,6 +83,24 @@ def check_choices(settings: Settings, arms: Mapping[str, Comparison]) -> None:
                 "the same seeds for all, since a mean over more training runs varies less",
                 f"give arms.{arm.best_of[0]} and the others the same seeds",
             )
+
+
+def kept(settings: Settings) -> tuple[str, ...]:
+    """The arms whose trained classifiers are kept for other cohorts: the reference and others, or none.
+
+    Raises:
+        UserError: if one of those that `test.arms` names is not declared.
+    """
+    declared, named = settings.declared_arms, settings.test.arms
+    if named is None:
+        named = tuple(name for name in (settings.compare.cheap, settings.compare.primary) if name in declared)
+    elif not named:
+        return ()
+    if unknown := [name for name in named if name not in declared]:
+        raise UserError(
+            f"test.arms: there is no arm {first_line(', '.join(unknown))}", f"some of {', '.join(declared)}, or []"
+        )
+    return tuple(name for name in declared if name in {REFERENCE, *named})
 
 
 def controlling(settings: Settings) -> set[str]:

@@ -5,16 +5,18 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from sonosynth import changes, disk, jobs, leftovers, looks, plain_yaml, progress, store, unsealing
+from sonosynth import changes, disk, jobs, leftovers, looks, plain_yaml, progress, store, testing, unsealing
+from sonosynth.artefacts import Split
 from sonosynth.cohort.reading import Files, list_files
 from sonosynth.errors import UserError, inert, is_plain
 from sonosynth.graph import COHORT
 from sonosynth.jobs import Job, Made, State, Status
 from sonosynth.machine import Machine, resolve
 from sonosynth.report import words
+from sonosynth.report.facts import Tested
 from sonosynth.runners.local import run_jobs
 from sonosynth.settings import NOT_SETTINGS, Settings, as_yaml, load, shipped_words, validated
-from sonosynth.study import COMMANDS, TABLES, plan
+from sonosynth.study import COMMANDS, TABLES, TESTS, plan
 
 PACKAGES = ("sonosynth", "torch", "diffusers", "transformers", "peft", "accelerate", "numpy", "scikit-learn", "pillow")
 
@@ -138,9 +140,10 @@ class Study:
         opened = unsealing.opened(root, self.settings) if root else None
         return words.sealed(f"{share:.0%} of the images of each class", opened) if share else ""
 
-    def _plan(self, root: Path, files: Files, machine: Machine) -> list[Job]:
+    def _plan(self, root: Path, files: Files, machine: Machine, *tests: Tested) -> list[Job]:
         seen, opened = looks.count(root, self.settings), unsealing.opened(root, self.settings)
-        return plan(self.settings, files, machine, self.as_yaml(machine), seen, opened)
+        known = {test.name: test for test in (*testing.tests(root, self.settings), *tests)}
+        return plan(self.settings, files, machine, self.as_yaml(machine), seen, opened, [*known.values()])
 
     def unseal(self, root: Path, *, processes: bool = True) -> dict[str, Made]:
         """Open the sealed part of a finished run, once: score it, and draw the report again; returns as `run`.
@@ -150,17 +153,46 @@ class Study:
         """
         _check_folder(root)
         with store.Run(root).locked():
-            found = self.statuses(root)
-            state = {job.name: status.state for job, status in found}
-            needed = jobs.with_needs([job for job, _ in found], lambda job: job.name == TABLES)
-            left = [job.name for job in needed if state[job.name] is not State.DONE]
-            if left:
-                raise UserError(
-                    f"{root}: is not finished: {len(left)} jobs are left, the first is {left[0]}",
-                    "a run in which all classifiers are trained: the sealed part is scored once, by all of them",
-                    f"finish it: sonosynth report {root}",
-                )
+            _check_finished(
+                root, self.statuses(root),
+                "a run in which all classifiers are trained: the sealed part is scored once, by all of them",
+            )  # fmt: skip
             unsealing.open_once(root, self.settings)
+        return self.run(root, processes=processes)
+
+    def test(
+        self, root: Path, cohort: Path, name: str = "", labels: Sequence[str] = (), *, processes: bool = True
+    ) -> dict[str, Made]:  # fmt: skip
+        """Test the kept classifiers of a finished run on another cohort, and draw the report again; returns as `run`.
+
+        Args:
+            cohort: the other one. name: of the folder in `tests/` for what is found; "": as the cohort is called.
+            labels: texts OURS=THEIRS, where the cohorts call the same class differently.
+
+        Raises:
+            UserError: if the run isn't finished or keeps no classifiers, or the other cohort, its name or its labels
+                don't fit.
+        """
+        _check_folder(root)
+        testing.check_kept(root, self.settings)
+        run = store.Run(root)
+        with run.locked():
+            files, machine = list_files(self.path), resolve(self.settings)
+            changes.check_cohort(run, COHORT, files)
+            made = _check_finished(
+                root, run.statuses(self._plan(root, files, machine)),
+                "a run in which all classifiers are trained, and those of the arms in test.arms kept",
+                f"; if it has not kept them, sonosynth run COHORT --out {root} --config {root / store.STUDY}"
+                " --change trains them again",
+            )  # fmt: skip
+            classes = Split(made["split"]).classes
+            name = name or testing.named(cohort)
+            test = testing.prepare(root, self.settings, list_files(cohort), name, labels, classes)
+            ordered = self._plan(root, files, machine, test)
+            wanted = jobs.with_needs(ordered, lambda job: job.name == f"{TESTS}/{test.name}")
+            run_jobs(run, wanted, machine.cores, processes=processes)
+            run.tidy()
+            testing.note(root, self.settings, test)
         return self.run(root, processes=processes)
 
     def as_yaml(self, machine: Machine) -> str:
@@ -208,6 +240,24 @@ def reopen(root: Path) -> Study:
     if not isinstance(path, str):
         raise UserError(f"{file}: does not name its cohort", fix="sonosynth run COHORT --out RUN")
     return Study(Path(path), validated({k: v for k, v in values.items() if k not in NOT_SETTINGS}, str(file)))
+
+
+def _check_finished(
+    root: Path, statuses: Sequence[tuple[Job, Status]], expected: str, more: str = ""
+) -> dict[str, Made]:  # fmt: skip
+    """What the jobs of a run have made, if all that its tables need is done.
+
+    Raises:
+        UserError: if not, with what was `expected`, and `more` on how to finish it.
+    """
+    made = {job.name: status.made for job, status in statuses if status.made}
+    needed = jobs.with_needs([job for job, _ in statuses], lambda job: job.name == TABLES)
+    if left := [job.name for job in needed if job.name not in made]:
+        raise UserError(
+            f"{root}: is not finished: {len(left)} jobs are left, the first is {left[0]}", expected,
+            f"finish it: sonosynth report {root}{more}",
+        )  # fmt: skip
+    return made
 
 
 def _check_folder(root: Path) -> None:

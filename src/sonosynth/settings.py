@@ -19,7 +19,7 @@ from sonosynth.evidence.settings import Compare
 from sonosynth.fidelity.settings import Fidelity, Memorisation
 from sonosynth.section import Section, Seed
 from sonosynth.synthesis.settings import Balance, Refine, Set, Synthesis
-from sonosynth.tasks.classification.settings import Arm, Classifier
+from sonosynth.tasks.classification.settings import Arm, Classifier, Testing
 
 PRESETS = ("paper", "quick", "sound", "demo")
 DEFAULTS = "defaults"
@@ -90,6 +90,7 @@ class Settings(Section):
     compare: Compare = Compare()
     fidelity: Fidelity = Fidelity()
     memorisation: Memorisation = Memorisation()
+    test: Testing = Testing()
 
     @field_validator("arms")
     @classmethod

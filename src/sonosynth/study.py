@@ -1,6 +1,7 @@
 """Which jobs a study consists of."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 from sonosynth import adapting, cost, feasibility, folders, jobs
 from sonosynth.adapters import jobs as adaptation
@@ -10,7 +11,7 @@ from sonosynth.bases import sd1
 from sonosynth.classifying import selected_sets, weighted_sets
 from sonosynth.cohort import captions
 from sonosynth.cohort.reading import Files
-from sonosynth.comparisons import check_choices, controlling, refusals
+from sonosynth.comparisons import check_choices, controlling, kept, refusals
 from sonosynth.curves import curves
 from sonosynth.errors import UserError, first_line
 from sonosynth.fidelity import jobs as fidelity
@@ -19,19 +20,21 @@ from sonosynth.jobs import Job
 from sonosynth.machine import Machine
 from sonosynth.repeats import Repeat, of_cohort, repeats
 from sonosynth.report import jobs as report
-from sonosynth.report import sealed, subgroups, tables
-from sonosynth.report.facts import Facts, Unsealed
+from sonosynth.report import sealed, subgroups, tables, tested
+from sonosynth.report.facts import Facts, Tested, Unsealed
 from sonosynth.section import AUTO
 from sonosynth.settings import REFERENCE, Settings, shipped_words
 from sonosynth.synthesis import jobs as synthesis
 from sonosynth.synthesis import times
 from sonosynth.synthesis.given import Given
 from sonosynth.synthesis.settings import NOISE, REAL
-from sonosynth.tasks.classification import choice, selecting
+from sonosynth.tasks.classification import choice, other_cohort, selecting
 from sonosynth.tasks.classification import jobs as classification
 
 PREDICTIONS, TABLES, UNSEALED, PROBES = "predictions", "tables", "unsealed", "probes"  # jobs
 CHOICES, SELECTION, CRITICS, SUBGROUPS = "choices", "selection", "critics", "subgroups"  # likewise
+TESTS = "tests"  # the folder of tests on other cohorts
+TRAINING = (classification.train, choice.train_chosen)
 OPTIONAL = (
     "fidelity",
     "images/ultrasound",
@@ -47,12 +50,13 @@ OPTIONAL = (
 
 def plan(
     settings: Settings, cohort: Files, machine: Machine, study: str = "", looks: int = 1,
-    unsealed: Unsealed | None = None,
+    unsealed: Unsealed | None = None, tests: Sequence[Tested] = (),
 ) -> list[Job]:  # fmt: skip
     """The jobs of a study, each after those it needs.
 
     Args:
-        study: study.yaml as text, which the report prints. looks, unsealed: as in `report.facts.Facts`.
+        study: study.yaml as text, which the report prints. looks, unsealed: as in `report.facts.Facts`. tests: on other
+            cohorts.
 
     Raises:
         UserError: if the settings don't fit the cohort, an installed extension doesn't fit the settings, or the images
@@ -67,8 +71,13 @@ def plan(
     first, *others = ([*graph.of_repeat(repeat)] for repeat in every)
     found = [*graph.of_the_cohort(), *first, *(job for repeat in others for job in repeat), *graph.of_the_first()]
     opened = settings.split.sealed > 0 and unsealed is not None and not unsealed.spoiled
-    found += _tables(graph, every, found, opened=opened)
-    found.append(_report(graph, found, study, first, looks, unsealed))
+    tabulating = tables.Tabulating(
+        reference=REFERENCE, arms=graph.arms, compare=settings.compare, refused=refusals(settings, graph.arms),
+        controls=tuple(sorted(controlling(settings))), blocks=tuple((r.draw, r.split) for r in every),
+    )  # fmt: skip
+    found += _tables(graph, every, found, tabulating, opened=opened)
+    found += [job for test in tests for job in _test(graph, every, found, tabulating, test)]
+    found.append(_report(graph, found, study, first, looks, unsealed, tuple(tests)))
     return jobs.ordered(found)
 
 
@@ -127,7 +136,7 @@ def _check(settings: Settings, cohort: Files, machine: Machine, taken: Mapping[s
 
 
 def _tables(
-    graph: Graph, every: Sequence[Repeat], before: Sequence[Job], *, opened: bool
+    graph: Graph, every: Sequence[Repeat], before: Sequence[Job], tabulating: tables.Tabulating, *, opened: bool
 ) -> Iterator[Job]:  # fmt: skip
     """predictions.csv, and what is computed from it.
 
@@ -135,14 +144,10 @@ def _tables(
         before: the jobs of all repeats. opened: whether the sealed part is judged, too.
     """
     s = graph.settings
-    trained = tuple(job.name for job in before if job.run in (classification.train, choice.train_chosen))
+    trained = tuple(job.name for job in before if job.run in TRAINING)
     yield graph.join(PREDICTIONS, trained, "evaluation/predictions.csv")
     if chosen := tuple(job.name for job in before if job.run is choice.choose):
         yield graph.join(CHOICES, chosen, "evaluation/choices.csv")
-    tabulating = tables.Tabulating(
-        reference=REFERENCE, arms=graph.arms, compare=s.compare, refused=refusals(s, graph.arms),
-        controls=tuple(sorted(controlling(s))), blocks=tuple((r.draw, r.split) for r in every),
-    )  # fmt: skip
     if s.classifier.steps == AUTO:
         yield graph.join(
             "learning_curve", tuple(dict.fromkeys(f"{r.first}steps" for r in every)), "evaluation/learning_curve.csv"
@@ -178,9 +183,40 @@ def _tables(
         )  # fmt: skip
 
 
+def _test(
+    graph: Graph, every: Sequence[Repeat], before: Sequence[Job], tabulating: tables.Tabulating, test: Tested
+) -> Iterator[Job]:  # fmt: skip
+    """The test of the kept classifiers on another cohort.
+
+    Args:
+        before: the jobs of all repeats.
+    """
+    s, m, name = graph.settings, graph.machine, f"{TESTS}/{test.name}"
+    trained = [job for job in before if job.run in TRAINING and classification.WEIGHTS in job.makes]
+    sets = dict.fromkeys(made for job in trained for made in job.needs.get("sets", ()))
+    needs: dict[str, str | tuple[str, ...]] = {
+        "cohort": COHORT, "parts": tuple(job.name for job in trained), "sets": tuple(sets)
+    }  # fmt: skip
+    testing = other_cohort.Testing(
+        name=test.name, path=Path(test.path), contents=test.contents, labels=test.labels, split=s.split,
+        start=m.classifier, side=s.resolution, resolution=s.classifier.resolution,
+    )  # fmt: skip
+    places = {"images": f"{name}/cohort.csv", "predictions": f"{name}/predictions.csv"}
+    yield graph.model_job(
+        f"{name}/{PREDICTIONS}", other_cohort.predict, testing, {**needs, "split": "split"},
+        {**places, "about": f"{PARTS}/{name}.json"},
+    )  # fmt: skip
+    yield Job(
+        name, tested.judge, tested.Judging(test.name, tested.of_kept(tabulating, kept(s))),
+        {**needs, "tested": f"{name}/{PREDICTIONS}", "copies": tuple(f"{r.place}memorisation" for r in every)},
+        {role: f"{name}/{role}.csv" for role in ("table", "classes", "verdicts")},
+    )  # fmt: skip
+
+
 def _report(
-    graph: Graph, others: Sequence[Job], study: str, repeated: Sequence[Job], looks: int, unsealed: Unsealed | None
-) -> Job:
+    graph: Graph, others: Sequence[Job], study: str, repeated: Sequence[Job], looks: int, unsealed: Unsealed | None,
+    tests: tuple[Tested, ...],
+) -> Job:  # fmt: skip
     """The figures and the page."""
     s, m = graph.settings, graph.machine
     facts = Facts(
@@ -196,7 +232,7 @@ def _report(
     drawing = report.Drawing(
         facts, {name: arm.sets for name, arm in graph.arms.items()},
         {name: made.start for name, made in s.declared_sets.items() if made.start not in (NOISE, REAL)}, study,
-        curves(s, graph.arms),
+        curves(s, graph.arms), tests,
     )  # fmt: skip
     gathered = [TABLES, PREDICTIONS, "memorisation", *(job.name for job in others if job.name in OPTIONAL)]
     needs: dict[str, str | tuple[str, ...]] = {
@@ -204,6 +240,8 @@ def _report(
         "adapters": tuple(f"adapters/{name}" for name in s.declared_adapters),
         "sets": tuple(f"synthetic/{name}" for name in s.declared_sets),
         "finished": tuple(job.name for job in others),
+        "tested": tuple(f"{TESTS}/{test.name}/{PREDICTIONS}" for test in tests),
+        "judged": tuple(f"{TESTS}/{test.name}" for test in tests),
     }  # fmt: skip
     places = {"figures": "figures", "page": "report.html", "summary": f"{PARTS}/summary.txt"}
     return Job("report", report.draw, drawing, needs, places)

@@ -75,6 +75,25 @@ class Unsealed:
 
 
 @dataclass(frozen=True)
+class Tested:
+    """Another cohort, on which the kept classifiers are tested.
+
+    name: the test's. path: the cohort's. contents: a digest of its images. labels: for each of its labels that means
+    one of the study's, that one. date: when that was first done with these settings, ISO. looks: how often these images
+    were scored in this folder, each time with other settings or labels. lacking: of each tested arm, those that it has
+    to beat, but whose classifiers were not kept.
+    """
+
+    name: str
+    path: Annotated[str, NO_EFFECT]
+    contents: str
+    labels: Mapping[str, str]
+    date: str
+    looks: int
+    lacking: Mapping[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True)
 class Facts:
     """What the settings say of a study.
 

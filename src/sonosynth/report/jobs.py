@@ -12,12 +12,14 @@ from sonosynth.artefacts import Adapter, Artefact, CohortImages, Split, Syntheti
 from sonosynth.cohort.split import crossing
 from sonosynth.fidelity.jobs import COLUMNS
 from sonosynth.jobs import Made
-from sonosynth.report.facts import Counts, Curve, Excluded, Facts
+from sonosynth.report.elsewhere import Elsewhere
+from sonosynth.report.facts import Counts, Curve, Excluded, Facts, Tested
 from sonosynth.report.figures import save
 from sonosynth.report.page import Provenance, page
 from sonosynth.report.results import Results, Shown
 from sonosynth.report.sections import SECTIONS
 from sonosynth.report.terminal import summary
+from sonosynth.report.tested import images_of
 
 VERSION = 5
 TEXT = (
@@ -32,7 +34,7 @@ ABOUT = "about"  # the role of a table's JSON
 @dataclass(frozen=True)
 class Drawing:
     """arms: the sets that each adds. refined: for each set that starts from another one, that one. study:
-    study.yaml as text. curves: arms that differ in one value.
+    study.yaml as text. curves: arms that differ in one value. tests: on other cohorts.
     """
 
     facts: Facts
@@ -40,16 +42,19 @@ class Drawing:
     refined: Mapping[str, str]
     study: str
     curves: tuple[Curve, ...]
+    tests: tuple[Tested, ...] = ()
 
 
-def draw(
+def draw(  # noqa: PLR0913 (a handle for each need of the job)
     settings: Drawing, *, cohort: CohortImages, split: Split, adapters: tuple[Adapter, ...],
-    sets: tuple[SyntheticSet, ...], tables: tuple[Artefact, ...], finished: tuple[Made, ...], work: Path,
+    sets: tuple[SyntheticSet, ...], tables: tuple[Artefact, ...], finished: tuple[Made, ...],
+    tested: tuple[Artefact, ...] = (), judged: tuple[Artefact, ...] = (), work: Path,
 ) -> None:  # fmt: skip
     """Makes figures (a folder), page (report.html), and summary, the text printed in the terminal.
 
     Args:
-        tables: those of the evaluation; each is identified by the name of its file.
+        tables: those of the evaluation; each is identified by the name of its file. tested, judged: what
+            `other_cohort.predict` and `tested.judge` made for each test.
     """
     roles = [(made, role) for made in tables for role in made.made.places]
     found = {made.place(role).stem: made.table(role, *TEXT) for made, role in roles if role != ABOUT}
@@ -79,7 +84,14 @@ def draw(
         selection=found.get("selection"),
         critics=found.get("critics"),
         subgroups=found.get("subgroups"),
-    )
+        tests=tuple(
+            Elsewhere(
+                one, images_of(there), there.table("predictions", *TEXT), said.table("table", *TEXT),
+                said.table("verdicts", *TEXT), found["table"],
+            )
+            for one, there, said in zip(settings.tests, tested, judged, strict=True)
+        ),
+    )  # fmt: skip
     optional = (found.get(name) for name in ("ultrasound", "learning_curve", "probes"))
     shown = Shown(results, cohort, split, adapters, sets, settings.refined, *optional)
     save({name: figure for section in SECTIONS for name, figure in section.figures(shown).items()}, work / "figures")

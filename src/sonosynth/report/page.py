@@ -16,10 +16,10 @@ from PIL import Image
 from sonosynth.adapters.settings import Adapter
 from sonosynth.fidelity.jobs import ALL
 from sonosynth.jobs import Made
-from sonosynth.report import words
+from sonosynth.report import elsewhere, words
 from sonosynth.report.curves import panels
 from sonosynth.report.results import COLUMNS, SCORES, Results
-from sonosynth.report.sections import SECTIONS
+from sonosynth.report.sections import SECTIONS, tests
 from sonosynth.synthesis.settings import Set
 from sonosynth.tasks.classification.settings import Arm
 
@@ -52,7 +52,7 @@ def page(results: Results, provenance: Provenance, figures: Path) -> str:
         loader=LOADER,
     )  # fmt: skip
     environment.filters["inline"] = lambda data: base64.b64encode(data).decode()
-    alt = {name: text for section in SECTIONS for name, text in section.alt.items()}
+    alt = {name: text for section in SECTIONS for name, text in section.alt.items()} | tests.alt(results)
     tables = {
         "table": results.table, "classes": results.classes, "verdicts": results.verdicts,
         "fidelity": results.fidelity,
@@ -71,6 +71,7 @@ def page(results: Results, provenance: Provenance, figures: Path) -> str:
         sections=[section for section in SECTIONS if section.shown(results)],
         columns=COLUMNS,
         scores=SCORES,
+        elsewhere=elsewhere.COLUMNS,
         results=results,
         panels=panels(results),
         contrasts=results.verdicts.dropna(subset=["difference"]).to_dict("records"),

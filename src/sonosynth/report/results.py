@@ -12,6 +12,7 @@ from sonosynth.evidence.scores import EXCESS, PRIMARY
 from sonosynth.fidelity.across import Caricature, caricatures
 from sonosynth.fidelity.jobs import ACROSS, ALL, TRAINING
 from sonosynth.report import sentences, words
+from sonosynth.report.elsewhere import Elsewhere
 from sonosynth.report.facts import Counts, Curve, Facts
 from sonosynth.synthesis.making import CONSTANT, REPEATS
 from sonosynth.synthesis.selector import KEPT, OTHER_CLASS, TOO_NEAR
@@ -41,7 +42,7 @@ class Results:
     on the sealed part, None while that is closed. curves: arms that differ in one value. choices: rows of choices.csv,
     None if no arm chooses among others. selection: every image that was drawn for a set whose images are selected
     (`synthesis.selector`), None if there is no such set. critics: rows of critics.csv, None if no arm weights images.
-    subgroups: rows of subgroups.csv, None if no column is named.
+    subgroups: rows of subgroups.csv, None if no column is named. tests: on other cohorts.
     """
 
     table: pd.DataFrame
@@ -60,6 +61,7 @@ class Results:
     selection: pd.DataFrame | None = None
     critics: pd.DataFrame | None = None
     subgroups: pd.DataFrame | None = None
+    tests: tuple[Elsewhere, ...] = ()
 
     @property
     def measured_on(self) -> dict[str, str]:
@@ -184,7 +186,8 @@ class Results:
 
     def warnings(self) -> list[str]:
         """What a reader must know before the scores."""
-        return words.warnings(self.facts, self.counts, self.smallest, LARGE)
+        found = words.warnings(self.facts, self.counts, self.smallest, LARGE)
+        return [*found, *(said for test in self.tests for said in test.warnings())]
 
     @property
     def decisive(self) -> pd.DataFrame:

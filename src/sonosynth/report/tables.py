@@ -59,16 +59,24 @@ def tabulate(
     found = unseen(every, splits, settings.blocks, cohort.twins)
     groups = independent(cohort.images, cohort.twins)
     design = arranged(found, groups)
-    trained = [part.json("about") for part in parts]
-    counts = {arm: [about["n_train"] for about in trained if about["arm"] == arm] for arm in settings.arms}
-    n_train = {arm: round(float(np.mean(values))) if values else 0 for arm, values in counts.items()}
-    table, classes = tables.scores(design, n_train)
+    table, classes = tables.scores(design, training_images(settings, parts))
     refused = {**settings.refused, **copying(settings, copies)}
     verdicts = all_verdicts(settings, found, groups, refused)
     about = {"left_out": every["id"].nunique() - found["id"].nunique(), "draws_left_out": list(design.left_out)}
     for name, rows in {"table": table, "classes": classes, "verdicts": verdicts}.items():
         disk.write_text(work / name, rows.to_csv(index=False))
     disk.write_json(work / "about", about)
+
+
+def training_images(settings: Tabulating, parts: Sequence[Artefact]) -> dict[str, int]:
+    """How many images the classifiers of each arm were trained on, the mean over these; 0 without any.
+
+    Args:
+        parts: what the classifiers' jobs made.
+    """
+    trained = [part.json("about") for part in parts]
+    counts = {arm: [about["n_train"] for about in trained if about["arm"] == arm] for arm in settings.arms}
+    return {arm: round(float(np.mean(values))) if values else 0 for arm, values in counts.items()}
 
 
 def unseen(

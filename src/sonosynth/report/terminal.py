@@ -30,7 +30,8 @@ def summary(results: Results) -> str:
     for name, value in results.measured_on.items():
         console.print(f"{name}: {value}", soft_wrap=True)
     before = (results.floor(), *results.caricatures(), *results.sentences())
-    for sentence in (*before, *results.sealed_sentences(), results.headline()):
+    elsewhere = (said for test in results.tests for said in test.sentences())
+    for sentence in (*before, *results.sealed_sentences(), *elsewhere, results.headline()):
         console.print(sentence, soft_wrap=True)
     return text.getvalue()
 

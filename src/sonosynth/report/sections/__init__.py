@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from matplotlib.figure import Figure
 
 from sonosynth.report.results import Results, Shown
-from sonosynth.report.sections import ablation, classifier, copies, curves, fidelity, pictures, training
+from sonosynth.report.sections import ablation, classifier, copies, curves, fidelity, pictures, tests, training
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,7 @@ SECTIONS = (
     Section("ablation", "Ablation", ablation.figures, ablation.ALT),
     Section("curves", "Share and strength", curves.figures, curves.ALT, curves.shown),
     Section("sealed", "Sealed part", shown=lambda results: results.sealed is not None),
+    Section("tests", "Other cohorts", tests.figures, shown=lambda results: bool(results.tests)),
     Section("pictures", "Pictures", pictures.figures, pictures.ALT),
     Section("classifier", "Classifier", classifier.figures, classifier.ALT),
     Section("subgroups", "Subgroups", shown=lambda results: results.subgroups is not None),

@@ -16,7 +16,8 @@ from sonosynth.errors import UserError
 from sonosynth.section import NO_EFFECT
 from sonosynth.synthesis.jobs import SOURCE_LABEL
 from sonosynth.synthesis.settings import Balance
-from sonosynth.tasks.classification.classifier import Recipe, Selection, predict
+from sonosynth.tasks.classification import classifier, stored
+from sonosynth.tasks.classification.classifier import Recipe, Selection
 from sonosynth.tasks.classification.models import Start
 from sonosynth.tasks.classification.search import steps_of, steps_of_epoch
 from sonosynth.tasks.classification.settings import Arm, Classifier
@@ -24,6 +25,8 @@ from sonosynth.tasks.training_set import TrainingSet
 
 VERSION = 6
 SOFT = 0.5
+RUN = ("arm", "draw", "split", "generator", "seed")  # columns of predictions.csv that tell trainings apart
+WEIGHTS = "weights"  # the role of a classifier that is kept
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,8 @@ class Training:
 
     name: the arm's. precision: that of adaptation and synthesis. seed: the generator's. number: one of the arm's seeds.
     draw, split: of the images. generator: as in predictions.csv. leaks: whether the generator was allowed to see the
-    validation images. candidate: whether an arm chooses among this one and others; it is what the job makes that tells.
+    validation images. candidate: whether an arm chooses among this one and others; kept: whether the trained classifier
+    is kept. Of both it is what the job makes that tells.
     """
 
     name: str
@@ -48,6 +52,7 @@ class Training:
     generator: str
     leaks: bool
     candidate: Annotated[bool, NO_EFFECT] = False
+    kept: Annotated[bool, NO_EFFECT] = False
 
     @property
     def effort(self) -> Effort:
@@ -63,7 +68,8 @@ def train(
     """Train for an arm, predict the validation images: makes table (rows of predictions.csv) and about (JSON).
 
     Predictions of sealed images are hidden in `about`, where only the job that opens the sealed part reads them. For a
-    candidate it also makes inner: rows of the inner images, see `choice`.
+    candidate it also makes inner: rows of the inner images, see `choice`. For an arm whose classifiers are kept it also
+    makes weights: the one that predicted, in half precision, see `stored`.
 
     Real images are resized like synthetic ones: to the study's resolution, then to the classifier's.
 
@@ -93,26 +99,32 @@ def train(
         firewall.check(cohort.origins(rows).all(), others, "the images that choose the epoch")
         inner = resize(cohort.pixels[rows], side)
         select = Selection(inner, _codes(split.inner["label"], classes), every=epoch)
-    probabilities = predict(
-        training, np.concatenate(images), arm=settings.arm,
-        recipe=Recipe(s, settings.start, len(classes), steps, settings.precision),
+    trained = classifier.train(
+        training, arm=settings.arm, recipe=Recipe(s, settings.start, len(classes), steps, settings.precision),
         seed=seeding.derive(settings.seed, "classifier", settings.number), select=select,
     )  # fmt: skip
+    probabilities = trained.probabilities(np.concatenate(images))
     parts = np.split(probabilities, np.cumsum([len(x) for x in unseen])[:-1])
-    found, hidden, *choosing = (_rows(settings, *x, classes) for x in zip(unseen, parts, strict=True))
+    of_run = (settings.name, settings.draw, settings.split, settings.generator, settings.number)
+    found, hidden, *choosing = (rows_of(of_run, *x, classes) for x in zip(unseen, parts, strict=True))
     disk.write_text(work / "table", found.to_csv(index=False))
     for rows_of_inner in choosing:
         disk.write_text(work / "inner", rows_of_inner.to_csv(index=False))
+    if settings.kept:
+        disk.write_bytes(work / WEIGHTS, stored.save([trained], halved=True))
     about = {"arm": settings.name, "n_train": len(training.images), "steps": steps}
     disk.write_json(work / "about", about | ({SEALED: hidden.to_dict("split", index=False)} if len(hidden) else {}))
 
 
-def _rows(settings: Training, images: pd.DataFrame, probabilities: np.ndarray, classes: list[str]) -> pd.DataFrame:
-    """Rows of predictions.csv, from probabilities (N, classes)."""
-    about = {
-        "arm": settings.name, "draw": settings.draw, "split": settings.split, "generator": settings.generator,
-        "seed": settings.number, "id": images["id"], "label": images["label"],
-    }  # fmt: skip
+def rows_of(
+    run: tuple[object, ...], images: pd.DataFrame, probabilities: np.ndarray, classes: list[str]
+) -> pd.DataFrame:  # fmt: skip
+    """Rows of predictions.csv for images (columns id and label), from probabilities (N, classes).
+
+    Args:
+        run: the values of `RUN`.
+    """
+    about = dict(zip(RUN, run, strict=True)) | {"id": images["id"], "label": images["label"]}
     return pd.DataFrame(about | {f"p_{label}": probabilities[:, k] for k, label in enumerate(classes)})
 
 

@@ -118,6 +118,16 @@ class Arm(Section):
         return (self.share or 0.0) * self.until
 
 
+class Testing(Section):
+    """Which trained classifiers `sonosynth test` has for another cohort."""
+
+    arms: Annotated[tuple[str, ...] | None, NO_EFFECT] = Field(
+        None,
+        description="arms whose trained classifiers are kept, in half precision, for `sonosynth test`; absent: `real`,"
+        " `compare.cheap` and `compare.primary`. `real` is always among them; []: none are kept",
+    )
+
+
 class Classifier(Section):
     """The classifier of the ablation."""
 

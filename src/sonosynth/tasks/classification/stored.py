@@ -13,15 +13,26 @@ from sonosynth.tasks.classification.classifier import Preprocessor, Trained
 from sonosynth.tasks.classification.models import Network, Start
 
 
-def save(classifiers: Sequence[Trained]) -> bytes:
-    """The file that `load` reads: of each, the weights as N.network.NAME, N.shift and N.scale."""
+def save(classifiers: Sequence[Trained], *, halved: bool = False) -> bytes:
+    """The file that `load` reads: of each, the weights as N.network.NAME, N.shift and N.scale.
+
+    Args:
+        halved: whether weights are stored in half precision, but for tensors with values that it has no numbers for.
+    """
     tensors: dict[str, Tensor] = {}
     for number, one in enumerate(classifiers):
         own = {f"network.{name}": tensor for name, tensor in one.network.module.state_dict().items()}
+        own = {name: _half(tensor) for name, tensor in own.items()} if halved else own
         own |= {"shift": one.preprocessor.shift, "scale": one.preprocessor.scale}
         # Copies: safetensors wants neither another memory format nor memory that two tensors share.
         tensors |= {f"{number}.{name}": x.detach().cpu().contiguous().clone() for name, x in own.items()}
     return safetensors.torch.save(tensors)
+
+
+def _half(tensor: Tensor) -> Tensor:
+    """A tensor in half precision; as it is if it isn't of floats, or has values beyond 65,504."""
+    half = tensor.half() if tensor.is_floating_point() else tensor
+    return half if half.isfinite().all() else tensor
 
 
 def load(path: Path, count: int, start: Start, classes: int) -> list[Trained]:
