@@ -34,6 +34,7 @@ CHOICES, SELECTION, CRITICS = "choices", "selection", "critics"  # likewise
 OPTIONAL = (
     "fidelity",
     "images/ultrasound",
+    "images/texture",
     "learning_curve",
     CHOICES,
     CRITICS,
@@ -170,7 +171,7 @@ def _report(
         generators=s.repeats.generators, seeds=len(s.classifier.seeds), leaks=graph.leaks,
         networks=tuple(network.name for network in m.networks),
         repeated={job.name: cost.share(job, m.cores) for job in repeated}, looks=looks,
-        unsealed=unsealed,
+        unsealed=unsealed, marks_filled=s.marks.remove == "all", modality=s.modality,
     )  # fmt: skip
     drawing = report.Drawing(
         facts, {name: arm.sets for name, arm in graph.arms.items()},

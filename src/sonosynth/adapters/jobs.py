@@ -217,5 +217,5 @@ def _examples(
     forbidden = split.forbidden(leaks=shared.adapt.on == "all")
     firewall.check(origins, forbidden, "the images that the adapter would be trained on")
     prompts = [learning.with_token(shared.prompts[label], tokens.get(label)) for label in seen["label"]]
-    chosen = Latents.load(latents.place("latents")).choose(rows)
+    chosen = Latents.load(latents.place("latents")).choose(rows, mirror=shared.adapt.mirror)
     return learning.Examples(chosen, prompts, shared.adapt.balance == "classes"), origins

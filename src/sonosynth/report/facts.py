@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Literal
 
+from sonosynth.cohort.traits import Trait
+from sonosynth.modality import ULTRASOUND, Modality
 from sonosynth.section import NO_EFFECT
 
 
@@ -82,7 +84,8 @@ class Facts:
     their number. leaks: whether the generator was allowed to see the validation images. repeated: the jobs of the first
     split and generator, which each further one repeats, and the share of the machine that each of them takes. looks:
     how often these validation images were scored in this folder, each time with other settings. unsealed: None if the
-    sealed part, if any, was never opened.
+    sealed part, if any, was never opened. marks_filled: whether marks that were found are filled in.
+    modality: of the images.
     """
 
     cohort: str
@@ -102,6 +105,8 @@ class Facts:
     repeated: Annotated[Mapping[str, float], NO_EFFECT]
     looks: int
     unsealed: Unsealed | None = None
+    marks_filled: bool = False
+    modality: Modality = ULTRASOUND
 
 
 @dataclass(frozen=True)
@@ -113,7 +118,7 @@ class Counts:
     made_again: of each set, how many images showed nothing new at first; unusable: how many still did in the end.
     selected: the sets whose images are selected, which counts in both. inner: images that choose the epoch, or among
     arms. sealed: images that are set aside. adjacent: labels of classes whose images with consecutive file numbers are
-    suspiciously alike.
+    suspiciously alike. traits: marks and colour.
     """
 
     simulated: bool
@@ -129,3 +134,4 @@ class Counts:
     sealed: int = 0
     adjacent: tuple[str, ...] = ()
     selected: tuple[str, ...] = ()
+    traits: tuple[Trait, ...] = ()

@@ -10,6 +10,7 @@ import yaml
 from sonosynth import disk
 from sonosynth.artefacts import Adapter, Artefact, CohortImages, Split, SyntheticSet
 from sonosynth.cohort.split import crossing
+from sonosynth.cohort.traits import Trait
 from sonosynth.fidelity.jobs import COLUMNS
 from sonosynth.jobs import Made
 from sonosynth.report.facts import Counts, Curve, Facts
@@ -62,6 +63,7 @@ def draw(
         unusable={made.name: int(made.flawed.sum()) for made in sets}, inner=len(split.inner),
         sealed=len(split.sealed), selected=tuple(found["selection"]["set"].unique()) if "selection" in found else (),
         adjacent=tuple(found["label"] for found in cohort.about["adjacent"] if found["suspicious"]),
+        traits=tuple(map(Trait.of, cohort.about["traits"])),
     )  # fmt: skip
     always = ("table", "classes", "verdicts", "memorisation", "predictions")
     results = Results(
@@ -77,7 +79,7 @@ def draw(
         selection=found.get("selection"),
         critics=found.get("critics"),
     )
-    optional = (found.get(name) for name in ("ultrasound", "learning_curve", "probes"))
+    optional = (found.get(name) for name in ("ultrasound", "texture", "learning_curve", "probes"))
     shown = Shown(results, cohort, split, adapters, sets, settings.refined, *optional)
     save({name: figure for section in SECTIONS for name, figure in section.figures(shown).items()}, work / "figures")
     values = yaml.safe_load(settings.study)
