@@ -254,7 +254,7 @@ def test_null_removes_an_entry_and_the_default_entries_that_need_it():
         ("fidelity.features=[]", "fidelity.features: Tuple should have at least 1 item"),
         ("fidelity.features=[embedded, embedded]", "fidelity.features: each feature network once"),
         ("fidelity.measures=[table]", "fidelity.measures: a measure can't be called table"),
-        ("fidelity.measures=[beauty]", "fidelity.measures: there is no beauty; known here: features, ultrasound"),
+        ("fidelity.measures=[beauty]", "there is no beauty; known here: features, texture, ultrasound"),
     ],
 )  # fmt: skip
 def test_a_mistake_in_what_is_declared_is_named_with_the_others(change, mistake):

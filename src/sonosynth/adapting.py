@@ -92,7 +92,8 @@ class Adapting:
         taught = [name for name, (_, trained) in wanted.items() if isinstance(trained, Lora) and trained.diagnostic]
         if taught:
             yield self.model_job(
-                f"{at}encoders", encoders.learn, encoders.EncoderLearning(repeat.seed, s.adapt.on == "all"), images,
+                f"{at}encoders", encoders.learn,
+                encoders.EncoderLearning(repeat.seed, s.adapt.on == "all", s.adapt.mirror), images,
                 {"encoders": f"{places.parts}encoders.safetensors", "about": f"{places.parts}encoders.json"},
             )  # fmt: skip
         tokens: dict[tuple[str, str | None], str] = {}  # by text and class: one for all adapters with the same

@@ -45,7 +45,8 @@ class CohortImages(Artefact):
     @cached_property
     def images(self) -> pd.DataFrame:
         """One row per usable image, ordered by id: see `cohort.reading.Cohort`."""
-        return self.table("images", "id", "file", "sha256", "label", "mask", "group", "given", "pixels", "mode")
+        text = ("id", "file", "sha256", "label", "mask", "group", "given", "pixels", "mode", "marks")
+        return self.table("images", *text)
 
     @cached_property
     def own(self) -> pd.DataFrame:
@@ -64,7 +65,8 @@ class CohortImages(Artefact):
 
     @cached_property
     def about(self) -> dict[str, Any]:
-        """simulated, problems, adjacent (rows as `cohort.adjacency.Adjacent.described` gives them)."""
+        """simulated, problems, adjacent and traits (rows as `cohort.adjacency.Adjacent` and `cohort.traits.Trait`
+        describe themselves)."""
         return self.json("about")
 
     def rows(self, ids: pd.Series) -> np.ndarray:

@@ -28,7 +28,7 @@ from sonosynth.tasks.classification import selecting
 
 COHORT, LATENTS, SEALED = "cohort", "latents", "sealed"  # jobs
 PARTS = ".parts"  # of the run: what is kept for later jobs, not for people
-PROBED = (FEATURES, "ultrasound")  # the measures of probes
+PROBED = (FEATURES, "ultrasound", "texture")  # the measures of probes
 AT_ONCE = 4  # classifiers that are trained at the same time, at most
 
 
@@ -65,7 +65,7 @@ class Graph:
         """Its images, decoded, encoded and described: once for all splits and generators."""
         s, m = self.settings, self.machine
         places = {"pixels": f"{PARTS}/pixels/real.npy", "images": f"{PARTS}/images.csv", "about": f"{PARTS}/about.json"}
-        settings = reading.Reading(self.files, s.resolution, s.skip_bad)
+        settings = reading.Reading(self.files, s.resolution, s.skip_bad, s.marks.remove == "all")
         places |= {"twins": "twins.csv", "own": f"{PARTS}/columns.csv"}
         yield Job(COHORT, reading.decode, settings, {}, places, threads=m.cores)
         if s.split.sealed:

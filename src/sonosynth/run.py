@@ -12,6 +12,7 @@ from sonosynth.errors import UserError, inert, is_plain
 from sonosynth.graph import COHORT
 from sonosynth.jobs import Job, Made, State, Status
 from sonosynth.machine import Machine, resolve
+from sonosynth.modality import ULTRASOUND
 from sonosynth.report import words
 from sonosynth.report.facts import Tested
 from sonosynth.runners.local import run_jobs
@@ -217,7 +218,7 @@ class Study:
                 if isinstance(token, dict):
                     token = ", ".join(f"{text} for {label}" for label, text in token.items())
                 progress.say(f"prompts with the adapter {name} end with {token}")
-        if not prompts.labels:
+        if not prompts.labels and self.settings.modality == ULTRASOUND:
             for name, words in shipped_words().items():
                 if set(files.labels) <= set(words):
                     progress.say(f"prompts for these labels come with the package: --config {name}")

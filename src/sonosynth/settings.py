@@ -13,10 +13,12 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from sonosynth import declarations, plain_yaml
 from sonosynth.adapters.settings import PROBE, Adapt, Adapter, Lora, Token, Unet
-from sonosynth.cohort.settings import Prompts, Split
-from sonosynth.errors import LINE, UserError, first_line, is_plain
+from sonosynth.cohort.settings import Marks, Prompts, Split
+from sonosynth.errors import LINE, UserError, first_line
 from sonosynth.evidence.settings import Compare
 from sonosynth.fidelity.settings import Fidelity, Memorisation
+from sonosynth.layers import fitting, over, parsed
+from sonosynth.modality import ULTRASOUND, Modality
 from sonosynth.section import Section, Seed
 from sonosynth.synthesis.settings import Balance, Refine, Set, Synthesis
 from sonosynth.tasks.classification.settings import Arm, Classifier, Testing
@@ -65,6 +67,12 @@ class Settings(Section):
     skip_bad: bool = Field(
         False, description="go on without files of the cohort that can't be used, and list them in cohort.csv"
     )
+    modality: Modality = Field(
+        ULTRASOUND,
+        description="ultrasound, xray, ct, mri or other: decides the default prompts, the token's words, the measure of"
+        " texture, and whether the classical augmentation has speckle",
+    )
+    marks: Marks = Marks()
     split: Split = Split()
     prompts: Prompts = Prompts()
     token: Token = Token()
@@ -195,17 +203,18 @@ def load(preset: str = "quick", files: Sequence[str | Path] = (), changes: Seque
     """
     if preset not in PRESETS:
         raise UserError(f"--preset {preset}", " or ".join(PRESETS))
-    shipped = _over(_shipped(DEFAULTS), _shipped(preset))
+    shipped = over(_shipped(DEFAULTS), _shipped(preset))
     given: dict[str, Any] = {}
     for file in files:
         layer = _read_layer(file)
         if layer.pop("resolved", None):  # a run's own settings: as good as shipped ones
-            shipped, given = _over(_over(shipped, given), layer), {}
+            shipped, given = over(over(shipped, given), layer), {}
         else:
-            given = _over(given, layer)
+            given = over(given, layer)
     for change in changes:
-        given = _over(given, _parse(change))
-    values = declarations.without_removed(_over(shipped, given), given)
+        given = over(given, parsed(change))
+    shipped = fitting(shipped, given.get("modality"))
+    values = declarations.without_removed(over(shipped, given), given)
     return validated(values, ", ".join(map(str, files)) or "settings")
 
 
@@ -255,8 +264,8 @@ def _shipped(name: str) -> dict[str, Any]:
     values = _read_shipped(name)
     included: dict[str, Any] = {}
     for other in values.pop("include", []):
-        included = _over(included, _shipped(other))
-    return _over(included, values)
+        included = over(included, _shipped(other))
+    return over(included, values)
 
 
 def _read_layer(file: str | Path) -> dict[str, Any]:
@@ -264,35 +273,3 @@ def _read_layer(file: str | Path) -> dict[str, Any]:
     if not Path(file).exists() and SHIPPED.joinpath(f"{file}.yaml").is_file():
         return _shipped(str(file))
     return {key: value for key, value in plain_yaml.read(Path(file)).items() if key != "cohort"}
-
-
-def _parse(change: str) -> dict[str, Any]:
-    name, equals, text = change.partition("=")
-    parts = name.split(".")
-    if not equals or not name or len(parts) > plain_yaml.MAX_DEPTH:
-        raise UserError(f"--set {first_line(change)}", "section.key=value, for example lora.rank=8")
-    try:
-        value = plain_yaml.parse(text)
-    except ValueError:
-        value = text
-        if not is_plain(text):
-            raise UserError(f"--set {first_line(change)}: has control characters", "plain text") from None
-    for part in reversed(parts):
-        value = {part: value}
-    return dict(value)
-
-
-def _over(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
-    """A layer of settings over an earlier one; a prompt template also replaces earlier prompts for labels."""
-    out, prompts = dict(old), new.get("prompts")
-    if isinstance(prompts, dict) and "template" in prompts and isinstance(out.get("prompts"), dict):
-        out["prompts"] = {key: value for key, value in out["prompts"].items() if key != "labels"}
-    return _merged(out, new)
-
-
-def _merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
-    out = dict(old)
-    for key, value in new.items():
-        both = isinstance(value, dict) and isinstance(out.get(key), dict)
-        out[key] = _merged(out[key], value) if both else value
-    return out

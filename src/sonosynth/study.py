@@ -38,6 +38,7 @@ TRAINING = (classification.train, choice.train_chosen)
 OPTIONAL = (
     "fidelity",
     "images/ultrasound",
+    "images/texture",
     "learning_curve",
     CHOICES,
     CRITICS,
@@ -228,6 +229,7 @@ def _report(
         networks=tuple(network.name for network in m.networks),
         repeated={job.name: cost.share(job, m.cores) for job in repeated}, looks=looks,
         unsealed=unsealed, leave_out=s.split.leave_out,
+        marks_filled=s.marks.remove == "all", modality=s.modality,
     )  # fmt: skip
     drawing = report.Drawing(
         facts, {name: arm.sets for name, arm in graph.arms.items()},

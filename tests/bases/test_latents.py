@@ -31,6 +31,14 @@ def test_latents_of_some_images_are_those_of_encoding_them_alone(tiny_base):
     assert torch.allclose(chosen.deviation, alone.deviation, atol=1e-5)
 
 
+def test_without_mirror_images_only_upright_latents_are_drawn():
+    latents = Latents(torch.arange(6.0).reshape(6, 1, 1, 1), torch.zeros(6, 1, 1, 1))
+    for mirror, expected in ((True, {1, 2, 4, 5}), (False, {1, 2})):
+        chosen = latents.choose([1, 2], mirror=mirror)
+        drawn = chosen.sample(torch.arange(40) % 2, torch.Generator().manual_seed(0))
+        assert {int(x) for x in drawn.flatten()} == expected
+
+
 def test_latents_are_saved_whatever_the_memory_format(tiny_base, tmp_path):
     vae = sd1.load(tiny_base, torch.float32, "cpu").vae.to(memory_format=torch.channels_last)
     latents = encode_images(vae, np.zeros((2, 32, 32), np.uint8))

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngImageFile
 
-from sonosynth.cohort.decoding import Unusable, read_grey, read_mask, resize
+from sonosynth.cohort.decoding import Unusable, decode, read_grey, read_mask, resize
 
 RAMP = np.arange(256, dtype=np.uint8).reshape(16, 16)
 
@@ -154,3 +154,16 @@ def test_a_small_file_does_not_take_gigabytes(tmp_path, mode):
 def test_wide_values_are_converted_alike_in_every_row(tmp_path):
     values = np.arange(700 * 90, dtype=np.uint16).reshape(700, 90)
     assert np.array_equal(saved(tmp_path, Image.fromarray(values)), np.round(values / 257))
+
+
+def test_the_share_of_coloured_pixels_is_measured_and_a_slight_tint_is_none(tmp_path):
+    pixels = np.full((300, 40, 3), 100, np.uint8)
+    pixels[:75, :, 0] = 200
+    pixels[150:, :, 2] = 120
+    for name, image in (("rgb", Image.fromarray(pixels)), ("p", Image.fromarray(pixels).quantize(8))):
+        image.save(tmp_path / f"{name}.png")
+        assert decode(tmp_path / f"{name}.png").colour == pytest.approx(0.25, abs=0.01)
+    rgba = Image.fromarray(np.dstack([pixels, np.zeros(pixels.shape[:2], np.uint8)]))
+    rgba.save(tmp_path / "rgba.png")  # transparent all over: black
+    Image.fromarray(pixels[..., 0]).save(tmp_path / "l.png")
+    assert [decode(tmp_path / f"{name}.png").colour for name in ("rgba", "l")] == [0, 0]

@@ -4,14 +4,15 @@ import re
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
-from sonosynth.cohort import jobs
+from sonosynth.cohort import jobs, marks
 from sonosynth.cohort.decoding import read_grey, to_square
 from sonosynth.cohort.reading import decode, describe, list_files, read
 from sonosynth.cohort.settings import Split
 from sonosynth.cohort.split import crossing, to_table
 from sonosynth.errors import UserError
+from sonosynth.phantom import simulate
 from sonosynth.settings import load
 from sonosynth.study import plan
 
@@ -195,6 +196,48 @@ def test_alike_neighbours_are_told_of_unless_their_patients_are_named(tmp_path):
     named = "".join(f"{n:03}.png,{'ab'[n < 30]},patient {n // 3}\n" for n in range(60))
     (tmp_path / "c.csv").write_text("file,label,group\n" + named)
     assert describe(read(tmp_path / "c.csv"))["adjacent"] == []
+
+
+def marked_cohort(folder):
+    """Malignant images have text, and two in three are coloured."""
+    rng = np.random.default_rng(0)
+    for label in ("benign", "malignant"):
+        (folder / label).mkdir(parents=True)
+        for i in range(12):
+            image = Image.fromarray(simulate(label, rng, size=128).image)
+            if label == "malignant":
+                ImageDraw.Draw(image).text((20, 60), "RT BREAST", fill=255, font=ImageFont.load_default(14))
+                image = image if i % 3 else Image.merge("RGB", [image, image, image.point(lambda level: level // 2)])
+            image.save(folder / label / f"{i}.png")
+
+
+def test_marks_and_colour_are_counted_by_class_and_told(tmp_path, capsys, answer):
+    marked_cohort(tmp_path / "c")
+    description = describe(read(tmp_path / "c"))
+    (text,) = description["marks"]
+    assert text["kind"] == "text" and text["suspicious"]
+    assert text["counts"] == {"benign": 0, "malignant": 12}
+    (colour,) = description["colour"]
+    assert colour["counts"] == {"benign": 0, "malignant": 4}
+    json.dumps(description)
+    jobs.decode(jobs.Reading(list_files(tmp_path / "c"), 16, skip_bad=False), work=tmp_path)
+    told = capsys.readouterr().err
+    assert "text: 0 of 12 benign, 12 of 12 malignant; this goes with the label" in told
+    assert "colour is lost, as all images become grey: 0 of 12 benign, 4 of 12 malignant" in told
+    status, _ = answer("inspect", tmp_path / "c")
+    assert status == 0
+
+
+def test_marks_are_filled_in_before_anything_else_sees_the_pixels(tmp_path):
+    marked_cohort(tmp_path / "c")
+    files = list_files(tmp_path / "c")
+    left, filled = decode(files, 64), decode(files, 64, fill=True)
+    changed = (left.squares != filled.squares).any(axis=(1, 2))
+    assert np.array_equal(changed, left.images["label"] == "malignant")
+    assert np.array_equal(left.images["pixels"] != filled.images["pixels"], changed)
+    assert list(filled.images["marks"]) == list(left.images["marks"])
+    Image.fromarray(filled.squares[-1]).resize((128, 128)).save(tmp_path / "x.png")
+    assert not marks.find(read_grey(tmp_path / "x.png"))
 
 
 def test_busi_is_split_as_in_the_paper_if_twins_are_ignored(busi):

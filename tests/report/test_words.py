@@ -1,8 +1,11 @@
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 
+from sonosynth.cohort.traits import Trait
 from sonosynth.evidence.settings import Compare
-from sonosynth.report import sentences, words
+from sonosynth.report import sentences, traits, words
 from sonosynth.report.facts import Comparison, Counts, Facts, Fault, Refusal
 
 ARM = "real+sd"
@@ -121,3 +124,38 @@ def test_classes_with_alike_neighbours_are_named_among_the_warnings():
     counts = Counts(False, 90, 90, 0, 0, 0, 0, {}, {}, adjacent=("malignant",))
     assert words.warnings(facts, counts, None, 0.5) == [words.adjacent("malignant")]
     assert words.adjacent("malignant").startswith("Images of malignant with consecutive file numbers")
+
+
+def trait(kind, share, others, p):
+    counts, images = {"a": round(100 * share), "b": round(100 * others)}, {"a": 100, "b": 100}
+    return Trait(kind, counts, images, "a", share, others, p)
+
+
+def test_marks_that_go_with_the_label_are_warned_of_with_their_numbers():
+    found = (trait("text", 0.4, 0.02, 1e-9), trait("calipers", 0.4, 0.38, 1), trait("border", 0.05, 0, 0.001))
+    facts = Facts("c", "b", False, 8, "fp32", "r", 8, "last", None, 1, 1, 1, ("embedded",), False, {}, 1)
+    counts = Counts(False, 90, 90, 0, 0, 0, 0, {}, {}, traits=found)
+    (sentence,) = words.warnings(facts, counts, None, 0.5)
+    assert sentence.startswith(
+        "Burnt-in text goes with the label: in 40% of the images of a, in 2% of the others (p = 1e-"
+    )
+    assert "marks.remove=all" in sentence
+    (sentence,) = words.warnings(replace(facts, marks_filled=True), counts, None, 0.5)
+    assert "were filled in" in sentence
+
+
+def test_lost_colour_is_told_if_it_is_more_than_an_oddity_and_more_if_it_goes_with_the_label():
+    assert traits.warnings((trait("colour", 0.03, 0.03, 1),), filled=False) == []
+    (plain,) = traits.warnings((trait("colour", 0.5, 0.5, 1),), filled=False)
+    assert "100 of 200 images have colour (50 of 100 a, 50 of 100 b)" in plain
+    assert "goes with the label" not in plain
+    (strong,) = traits.warnings((trait("colour", 0.5, 0, 1e-9),), filled=False)
+    assert "Colour goes with the label: in 50% of the images of a, in 0% of the others" in strong
+
+
+def test_another_modality_is_named_and_the_embedded_base_is_said_to_be_of_another():
+    facts = Facts("c", "b", True, 8, "fp32", "r", 8, "last", None, 1, 1, 1, ("embedded",), False, {}, 1, modality="ct")
+    counts = Counts(False, 90, 30, 0, 0, 0, 0, {}, {})
+    assert words.measured_on(facts, counts)["cohort"].endswith("90 training and 30 validation CT images")
+    (sentence,) = words.warnings(facts, counts, None, 0.5)
+    assert sentence.endswith("It was pretrained on simulated images of another modality.")

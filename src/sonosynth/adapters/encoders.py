@@ -17,10 +17,14 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class EncoderLearning:
-    """seed: the generator's. leaks: whether the generator may see all images; then its encoders do, too."""
+    """seed: the generator's. leaks: whether the generator may see all images; then its encoders do, too.
+
+    mirror: whether both see mirror images.
+    """
 
     seed: int
     leaks: bool
+    mirror: bool = True
 
 
 def learn(settings: EncoderLearning, *, cohort: CohortImages, split: Split, latents: Artefact, work: Path) -> None:
@@ -41,7 +45,7 @@ def learn(settings: EncoderLearning, *, cohort: CohortImages, split: Split, late
     fold = folds_of(seen, FOLDS, seed, "lora.diagnostic", "lora.diagnostic=0")
     classes = sorted(set(seen["label"]))
     codes = torch.tensor([classes.index(label) for label in seen["label"]])
-    own = Latents.load(latents.place("latents")).choose(rows)
+    own = Latents.load(latents.place("latents")).choose(rows, mirror=settings.mirror)
     encoders = cross_fit(own, codes, torch.from_numpy(fold), seed=seed, work=work).to(torch.device("cpu"))
     encoders.save(work / "encoders")
     with torch.no_grad():

@@ -219,5 +219,5 @@ def _examples(
     firewall.check(origins, forbidden, "the images that the adapter would be trained on")
     said = zip(captions.of_rows(shared.prompts, seen), seen["label"], strict=True)
     prompts = [learning.with_token(prompt, tokens.get(label)) for prompt, label in said]
-    chosen = Latents.load(latents.place("latents")).choose(rows)
+    chosen = Latents.load(latents.place("latents")).choose(rows, mirror=shared.adapt.mirror)
     return learning.Examples(chosen, prompts, shared.adapt.balance == "classes"), origins

@@ -90,6 +90,9 @@ class Adapt(Section):
     balance: Literal["none", "classes"] = Field(
         "classes", description="classes: adapters see every class equally often; none: every image (scripts)"
     )
+    mirror: bool = Field(
+        True, description="adapters see mirror images, too; false where left and right matter (with classifier.mirror)"
+    )
     # No effect by itself: an adapter whose steps are chosen needs the job that chooses them.
     stop: Annotated[Literal["fixed", "probe"], NO_EFFECT] = Field(
         "fixed",

@@ -32,10 +32,10 @@ class Latents:
         """The latents that `save` wrote."""
         return cls(**safetensors.torch.load_file(path))
 
-    def choose(self, rows: Sequence[int] | np.ndarray) -> "Latents":
-        """The latents of some of the images, by position."""
+    def choose(self, rows: Sequence[int] | np.ndarray, *, mirror: bool = True) -> "Latents":
+        """The latents of some of the images, by position; without `mirror`, upright in the place of mirror images."""
         upright = torch.tensor(np.array(rows))
-        both = torch.cat([upright, upright + len(self.mean) // 2])
+        both = torch.cat([upright, upright + len(self.mean) // 2 * mirror])
         return Latents(self.mean[both], self.deviation[both])
 
     def sample(self, indices: Tensor, generator: torch.Generator) -> Tensor:

@@ -5,6 +5,7 @@ import threading
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -21,6 +22,7 @@ MAX_BYTES = 500_000_000
 LARGE = 10_000_000  # pixels; larger images are decoded one at a time, or memory would grow with the number of cores
 BITS, PHOTOMETRIC = 258, 262  # tags of TIFF
 ROWS = 256  # that are converted at a time
+SPREAD = 32  # grey levels between the channels of a pixel that is coloured: JPEG tints grey by less
 ONE_LARGE = threading.Lock()
 
 
@@ -28,25 +30,34 @@ class Unusable(Exception):
     """A file that can't be used as a grey image; the message says why."""
 
 
+class Picture(NamedTuple):
+    """grey: (H, W) uint8, upright. mode: the name of what is stored: Pillow's, if Pillow reads it. colour: the share of
+    pixels (every second one, both ways) whose channels differ by `SPREAD` or more, which is lost.
+    """
+
+    grey: np.ndarray
+    mode: str
+    colour: float = 0.0
+
+
 def read_grey(place: Place) -> np.ndarray:
     """(H, W) uint8 grey of a picture, upright; see `decode`."""
-    return decode(place)[0]
+    return decode(place).grey
 
 
-def decode(place: Place) -> tuple[np.ndarray, str]:
-    """(H, W) uint8 grey of a picture, upright, and the name of its mode: Pillow's, if it is a file that Pillow reads.
+def decode(place: Place) -> Picture:
+    """A picture; a format that has no colour to measure may leave that out.
 
     Raises:
         Unusable, MemoryError: see `decode_file`.
     """
     if isinstance(place, Part):
-        grey, mode = extensions.find("formats", place.format).decode(place.file, place.name)
-        return grey, mode
+        return Picture(*extensions.find("formats", place.format).decode(place.file, place.name))
     return decode_file(place)
 
 
-def decode_file(file: Path) -> tuple[np.ndarray, str]:
-    """(H, W) uint8 grey of an image file, upright, and Pillow's name of its mode.
+def decode_file(file: Path) -> Picture:
+    """The picture in an image file.
 
     Colour is weighted as ITU-R 601 luma; transparency is set on black, the background of ultrasound images;
     16-bit files are scaled from their full range; the EXIF orientation is applied.
@@ -78,8 +89,8 @@ def _decode(file: Path | io.BytesIO) -> tuple[np.ndarray, str]:
                 raise Unusable(f"has {frames} frames; one image is expected")
             if pixels > LARGE:
                 with ONE_LARGE:
-                    return _to_grey(image), image.mode
-            return _to_grey(image), image.mode
+                    return _picture(image)
+            return _picture(image)
     except (Unusable, MemoryError):
         raise
     except UnidentifiedImageError:
@@ -99,31 +110,36 @@ def _check_tiff(image: Image.Image) -> None:
             raise Unusable(f"is a TIFF of {bits} bits with photometric interpretation {photometric}, not 16 and 1")
 
 
-def _to_grey(image: Image.Image) -> np.ndarray:
+def _picture(image: Image.Image) -> Picture:
     """Convert `ROWS` rows at a time: a small file can hold a hundred million pixels, in wide values."""
+    mode = image.mode
     ImageOps.exif_transpose(image, in_place=True)
     grey = np.empty((image.height, image.width), np.uint8)
+    coloured = looked_at = 0
     for top in range(0, image.height, ROWS):
-        part = image.crop((0, top, image.width, min(top + ROWS, image.height)))
-        grey[top : top + ROWS] = _part_to_grey(part)
-    return grey
+        part = _levels(image.crop((0, top, image.width, min(top + ROWS, image.height))))
+        grey[top : top + ROWS] = np.asarray(part.convert("L"))
+        if part.mode == "RGB":
+            some = np.asarray(part)[::2, ::2]
+            coloured += int((some.max(axis=2) - some.min(axis=2) >= SPREAD).sum())
+            looked_at += some.shape[0] * some.shape[1]
+    return Picture(grey, mode, coloured / max(looked_at, 1))
 
 
-def _part_to_grey(image: Image.Image) -> np.ndarray:
+def _levels(image: Image.Image) -> Image.Image:
+    """An image with one or three channels of 8 bits or fewer."""
     if image.mode.startswith("I"):  # 16-bit, or 32-bit that holds 16-bit values
         values = np.asarray(image).astype(np.int64)
         if values.size and (values.min() < 0 or values.max() > 65535):
             raise Unusable("has values outside 0 to 65535")
-        return np.round(values / 257).astype(np.uint8)
+        return Image.fromarray(np.round(values / 257).astype(np.uint8))
     if image.mode == "F":
         raise Unusable("has floating-point values of unknown range")
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
         image = image.convert("RGBA")
         ground = Image.new("RGBA", image.size, (0, 0, 0, 255))
-        image = Image.alpha_composite(ground, image).convert("RGB")
-    elif image.mode not in ("L", "1", "RGB"):
-        image = image.convert("RGB")
-    return np.asarray(image.convert("L"))
+        return Image.alpha_composite(ground, image).convert("RGB")
+    return image if image.mode in ("L", "1", "RGB") else image.convert("RGB")
 
 
 def read_mask(places: Sequence[Place], shape: tuple[int, int]) -> np.ndarray:

@@ -12,6 +12,7 @@ from sonosynth.cohort import reading, sealing
 from sonosynth.cohort import settings as sections
 from sonosynth.cohort.reading import Cohort, Files
 from sonosynth.cohort.split import crossing, exclusions, to_table
+from sonosynth.cohort.traits import COLOUR, Trait
 from sonosynth.errors import UserError
 
 VERSION = 3
@@ -19,11 +20,14 @@ VERSION = 3
 
 @dataclass(frozen=True)
 class Reading:
-    """files: the cohort's. side: that of the square images, pixels. skip_bad: skip files that can't be used."""
+    """files: the cohort's. side: that of the square images, pixels. skip_bad: skip files that can't be used. fill:
+    whether marks are filled in.
+    """
 
     files: Files
     side: int
     skip_bad: bool
+    fill: bool = False
 
 
 def decode(settings: Reading, *, work: Path) -> None:
@@ -32,7 +36,7 @@ def decode(settings: Reading, *, work: Path) -> None:
     Raises:
         UserError: if a file can't be used and is not to be skipped.
     """
-    found = reading.decode(settings.files, settings.side)
+    found = reading.decode(settings.files, settings.side, fill=settings.fill)
     bad = found.problems
     if bad and not settings.skip_bad:
         shown = [f"{name} {why}" for name, why in list(bad.items())[:10]]
@@ -49,9 +53,23 @@ def decode(settings: Reading, *, work: Path) -> None:
     disk.write_text(work / "images", found.images.to_csv(index=False))
     disk.write_text(work / "own", found.own.to_csv(index=False))
     disk.write_text(work / "twins", found.twins.to_csv(index=False))
-    adjacent = [row.described() for row in found.adjacent]
-    disk.write_json(work / "about", {"simulated": found.simulated, "problems": bad, "adjacent": adjacent})
+    for trait in found.traits:
+        _announce(trait, filled=settings.fill)
+    adjacent, traits = ([row.described() for row in rows] for rows in (found.adjacent, found.traits))
+    about = {"simulated": found.simulated, "problems": bad, "adjacent": adjacent, "traits": traits}
+    disk.write_json(work / "about", about)
     disk.write_array(work / "pixels", found.squares)
+
+
+def _announce(trait: Trait, *, filled: bool) -> None:
+    """Say how many images have a trait, if a user should know."""
+    lost = trait.kind == COLOUR
+    if not lost or trait.considerable:
+        what = (
+            "colour is lost, as all images become grey" if lost else f"{trait.kind}, filled in" * filled or trait.kind
+        )
+        warning = "; this goes with the label, and a classifier may learn it instead of the disease" * trait.suspicious
+        progress.say(f"{what}: {trait.tally}{warning}")
 
 
 @dataclass(frozen=True)

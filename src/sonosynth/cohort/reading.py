@@ -11,12 +11,13 @@ import numpy as np
 import pandas as pd
 
 from sonosynth import progress
-from sonosynth.cohort import adjacency
+from sonosynth.cohort import adjacency, marks, traits
 from sonosynth.cohort.adjacency import Adjacent
 from sonosynth.cohort.decoding import Unusable, read_mask, to_square
 from sonosynth.cohort.decoding import decode as decode_image
 from sonosynth.cohort.places import Part, Place, file_of
 from sonosynth.cohort.sources import Source, escape_formula, list_sources
+from sonosynth.cohort.traits import COLOUR, Trait
 from sonosynth.cohort.twins import View, components, details, find, view
 from sonosynth.disk import sha256
 from sonosynth.errors import UserError, first_line
@@ -24,7 +25,8 @@ from sonosynth.parallel import in_threads
 from sonosynth.section import NO_EFFECT
 
 SMALLEST = 8  # pixels
-COLUMNS = ["id", "file", "sha256", "label", "mask", "group", "given", "pixels", "width", "height", "mode", "lesion"]
+COLUMNS = ["id", "file", "sha256", "label", "mask", "group", "given", "pixels", "width", "height", "mode", "lesion",
+           "marks", "colour"]  # fmt: skip
 TWIN_COLUMNS = ["id", "twin", "hash_distance", "correlation", "mirrored", "rule"]
 SIMULATED = "SIMULATED.txt"
 """A file of that name beside the class folders says that no patient was imaged."""
@@ -70,12 +72,13 @@ class Cohort:
     """A cohort with every image decoded once.
 
     images: one row per usable image, ordered by id, with `COLUMNS`; given is as in `Source`, pixels is a digest of
-    the grey pixels, equal for exact copies, mode is Pillow's name of the stored format, lesion the share of the
-    image that the mask covers, NaN without one. twins: all pairs of near-duplicates, exact copies among them, with
-    `TWIN_COLUMNS`. squares: (N, S, S) uint8, where a side was asked for. problems, ignored, simulated: as in
-    `Files`. adjacent: how alike images with consecutive file numbers are, class by class, among those without a
-    group that are no near-duplicates. own: the id of each image, in the same order, and the further columns that
-    the cohort has, as text.
+    the grey pixels, equal for exact copies, mode is Pillow's name of the stored format, lesion the share of the image
+    that the mask covers, NaN without one, marks the `marks.KINDS` found, separated by semicolons, colour the share of
+    coloured pixels. twins: all pairs of near-duplicates, exact copies among them, with `TWIN_COLUMNS`. squares:
+    (N, S, S) uint8, where a side was asked for. problems, ignored, simulated: as in `Files`. adjacent: how alike images
+    with consecutive file numbers are, class by class, among those without a group that are no near-duplicates. traits:
+    marks and colour, class by class. own: the id of each image, in the same order, and the further columns that the
+    cohort has, as text.
     """
 
     path: Path
@@ -86,6 +89,7 @@ class Cohort:
     ignored: dict[str, str]
     simulated: bool
     adjacent: tuple[Adjacent, ...] = ()
+    traits: tuple[Trait, ...] = ()
     own: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=["id"]))
 
     @property
@@ -162,15 +166,15 @@ def read(path: Path, side: int = 0) -> Cohort:
     return decode(list_files(path), side)
 
 
-def decode(files: Files, side: int = 0) -> Cohort:
-    """The cohort of `files`, each decoded once; as `read`."""
+def decode(files: Files, side: int = 0, *, fill: bool = False) -> Cohort:
+    """The cohort of `files`, each decoded once; as `read`. With `fill`, marks are filled in before all else."""
     rows: list[list[Any]] = []
     own: list[dict[str, str]] = []
     views: list[View] = []
     squares = np.empty((len(files.sources) if side else 0, side, side), np.uint8)
     problems = dict(files.problems)
     with progress.task("reading the cohort", len(files.sources)) as bar:
-        wanted = [(source, stamp, side) for source, stamp in zip(files.sources, files.stamps, strict=True)]
+        wanted = [(source, stamp, side, fill) for source, stamp in zip(files.sources, files.stamps, strict=True)]
         for source, content, found in zip(files.sources, files.sha256, in_threads(_decode, wanted), strict=True):
             bar.advance()
             file = _relative(source.file, files.root)
@@ -194,9 +198,10 @@ def decode(files: Files, side: int = 0) -> Cohort:
     ]
     twins = pd.DataFrame(pairs, columns=TWIN_COLUMNS)
     adjacent = _adjacent(images, twins, distinct)
+    found_traits = traits.compare(list(images["marks"]), images["colour"].to_numpy(), list(images["label"]))
     return Cohort(
         files.path, images, twins, squares[: len(rows)], problems, files.ignored, files.simulated, adjacent,
-        pd.DataFrame(own).fillna(""),
+        tuple(found_traits), pd.DataFrame(own).fillna(""),
     )  # fmt: skip
 
 
@@ -217,9 +222,9 @@ class _Decoded:
     square: np.ndarray | None
 
 
-def _decode(wanted: tuple[Source, Stamp, int]) -> _Decoded | str:
+def _decode(wanted: tuple[Source, Stamp, int, bool]) -> _Decoded | str:
     """What is kept of an image, or why it can't be used."""
-    source, stamp, side = wanted
+    source, stamp, side, fill = wanted
     try:
         unchanged = tuple(_stamp(file_of(place)) for place in (source.file, *source.masks)) == stamp
     except OSError:
@@ -227,12 +232,14 @@ def _decode(wanted: tuple[Source, Stamp, int]) -> _Decoded | str:
     if not unchanged:
         raise UserError(f"{file_of(source.file)}: changed while the cohort was being read", fix="run the command again")
     try:
-        grey, mode = decode_image(source.file)
+        grey, mode, colour = decode_image(source.file)
         if min(grey.shape) < SMALLEST:
             raise Unusable(f"is {grey.shape[1]} x {grey.shape[0]} pixels; at least {SMALLEST} per side are expected")
+        marked = marks.find(grey)
+        grey = marks.fill(grey, marked) if fill else grey
         pixels = hashlib.sha256(repr(grey.shape).encode() + grey.tobytes()).hexdigest()
         lesion = float(read_mask(source.masks, grey.shape).mean()) if source.masks else float("nan")
-        about = (pixels, grey.shape[1], grey.shape[0], mode, lesion)
+        about = (pixels, grey.shape[1], grey.shape[0], mode, lesion, ";".join(marked), round(colour, 4))
         return _Decoded(about, view(grey), to_square(grey, side) if side else None)
     except (Unusable, OSError) as error:
         return str(error)
@@ -282,6 +289,8 @@ def describe(cohort: Cohort) -> dict[str, Any]:
         "twins": cohort.twins[["id", "twin"]].to_numpy().tolist(),
         "label_conflicts": conflicts(cohort),
         "adjacent": [found.described() for found in cohort.adjacent],
+        "marks": [found.described() for found in cohort.traits if found.kind != COLOUR],
+        "colour": [found.described() for found in cohort.traits if found.kind == COLOUR],
         "unusable": cohort.problems,
         "ignored": cohort.ignored,
     }

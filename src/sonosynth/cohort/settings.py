@@ -1,4 +1,4 @@
-"""Settings of the cohort: how it is split, and the prompts for its labels."""
+"""Settings of the cohort: how it is split, the prompts for its labels, and what becomes of marks."""
 
 from typing import Annotated, Literal
 
@@ -57,3 +57,13 @@ class Prompts(Section):
     def of(self, label: str) -> str:
         """The prompt of `label`, without a learned token."""
         return self.labels.get(label) or self.template.replace("{label}", label.replace("_", " "))
+
+
+class Marks(Section):
+    """Burnt-in text, calipers and borders."""
+
+    remove: Literal["none", "all"] = Field(
+        "none",
+        description="all: in every image in which marks are found, fill them in from what surrounds them, before"
+        " anything else sees the pixels; none: only count them",
+    )

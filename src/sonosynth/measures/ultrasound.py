@@ -9,13 +9,14 @@ from collections.abc import Mapping
 import numpy as np
 
 from sonosynth.fidelity import speckle
+from sonosynth.fidelity.distributions import distances
 from sonosynth.fidelity.jobs import Measuring
+from sonosynth.fidelity.spectra import spectra
 
 VERSION = 1
 SPECKLE = ("ratio", "nakagami", "axial", "lateral")
 SINGLE = (*SPECKLE, "attenuation")
 MEASURES = (*SPECKLE, "spectrum", "attenuation")
-RINGS = 16
 BLOCK = 256  # images at a time: their spectra take a hundred times their memory
 
 
@@ -54,18 +55,6 @@ def _speckle(image: np.ndarray) -> dict[str, float]:
     return speckle.statistics(cut).medians() if len(cut) else dict.fromkeys(SPECKLE, float("nan"))
 
 
-def spectra(images: np.ndarray) -> np.ndarray:
-    """(N, 16): log10 of the mean power of `images` (N, H, W), Hann window, in rings of radial frequency."""
-    height, width = images.shape[1:]
-    window = np.outer(np.hanning(height), np.hanning(width))
-    centred = images - images.mean(axis=(1, 2), keepdims=True)
-    power = np.abs(np.fft.rfft2(centred * window)) ** 2
-    radius = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None])
-    ring = np.minimum((radius * 2 * RINGS).astype(int), RINGS)  # the corners, beyond 1/2, are left out
-    sums = np.stack([power[:, ring == k].mean(axis=1) for k in range(RINGS)], axis=1)
-    return np.log10(sums + 1)
-
-
 def attenuations(images: np.ndarray) -> np.ndarray:
     """(N,): slope with depth of the mean grey level of the rows of `images` (N, H, W), per image height."""
     rows = images.mean(axis=2)
@@ -75,28 +64,5 @@ def attenuations(images: np.ndarray) -> np.ndarray:
 
 
 def compare(real: Mapping[str, np.ndarray], other: Mapping[str, np.ndarray]) -> dict[str, float]:
-    """How far the `measures` of other images lie from those of real ones: a value for each, and their "mean".
-
-    Wasserstein-1 distance of the two distributions over images, in standard deviations of the real ones; of the
-    spectrum, its mean over the frequencies. NaN where fewer than two images on either side have the measure.
-    """
-    found = {name: _distance(real[name], other[name]) for name in MEASURES}
-    return found | {"mean": float(np.mean(list(found.values())))}
-
-
-def _distance(real: np.ndarray, synthetic: np.ndarray) -> float:
-    real, synthetic = (np.column_stack([values]) for values in (real, synthetic))
-    real, synthetic = (values[np.isfinite(values).all(axis=1)] for values in (real, synthetic))
-    if min(len(real), len(synthetic)) < 2 or not (deviation := real.std(axis=0)).all():
-        return float("nan")
-    return float((wasserstein(real, synthetic) / deviation).mean())
-
-
-def wasserstein(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """The Wasserstein-1 distance (D,) of each column of a (N, D) and b (M, D): the area between their distributions."""
-    both = np.concatenate([a, b])
-    order = both.argsort(axis=0)
-    gaps = np.diff(np.take_along_axis(both, order, axis=0), axis=0)
-    steps = np.where(order < len(a), 1 / len(a), -1 / len(b))
-    distance: np.ndarray = (np.abs(steps.cumsum(axis=0)[:-1]) * gaps).sum(axis=0)
-    return distance
+    """How far the `measures` of other images lie from those of real ones: see `fidelity.distributions.distances`."""
+    return distances(real, other, MEASURES)

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Literal
 
+from sonosynth.cohort.traits import Trait
+from sonosynth.modality import ULTRASOUND, Modality
 from sonosynth.section import NO_EFFECT
 
 
@@ -102,6 +104,8 @@ class Facts:
     split and generator, which each further one repeats, and the share of the machine that each of them takes. looks:
     how often these validation images were scored in this folder, each time with other settings. unsealed: None if the
     sealed part, if any, was never opened. leave_out: the column each of whose values is held out in turn, "" for none.
+    sealed part, if any, was never opened. marks_filled: whether marks that were found are filled in.
+    modality: of the images.
     """
 
     cohort: str
@@ -122,6 +126,8 @@ class Facts:
     looks: int
     unsealed: Unsealed | None = None
     leave_out: str = ""
+    marks_filled: bool = False
+    modality: Modality = ULTRASOUND
 
 
 @dataclass(frozen=True)
@@ -143,7 +149,7 @@ class Counts:
     selected: the sets whose images are selected, which counts in both. inner: images that choose the epoch, or among
     arms. sealed: images that are set aside. adjacent: labels of classes whose images with consecutive file numbers are
     suspiciously alike. excluded: from all sides. groups: how many of those that the cohort names are in training and in
-    validation, 0 if it names none.
+    validation, 0 if it names none. traits: marks and colour.
     """
 
     simulated: bool
@@ -161,3 +167,4 @@ class Counts:
     selected: tuple[str, ...] = ()
     excluded: tuple[Excluded, ...] = ()
     groups: tuple[int, int] = (0, 0)
+    traits: tuple[Trait, ...] = ()

@@ -10,6 +10,7 @@ import yaml
 from sonosynth import disk
 from sonosynth.artefacts import Adapter, Artefact, CohortImages, Split, SyntheticSet
 from sonosynth.cohort.split import crossing
+from sonosynth.cohort.traits import Trait
 from sonosynth.fidelity.jobs import COLUMNS
 from sonosynth.jobs import Made
 from sonosynth.report.elsewhere import Elsewhere
@@ -69,6 +70,7 @@ def draw(  # noqa: PLR0913 (a handle for each need of the job)
         adjacent=tuple(found["label"] for found in cohort.about["adjacent"] if found["suspicious"]),
         excluded=tuple(Excluded(x["label"], x["reason"], x["images"]) for x in split.excluded.to_dict("records")),
         groups=(cohort.groups(split.train["id"]), cohort.groups(split.validation["id"])),
+        traits=tuple(map(Trait.of, cohort.about["traits"])),
     )  # fmt: skip
     always = ("table", "classes", "verdicts", "memorisation", "predictions")
     results = Results(
@@ -92,7 +94,7 @@ def draw(  # noqa: PLR0913 (a handle for each need of the job)
             for one, there, said in zip(settings.tests, tested, judged, strict=True)
         ),
     )  # fmt: skip
-    optional = (found.get(name) for name in ("ultrasound", "learning_curve", "probes"))
+    optional = (found.get(name) for name in ("ultrasound", "texture", "learning_curve", "probes"))
     shown = Shown(results, cohort, split, adapters, sets, settings.refined, *optional)
     save({name: figure for section in SECTIONS for name, figure in section.figures(shown).items()}, work / "figures")
     values = yaml.safe_load(settings.study)

@@ -254,8 +254,8 @@ class Results:
 class Shown:
     """What the sections of the page draw from.
 
-    refined: for each set that starts from another one, that one. ultrasound, learning_curve, probes: rows of these
-    tables, or None.
+    refined: for each set that starts from another one, that one. ultrasound, texture, learning_curve, probes: rows of
+    these tables, or None.
     """
 
     results: Results
@@ -265,5 +265,6 @@ class Shown:
     sets: tuple[SyntheticSet, ...]
     refined: Mapping[str, str]
     ultrasound: pd.DataFrame | None
+    texture: pd.DataFrame | None
     learning_curve: pd.DataFrame | None
     probes: pd.DataFrame | None

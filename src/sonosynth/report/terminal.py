@@ -10,11 +10,13 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from sonosynth import cost, progress
+from sonosynth.cohort.traits import COLOUR, Trait
 from sonosynth.errors import inert
 from sonosynth.jobs import Job, Made, Status
 from sonosynth.leftovers import Leftover
 from sonosynth.report import words
 from sonosynth.report.results import COLUMNS, Results
+from sonosynth.report.traits import marked, warnings
 
 WIDTH = 120  # cuts no table
 
@@ -58,6 +60,10 @@ def show_cohort(description: Mapping[str, Any]) -> None:
     for found in description["adjacent"]:
         if found["suspicious"]:
             console.print(_text(words.adjacent(found["label"])), soft_wrap=True, highlight=False)
+    traits = tuple(map(Trait.of, description["marks"] + description["colour"]))
+    told = [marked(trait) for trait in traits if trait.kind != COLOUR] + warnings(traits, filled=False)
+    for sentence in told:
+        console.print(_text(sentence), soft_wrap=True, highlight=False)
     for title, key in (("can't be used", "unusable"), ("ignored", "ignored")):
         for name, reason in description[key].items():
             console.print(f"{title}: {_text(name)} {_text(reason)}", soft_wrap=True, highlight=False)

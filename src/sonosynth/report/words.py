@@ -7,6 +7,8 @@ import pandas as pd
 
 from sonosynth.fidelity.across import Caricature
 from sonosynth.fidelity.networks import EMBEDDED, INCEPTION
+from sonosynth.modality import ULTRASOUND, WORDS
+from sonosynth.report import traits
 from sonosynth.report.facts import Counts, Excluded, Facts, Unsealed
 
 SELECTION = {
@@ -144,9 +146,10 @@ def measured_on(facts: Facts, counts: Counts) -> dict[str, str]:
     generators, seeds = number_of(facts.generators, "generator"), number_of(facts.seeds, "seed")
     side = facts.classifier_resolution
     inner = f", {counts.inner} inner" if counts.inner else ""
+    kind = "" if facts.modality == ULTRASOUND else f"{WORDS[facts.modality]} "
     described = {
         "cohort": f"{facts.cohort}: {'simulated' if counts.simulated else 'as given'}, {counts.train} training{inner}"
-        f" and {counts.validation} validation images{_of_groups(counts)}",
+        f" and {counts.validation} validation {kind}images{_of_groups(counts)}",
         "excluded": excluded(counts.excluded),
         "near-duplicates": twins(counts),
         "repeats": f"{splits}, {generators} each, {seeds} unless an arm has its own",
@@ -198,11 +201,12 @@ def warnings(facts: Facts, counts: Counts, smallest: float | None, large: float)
             f" training images from {counts.groups[0]}; a single one may decide the scores. Folds validate every group"
             " once: --set repeats.folds=5."
         )
-    found += [adjacent(label) for label in counts.adjacent]
+    found += [adjacent(label) for label in counts.adjacent] + traits.warnings(counts.traits, filled=facts.marks_filled)
     if counts.simulated:
         found.append("The cohort is simulated: its scores say nothing about patients.")
     if facts.embedded:
-        found.append("The base is the small embedded model: these are not Stable Diffusion's images.")
+        other = " It was pretrained on simulated images of another modality." * (facts.modality != ULTRASOUND)
+        found.append(f"The base is the small embedded model: these are not Stable Diffusion's images.{other}")
     if smallest is not None and smallest > large:
         found.append(
             f"Small differences can't be detected: no macro F1 difference below {smallest:.3f} could be significant."

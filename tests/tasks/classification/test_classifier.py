@@ -226,3 +226,23 @@ def test_mixup_mixes_images_and_targets_alike():
     assert torch.equal(got, targets)
     assert torch.allclose(targets.sum(dim=1), torch.ones(4))
     assert ((targets > 0) & (targets < 1)).any()
+
+
+def test_without_speckle_the_classical_augmentation_only_moves_and_scales():
+    images = torch.full((6, 1, 32, 32), 0.5)
+    with_noise, without = (
+        classical(images, torch.Generator().manual_seed(0), speckle=speckle) for speckle in (True, False)
+    )
+    assert (with_noise.std(dim=(1, 2, 3)) > 0.02).all()
+    assert (without.std(dim=(1, 2, 3)) < 1e-6).all()
+    assert torch.allclose(with_noise.mean(dim=(1, 2, 3)), without.mean(dim=(1, 2, 3)), atol=0.01)
+
+
+def test_without_mirror_images_nothing_else_changes(tiny_classifier):
+    images, labels = easy(40, 0)
+    symmetric = np.minimum(images, images[:, :, ::-1])
+    how = recipe(tiny_classifier, 6)
+    upright = replace(how, settings=how.settings.model_copy(update={"mirror": False}))
+    for own, same in ((symmetric, True), (images, False)):
+        found = [predict(training_set(own, labels), own, recipe=x, arm=Arm(), seed=0) for x in (how, upright)]
+        assert np.array_equal(*found) == same

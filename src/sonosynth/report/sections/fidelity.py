@@ -1,5 +1,7 @@
 """How real the sets look."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
@@ -13,19 +15,22 @@ ALT = {
     "fidelity": "Every fidelity metric of every set at equal counts, beside that of real images",
     "across": "Distance of each class of every set to each class of the real images, beside that of real images",
     "speckle": "Speckle statistics and attenuation of real images and of every set, as box plots",
+    "texture": "Noise, contrast and sharpness of real images and of every set, as box plots",
 }
 NAMES = {
     "frechet": "Fréchet distance", "kernel": "kernel distance", "vendi": "Vendi score",
     "ratio": "grey-level mean / deviation", "nakagami": "grey-level Nakagami shape", "axial": "axial length in pixels",
     "lateral": "lateral length in pixels", "attenuation": "slope with depth", "mean": "mean of these six",
+    "noise_power": "noise power spectrum", "slope": "noise power slope", "noise": "noise level",
     "probe_auc": "told from real (AUC)", "recognised": "recognised",
 }  # fmt: skip
-SINGLE = ("ratio", "nakagami", "axial", "lateral", "attenuation")
+SPECKLE = ("ratio", "nakagami", "axial", "lateral", "attenuation")
+TEXTURE = ("slope", "noise", "contrast", "sharpness")
 LEGIBLE = 6  # classes that a matrix has room to give in numbers
 
 
 def figures(shown: Shown) -> dict[str, Figure]:
-    """Every metric beside its floor, and speckle image by image."""
+    """Every metric beside its floor, and speckle or noise image by image."""
     found = {}
     if len(shown.results.fidelity):
         found["fidelity"] = fidelity(shown.results.fidelity)
@@ -33,7 +38,9 @@ def figures(shown: Shown) -> dict[str, Figure]:
     if len(across_classes):
         found["across"] = across(across_classes[across_classes["metric"] == "frechet"])
     if shown.ultrasound is not None:
-        found["speckle"] = speckle(shown.ultrasound)
+        found["speckle"] = image_by_image(shown.ultrasound, SPECKLE)
+    if shown.texture is not None:
+        found["texture"] = image_by_image(shown.texture, TEXTURE)
     return found
 
 
@@ -88,19 +95,19 @@ def _panels(count: int, height: float) -> tuple[Figure, np.ndarray]:
     return figure, axes.flat[:]
 
 
-def speckle(table: pd.DataFrame) -> Figure:
-    """Ultrasound statistics, image by image: rows of ultrasound.csv, one box per set, real images first."""
+def image_by_image(table: pd.DataFrame, names: Sequence[str]) -> Figure:
+    """Statistics of single images: rows of a measure's table, one box per set, real images first."""
     sets = list(dict.fromkeys(table["set"]))
     plain = {"linestyle": "-"}
     with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(1, len(SINGLE), figsize=(PAGE, 1.2 + 0.16 * len(sets)), sharey=True)
-        for axis, name in zip(axes, SINGLE, strict=True):
+        figure, axes = plt.subplots(1, len(names), figsize=(PAGE, 1.2 + 0.16 * len(sets)), sharey=True)
+        for axis, name in zip(axes, names, strict=True):
             values = [table[table["set"] == own][name].dropna() for own in sets]
             axis.boxplot(
                 values, orientation="horizontal", widths=0.6, showfliers=False,
                 medianprops={"color": COLOURS[6], **plain}, boxprops=plain, whiskerprops=plain,
             )  # fmt: skip
-            axis.set_title(NAMES[name].replace(" ", "\n", 1))
+            axis.set_title(NAMES.get(name, name).replace(" ", "\n", 1))
         axes[0].set_yticks(range(1, len(sets) + 1), sets)
         axes[0].invert_yaxis()
     return figure

@@ -1,9 +1,10 @@
 """The classifier of the ablation, trained for one arm with one seed."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -21,7 +22,7 @@ from sonosynth.tasks.classification.settings import Arm, Classifier
 from sonosynth.tasks.classification.trivial import trivial
 from sonosynth.tasks.training_set import TrainingSet
 
-AUGMENTATIONS = {"classical": classical, "trivial": trivial}
+Augmentation = Callable[[Tensor, torch.Generator], Tensor]
 SCHEDULES = {"constant": lambda done: 1.0, "cosine": lambda done: (1 + math.cos(math.pi * done)) / 2}
 """The learning rate, in parts of the largest, when a share of the steps is done."""
 AT_ONCE = 64  # images without gradients, at most
@@ -63,10 +64,11 @@ def train(
 ) -> "Trained":  # fmt: skip
     """Train a classifier.
 
-    Cross-entropy, Adam, horizontal flips, normalisation as of the model's own training, equally many optimiser steps
-    for any number of images. Its weights are those of the last step; or, with `average`, their mean over that last
-    share of the steps (Izmailov et al., UAI 2018); or, with `select`, those of the first of the steps with the highest
-    accuracy on its images. With `average`, or if the arm settles them, batch statistics are as of `settling`.
+    Cross-entropy, Adam, horizontal flips unless `mirror` is off, normalisation as of the model's own training, equally
+    many optimiser steps for any number of images. Its weights are those of the last step; or, with `average`, their
+    mean over that last share of the steps (Izmailov et al., UAI 2018); or, with `select`, those of the first of the
+    steps with the highest accuracy on its images. With `average`, or if the arm settles them, batch statistics are as
+    of `settling`.
 
     Raises:
         ValueError: if the arm has a share, and no real or no synthetic images of a class.
@@ -85,6 +87,9 @@ def train(
     counted = training.labels if arm.share is None else training.labels[~training.synthetic]
     of_class = class_weights(counted, recipe.classes).to(place) if arm.balance == "weights" else None
     targets_of = torch.tensor(training.targets).float()
+    augmentations: dict[str, Augmentation] = {
+        "classical": partial(classical, speckle=settings.speckle), "trivial": trivial,
+    }  # fmt: skip
     generator = torch.Generator().manual_seed(seeding.derive(seed, "classifier", "batches"))
     order = scheduled(training, arm, recipe.steps * settings.batch, seeding.derive(seed, "order"))
     best, best_network = -1.0, network
@@ -96,8 +101,9 @@ def train(
     for step, chosen in enumerate(torch.from_numpy(order).split(settings.batch), 1):
         flipped = (torch.rand(settings.batch, generator=generator) < 0.5).to(place)
         inputs, targets = preprocessor.levels(pixels[chosen.to(place)]), targets_of[chosen]
-        inputs = torch.where(flipped[:, None, None, None], inputs.flip(-1), inputs)
-        if augmented := AUGMENTATIONS.get(arm.augmentation):
+        if settings.mirror:
+            inputs = torch.where(flipped[:, None, None, None], inputs.flip(-1), inputs)
+        if augmented := augmentations.get(arm.augmentation):
             inputs = augmented(inputs, generator)
         if arm.mixup:
             inputs, targets = mixed(inputs, targets, arm.mixup, generator)

@@ -15,7 +15,7 @@ def class_weights(labels: np.ndarray, classes: int) -> Tensor:
     return torch.tensor(len(labels) / (classes * np.maximum(counts, 1)), dtype=torch.float32)
 
 
-def classical(images: Tensor, generator: torch.Generator) -> Tensor:
+def classical(images: Tensor, generator: torch.Generator, *, speckle: bool = True) -> Tensor:
     """Small random rotations, shifts and zooms, speckle-like noise and gain of `images` (B, 1, H, W), 0 to 1."""
 
     def drawn(largest: float) -> Tensor:
@@ -27,7 +27,7 @@ def classical(images: Tensor, generator: torch.Generator) -> Tensor:
     moves = torch.stack([torch.stack([cos, -sin, across], 1), torch.stack([sin, cos, down], 1)], 1)
     grid = F.affine_grid(moves, list(images.shape), align_corners=False)
     moved = F.grid_sample(images, grid.to(images.device), padding_mode="border", align_corners=False)
-    noise = 1 + SPECKLE * torch.randn(images.shape, generator=generator)
+    noise = 1 + SPECKLE * torch.randn(images.shape, generator=generator) * speckle
     gain = 1 + drawn(GAIN)
     return (moved * (noise * gain[:, None, None, None]).to(images.device)).clamp(0, 1)
 

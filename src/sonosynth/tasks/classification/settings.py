@@ -165,6 +165,13 @@ class Classifier(Section):
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1, max_length=1000), NO_EFFECT] = Field(
         (0, 1, 2), description="one training per seed"
     )
+    mirror: bool = Field(
+        True,
+        description="every second image is flipped sideways, in all arms (paper); false where left and right matter",
+    )
+    speckle: bool = Field(
+        True, description="the classical augmentation has speckle-like noise; by default for ultrasound only"
+    )
     selection: Literal["last", "inner", "validation"] = Field(
         "last",
         description="epoch that is scored: the last, the best on a fifth of the training images, which nothing is then"
