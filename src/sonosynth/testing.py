@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -82,9 +82,10 @@ def prepare(
 
 
 def note(root: Path, settings: Settings, test: Tested) -> None:
-    """Record a test, and with it a look at its cohort."""
+    """Record a test, and with it a look at its cohort; one that is there already becomes the latest."""
     look = _Look(test.name, test.path, test.contents, dict(test.labels), _digest(settings), test.date)
-    disk.write_json(root / FILE, [asdict(known) for known in [*_read(root), look]])
+    others = [known for known in _read(root) if replace(known, path=look.path, date=look.date) != look]
+    disk.write_json(root / FILE, [asdict(known) for known in [*others, look]])
 
 
 def _tested(look: _Look, known: Sequence[_Look], settings: Settings) -> Tested:

@@ -20,7 +20,7 @@ def table(**aucs):
     return rows
 
 
-@pythere.fixture
+@pytest.fixture
 def there():
     labels = ["benign"] * 3 + ["malignant"] * 2 + [""]
     images = pd.DataFrame({"id": range(6), "label": labels, "excluded": [""] * 4 + ["known to the study"] * 2})

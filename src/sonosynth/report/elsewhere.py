@@ -25,7 +25,10 @@ COLUMNS = {
 
 @dataclass(frozen=True)
 class Elsewhere:
-    """A test: rows of its tables (see `tested.judge`, `other_cohort.predict`), and of the run's own table.csv."""
+    """A test: rows of its tables (see `tested.judge`, `other_cohort.predict`), and of the run's own table.csv.
+
+    simulated: whether the other cohort is.
+    """
 
     tested: Tested
     images: pd.DataFrame
@@ -33,6 +36,7 @@ class Elsewhere:
     table: pd.DataFrame
     verdicts: pd.DataFrame
     own: pd.DataFrame
+    simulated: bool = False
 
     @property
     def findings(self) -> dict[str, str]:
@@ -94,7 +98,8 @@ class Elsewhere:
         counts = ", ".join(f"{n} {label}" for label, n in scored["label"].value_counts().sort_index().items())
         renamed = [f"{own} = {other}" for other, own in tested.labels.items() if own != other]
         said = f"{tested.name}: the classifiers of this study on {len(scored)} images of {Path(tested.path).name}"
-        said += f" ({counts}), none of which it knows; first done with these settings on {tested.date}"
+        said += f" ({'simulated: ' * self.simulated}{counts}), none of which it knows"
+        said += f"; first done with these settings on {tested.date}"
         said += f"; labels: {', '.join(renamed)}" * bool(renamed)
         more = " (each with other settings or labels: the more there are, the likelier is a chance finding)"
         return f"{said}; {words.number_of(tested.looks, 'look')} at these images{more * (tested.looks > 1)}."

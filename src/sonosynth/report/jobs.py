@@ -84,7 +84,7 @@ def draw(  # noqa: PLR0913 (a handle for each need of the job)
         tests=tuple(
             Elsewhere(
                 one, images_of(there), there.table("predictions", *TEXT), said.table("table", *TEXT),
-                said.table("verdicts", *TEXT), found["table"],
+                said.table("verdicts", *TEXT), found["table"], there.json(ABOUT)["simulated"],
             )
             for one, there, said in zip(settings.tests, tested, judged, strict=True)
         ),
