@@ -71,7 +71,8 @@ def columns_of(schema: Schema, features: Mapping[str, Any], where: Path) -> Colu
     images = image_columns(schema)
     known = {
         name: about["names"] for name, about in features.items()
-        if isinstance(about, dict) and about.get("_type") == "ClassLabel" and isinstance(about.get("names"), list)
+        if name in schema.names and isinstance(about, dict) and about.get("_type") == "ClassLabel"
+        and isinstance(about.get("names"), list)
     }  # fmt: skip
     mask = _named(images, MASK)
     others = [name for name in images if name != mask]

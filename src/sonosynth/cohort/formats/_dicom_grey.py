@@ -6,6 +6,7 @@ import numpy as np
 
 from sonosynth.cohort.decoding import Unusable
 from sonosynth.cohort.formats._values import full_range, luma, stretch
+from sonosynth.errors import first_line, inert
 
 Dataset = Any
 """A `pydicom.Dataset`; pydicom is an extra."""
@@ -35,7 +36,7 @@ def grey_of(stored: np.ndarray, header: Dataset, frame: int) -> tuple[np.ndarray
     if stored.ndim == 3 and stored.shape[2] == 3:
         return luma(_eight_bits(stored, bits)), "RGB"
     if stored.ndim != 2 or kind not in ("MONOCHROME1", "MONOCHROME2"):
-        raise Unusable(f"has the photometric interpretation {kind} with values of shape {stored.shape}")
+        raise Unusable(f"has the photometric interpretation {inert(first_line(kind))}, of shape {stored.shape}")
     grey = _shown(stored, header, frame, bits)
     if kind == "MONOCHROME1":
         grey = 255 - grey

@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image
 
-from sonosynth.cohort.decoding import MAX_PIXELS, Unusable
+from sonosynth.cohort.decoding import LARGE, MAX_PIXELS, Unusable
 
 MASK = "mask"
 """The name of a part that is a mask: what is not 0 is white, whatever else the file says."""
@@ -46,7 +46,8 @@ def stretch(values: np.ndarray, low: float, high: float) -> np.ndarray:
     """Values from `low` to `high` as 0 to 255 (uint8, rounded); what is beyond, or no number, is cut off or 0."""
     if not high > low:
         return np.zeros(values.shape, np.uint8)
-    shares = (values.astype(np.float64 if values.size < 10_000_000 else np.float32) - low) / (high - low)
+    shares: np.ndarray = values.astype(np.float64 if values.size < LARGE else np.float32)
+    shares = (shares - low) / (high - low)
     return np.round(255 * np.clip(np.nan_to_num(shares, nan=0.0), 0, 1)).astype(np.uint8)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from sonosynth.cohort.decoding import Unusable
 from sonosynth.cohort.formats import _outlines
 from sonosynth.cohort.formats._given import side_of, with_both_sides
 from sonosynth.cohort.formats._kept import kept
@@ -56,7 +57,11 @@ def decode(file: Path, name: str) -> tuple[np.ndarray, str]:
         Unusable: if its segmentations can't be drawn.
     """
     image, segmentations = _segmentations(file)[name]
-    return _outlines.drawn(segmentations, int(image["height"]), int(image["width"])) * np.uint8(255), "1"
+    try:
+        height, width = int(image["height"]), int(image["width"])
+    except (KeyError, TypeError, ValueError):
+        raise Unusable("has segmentations, but no height and width") from None
+    return _outlines.drawn(segmentations, height, width) * np.uint8(255), "1"
 
 
 def _files(path: Path) -> Iterator[Path]:
@@ -68,9 +73,9 @@ def _files(path: Path) -> Iterator[Path]:
 
 @kept(4)
 def _parsed(file: Path) -> dict[str, Any] | None:
-    """The content of a file, or None if it is no COCO."""
+    """The content of a file, or None if it is no COCO, or too large."""
     if file.stat().st_size > LARGEST:
-        raise UserError(f"cohort {file}: has more than {LARGEST:,} bytes")
+        return None
     try:
         found = json.loads(file.read_bytes())
     except (ValueError, RecursionError):

@@ -17,7 +17,7 @@ from sonosynth.cohort.formats._dicom_people import Person
 from sonosynth.cohort.formats._values import MASK, as_stored, check_size
 from sonosynth.cohort.places import Part
 from sonosynth.cohort.sources import Listing
-from sonosynth.errors import UserError
+from sonosynth.errors import UserError, first_line, inert
 
 SUFFIXES = (".dcm", ".dicom", ".ima")
 INSTALL = "pip install 'sonosynth[dicom]'"
@@ -111,7 +111,8 @@ def decode(file: Path, name: str) -> tuple[np.ndarray, str]:
         syntax = image.file_meta.get("TransferSyntaxUID")
         if syntax is None:
             raise Unusable("is a DICOM file that doesn't say how its pixels are stored (transfer syntax)")
-        compressed = f"is a DICOM file compressed as {syntax.name}, which no installed decoder reads: {DECODERS}"
+        kind = inert(first_line(syntax.name))
+        compressed = f"is a DICOM file compressed as {kind}, which no installed decoder reads: {DECODERS}"
         try:
             if not pydicom.pixels.get_decoder(syntax).is_available:
                 raise Unusable(compressed)
@@ -127,7 +128,7 @@ def decode(file: Path, name: str) -> tuple[np.ndarray, str]:
         except (Unusable, MemoryError):
             raise
         except NotImplementedError:
-            raise Unusable(f"is a DICOM file stored as {syntax.name}, which pydicom doesn't read") from None
+            raise Unusable(f"is a DICOM file stored as {kind}, which pydicom doesn't read") from None
         except Exception as error:
             if syntax.is_encapsulated and isinstance(error, RuntimeError):
                 raise Unusable(f"{compressed}; or it is damaged") from None

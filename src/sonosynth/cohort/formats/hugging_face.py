@@ -38,22 +38,26 @@ def listing(path: Path) -> Listing:
     splits = _json(path / SPLITS).get("splits", []) if (path / SPLITS).is_file() else [""]
     for split in map(str, splits):
         folder = path / split
-        state, features = _json(folder / STATE), _json(folder / ABOUT).get("features") or {}
+        state, features = _json(folder / STATE), _json(folder / ABOUT).get("features")
         if state.get("_indices_data_files"):
             raise UserError(
                 f"cohort {folder}: is a selection of the rows of its files", EXPECTED,
                 "save it again: dataset.flatten_indices().save_to_disk(…)",
             )  # fmt: skip
-        for name in (str(entry.get("filename")) for entry in state.get("_data_files", [])):
-            file = folder / name
+        try:
+            files = [folder / entry["filename"] for entry in state["_data_files"]]
+        except (KeyError, TypeError):
+            raise UserError(f"cohort {folder / STATE}: names no files", EXPECTED) from None
+        for file in files:
             if reason := unfit(file, path):
                 raise UserError(f"cohort {file}: {reason}", EXPECTED)
             try:
                 table = _table(file)
-                columns = _columns.columns_of(table.schema, features or _columns.features_of(table.schema), file)
-            except (pa.ArrowException, OSError) as error:
+                known = features if isinstance(features, dict) else _columns.features_of(table.schema)
+                columns = _columns.columns_of(table.schema, known, file)
+                _columns.add(found, file, "hugging_face", table, columns, side_of(split))
+            except (pa.ArrowException, OSError, ValueError) as error:
                 raise UserError(f"cohort {file}: can't be read ({first_line(error)})", EXPECTED) from None
-            _columns.add(found, file, "hugging_face", table, columns, side_of(split))
     return with_both_sides(found)
 
 
@@ -68,7 +72,7 @@ def decode(file: Path, name: str) -> tuple[np.ndarray, str]:
     column, _, row = name.rpartition("/")
     try:
         return _columns.decoded(_table(file).column(column)[int(row)].as_py())
-    except (KeyError, pa.ArrowException, OSError, IndexError) as error:
+    except (KeyError, ValueError, pa.ArrowException, OSError, IndexError) as error:
         raise Unusable(f"can't be read from Arrow ({first_line(error)})") from None
 
 

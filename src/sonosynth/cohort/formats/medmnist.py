@@ -6,6 +6,7 @@ volumes (N, D, H, W), the middle slice is read.
 
 import struct
 import zipfile
+import zlib
 from pathlib import Path
 from typing import IO
 
@@ -22,6 +23,8 @@ from sonosynth.errors import UserError, first_line
 PARTS = ("train", "val", "test")
 LARGEST = 4_000_000_000  # bytes of a compressed array, which is held in memory
 EXPECTED = "train_images, train_labels and the like for val and test, as in MedMNIST's files"
+DAMAGED = (OSError, ValueError, KeyError, EOFError, RuntimeError, struct.error, zlib.error, zipfile.BadZipFile)
+"""What is raised for archives that are damaged, encrypted or compressed in another way."""
 
 Header = tuple[tuple[int, ...], bool, np.dtype]
 """Shape, whether in Fortran's order, and type of an array."""
@@ -61,7 +64,7 @@ def listing(path: Path) -> Listing:
                 Source(f"{part}/{n:0{width}}", Part(path, "medmnist", f"{part}/{n}"), str(label), given=side_of(part))
                 for n, label in enumerate(labels.tolist())
             )
-    except (Unusable, OSError, ValueError, zipfile.BadZipFile) as error:
+    except (Unusable, *DAMAGED) as error:
         raise UserError(f"cohort {path}: can't be read as .npz ({first_line(error)})", EXPECTED) from None
     return with_both_sides(found)
 
@@ -75,7 +78,7 @@ def decode(file: Path, name: str) -> tuple[np.ndarray, str]:
     part, _, number = name.partition("/")
     try:
         values = _array(file, f"{part}_images")[int(number)]
-    except (OSError, ValueError, IndexError, KeyError, zipfile.BadZipFile) as error:
+    except (IndexError, *DAMAGED) as error:
         raise Unusable(f"can't be read from its .npz ({first_line(error)})") from None
     if values.ndim == 3 and values.shape[-1] != 3:
         values = values[len(values) // 2]

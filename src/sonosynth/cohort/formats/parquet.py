@@ -18,6 +18,7 @@ from sonosynth.errors import UserError, first_line
 
 SUFFIX = ".parquet"
 LARGEST = 4_000_000_000  # bytes of one row group, which is held in memory
+MOST = 10_000_000  # rows
 EXPECTED = "parquet files with a column of image bytes"
 
 
@@ -38,7 +39,7 @@ def holds_images(file: Path) -> bool:
         return True
     try:
         return bool(_columns.image_columns(pq.read_schema(file)))
-    except (pa.ArrowException, OSError):
+    except (pa.ArrowException, OSError, ValueError):
         return False
 
 
@@ -65,13 +66,15 @@ def listing(path: Path) -> Listing:
             continue
         try:
             with pq.ParquetFile(file) as opened:
+                if opened.metadata.num_rows > MOST:
+                    raise UserError(f"cohort {file}: has {opened.metadata.num_rows:,} rows", f"at most {MOST:,}")
                 schema = opened.schema_arrow
                 columns = _columns.columns_of(schema, _columns.features_of(schema), file)
                 table = _without_bytes(opened, columns)
-        except (pa.ArrowException, OSError) as error:
+            given = side_of(file.stem) or (side_of(file.parent.name) if file.parent != root else "")
+            _columns.add(found, file, "parquet", table, columns, given)
+        except (pa.ArrowException, OSError, ValueError) as error:
             raise UserError(f"cohort {file}: can't be read as parquet ({first_line(error)})", EXPECTED) from None
-        given = side_of(file.stem) or (side_of(file.parent.name) if file.parent != root else "")
-        _columns.add(found, file, "parquet", table, columns, given)
     return with_both_sides(found)
 
 
@@ -93,7 +96,7 @@ def decode(file: Path, name: str) -> tuple[np.ndarray, str]:
                 if row < rows:
                     return _columns.decoded(_cells(file, group, column)[row].as_py())
                 row -= rows
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, ValueError) as error:
         raise Unusable(f"can't be read from parquet ({first_line(error)})") from None
     raise Unusable(f"has no row {number}")
 
