@@ -69,12 +69,12 @@ def decode_file(file: Path) -> Picture:
     return _decode(file)
 
 
-def decode_bytes(content: bytes) -> tuple[np.ndarray, str]:
+def decode_bytes(content: bytes) -> Picture:
     """As `decode_file`, of the content of a file."""
     return _decode(io.BytesIO(content))
 
 
-def _decode(file: Path | io.BytesIO) -> tuple[np.ndarray, str]:
+def _decode(file: Path | io.BytesIO) -> Picture:
     try:
         size = file.stat().st_size if isinstance(file, Path) else file.getbuffer().nbytes
         if size > MAX_BYTES:

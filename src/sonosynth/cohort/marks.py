@@ -36,7 +36,7 @@ FLAT, ABRUPT = 3, 16  # grey levels: within a border, and where it ends
 MARGIN = 2  # pixels around a mark that are filled in with it, as strokes are blurred
 TEXTURE = 1000, 16  # more groups of strokes of the size of a character, and more crosses, than anybody draws
 SIDES: tuple[tuple[int, int], ...] = ((-1, 0), (1, 0), (0, -1), (0, 1))
-CORNERS = tuple(product((-1, 1), repeat=2))
+CORNERS: tuple[tuple[int, int], ...] = ((-1, -1), (-1, 1), (1, -1), (1, 1))
 
 
 def find(image: np.ndarray) -> dict[str, np.ndarray]:
@@ -99,7 +99,9 @@ def _text(strokes: np.ndarray) -> np.ndarray:
     beside = (gap >= 0) & (gap <= SPACE * height)
     for edge in (top, bottom):
         beside &= np.abs(np.subtract.outer(edge, edge)) <= slack
-    words = [rows for rows in components(len(likely), np.argwhere(beside).tolist()) if single[rows].sum() >= GLYPHS]
+    words = [
+        rows for rows in components(len(likely), zip(*np.nonzero(beside), strict=True)) if single[rows].sum() >= GLYPHS
+    ]
     found: np.ndarray = np.isin(named, [likely[row] + 1 for rows in words for row in rows])
     return found
 

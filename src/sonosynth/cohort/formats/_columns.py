@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from sonosynth.cohort.decoding import Unusable, decode_bytes
+from sonosynth.cohort.decoding import Picture, Unusable, decode_bytes
 from sonosynth.cohort.places import Part, Place
 from sonosynth.cohort.sources import Listing, Source, escape_formula, unfit
 from sonosynth.errors import UserError, first_line, is_plain
@@ -126,8 +124,8 @@ def add(found: Listing, file: Path, format: str, table: Table, columns: Columns,
         found.sources.append(Source(name, place, label, mask, group, given, own))
 
 
-def decoded(value: Any) -> tuple[np.ndarray, str]:
-    """(H, W) uint8 grey, and Pillow's name of its mode, of what stands in a cell of an image column.
+def decoded(value: Any) -> Picture:
+    """The picture that stands in a cell of an image column.
 
     Raises:
         Unusable: if it is no image.

@@ -4,9 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from sonosynth.cohort.decoding import Unusable
+from sonosynth.cohort.decoding import Picture, Unusable
 from sonosynth.cohort.formats import _columns
 from sonosynth.cohort.formats._given import side_of, with_both_sides
 from sonosynth.cohort.formats._kept import kept
@@ -61,8 +59,8 @@ def listing(path: Path) -> Listing:
     return with_both_sides(found)
 
 
-def decode(file: Path, name: str) -> tuple[np.ndarray, str]:
-    """(H, W) uint8 grey of the picture at `name` (image/0: column and row), and Pillow's name of its mode.
+def decode(file: Path, name: str) -> Picture:
+    """The picture at `name` (image/0: column and row).
 
     Raises:
         Unusable: if there is no image, or the file is damaged.
