@@ -137,7 +137,7 @@ def test_what_a_setting_left_behind_is_listed_and_removed_when_asked(copy, phant
     assert not leftovers.find(Run(copy), less.statuses(copy))
     gone = {name for name in before if name not in after}
     assert {str(path.relative_to(copy)) for one in found.values() for path in one.paths if path.is_file()} <= gone
-    seeds = ("/1.csv", "/1.json", "/lora.safetensors")
+    seeds = ("/1.csv", "/1.json", "/1.safetensors", "/lora.safetensors")
     assert not [name for name in gone if not ("sd+ti" in name or "/tokens/" in name or name.endswith(seeds))]
     assert {"notes.txt", "adapters/sd+ti/notes.txt"} <= after.keys()
 

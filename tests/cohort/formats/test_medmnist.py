@@ -33,7 +33,7 @@ def test_every_image_has_its_pixels_label_and_side(tmp_path, save, order):
         for n, image in enumerate(stored[f"{part}_images"]):
             source = sources[f"{part}/{n}"]
             assert (source.label, source.given) == (str(n % 2), side)
-            grey, mode = decode(source.file)
+            grey, mode, _ = decode(source.file)
             assert np.array_equal(grey, image) and mode == "L"
 
 
@@ -49,7 +49,7 @@ def test_a_cohort_is_read_with_a_hash_of_its_own_for_each_image(tmp_path):
 def test_colour_is_luma_and_volumes_give_their_middle_slice(tmp_path):
     stored = arrays((28, 28, 3))
     np.savez(tmp_path / "x.npz", **stored)
-    grey, mode = decode(list_sources(tmp_path / "x.npz").sources[0].file)
+    grey, mode, _ = decode(list_sources(tmp_path / "x.npz").sources[0].file)
     assert np.array_equal(grey, np.asarray(Image.fromarray(stored["test_images"][0]).convert("L"))) and mode == "RGB"
     stored = arrays((9, 20, 16))
     np.savez(tmp_path / "x.npz", **stored)

@@ -23,7 +23,7 @@ def saved(path, values, affine=LPS):
 @pytest.mark.parametrize("end", [".nii", ".nii.gz"])
 def test_a_picture_stands_as_it_was_taken(tmp_path, end):
     shown = RNG.integers(0, 256, (40, 30), np.uint8)
-    grey, mode = decode(saved(tmp_path / f"x{end}", shown.T))
+    grey, mode, _ = decode(saved(tmp_path / f"x{end}", shown.T))
     assert np.array_equal(grey, shown) and mode == "L"
 
 
@@ -65,7 +65,7 @@ def test_without_an_orientation_the_stored_order_holds(tmp_path):
 
 def test_other_values_are_mapped_from_the_full_range_of_the_slice(tmp_path):
     values = np.arange(1024, dtype=np.int16).reshape(32, 32) - 1024
-    grey, _ = decode(saved(tmp_path / "x.nii", values))
+    grey, *_ = decode(saved(tmp_path / "x.nii", values))
     assert np.array_equal(grey, np.round((values.T + 1024) / 1023 * 255))
     hurt = values.astype(np.float32)
     hurt[0, 0] = np.nan

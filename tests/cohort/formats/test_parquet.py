@@ -51,7 +51,7 @@ def test_a_folder_as_on_the_hub(tmp_path):
     assert {source.given for source in found.sources if "test" in source.id} == {VALIDATION}
     assert [s.label for s in found.sources[:3]] == ["benign", "malignant", "normal"]
     for n, source in enumerate(found.sources[:9]):
-        grey, mode = decode(source.file)
+        grey, mode, _ = decode(source.file)
         assert np.array_equal(grey, PIXELS[n]) and mode == "L"
     cohort = read(tmp_path / "busi")
     assert len(cohort.images) == 18

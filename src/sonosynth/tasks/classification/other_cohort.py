@@ -42,7 +42,7 @@ class Excluded(StrEnum):
 class Testing:
     """name: the test's. path: the cohort's. contents: as `contents_of`. labels: ours by theirs, see `mapped`. split:
     how near-duplicates with several labels are dealt with. start: of the classifiers' training. side: of the study's
-    images, pixels. resolution: the classifiers'.
+    images, pixels. resolution: the classifiers'. fill: whether marks are filled in, as in the study's images.
     """
 
     name: str
@@ -53,6 +53,7 @@ class Testing:
     start: Start
     side: int
     resolution: int
+    fill: bool
 
 
 def contents_of(files: Files) -> str:
@@ -115,7 +116,7 @@ def predict(
             "the same images, with the same labels, groups and masks",
             "restore it, or test it under another --name",
         )
-    found = reading.decode(files, settings.side)
+    found = reading.decode(files, settings.side, fill=settings.fill)
     table = _table(found, settings, cohort, sets)
     rows = np.flatnonzero(table["excluded"].iloc[: len(found.images)] == "")
     scored = table.iloc[rows]
@@ -148,8 +149,9 @@ def _table(found: Cohort, settings: Testing, cohort: CohortImages, sets: Sequenc
         found.path, found.images.assign(label=label.where(label != "", theirs)), found.twins, found.squares, {}, {},
         simulated=found.simulated,
     )  # fmt: skip
+    conflicts = why_excluded(meant, settings.split.model_copy(update={"leave_out": ""}))
     reasons = (
-        (Excluded.CONFLICT, why_excluded(meant, settings.split)),
+        (Excluded.CONFLICT, [conflicts[row].text if row in conflicts else "" for row in range(len(table))]),
         (Excluded.KNOWN, _known(found, cohort, sets)),
         (Excluded.UNMAPPED, [f"labelled {x}" * (y == "") for x, y in zip(theirs, label, strict=True)]),
     )  # the last that applies is named
