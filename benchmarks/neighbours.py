@@ -6,7 +6,7 @@ The classifier is trained from a folder through a DataLoader, as with torchvisio
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -45,8 +45,11 @@ class Folder(Dataset[tuple[Tensor, int]]):
 def adapt(
     base: Path, items: Sequence[Item], prompts: Sequence[str], *, resolution: int, batch: int, rank: int, steps: int,
     token: str = "",
-) -> None:  # fmt: skip
-    """Train a LoRA on the attention projections, or, where `token` is given, that token's vector, in float32."""
+) -> Iterator[tuple[int, StableDiffusionPipeline]]:  # fmt: skip
+    """Train a LoRA on the attention projections, or, where `token` is given, that token's vector, in float32.
+
+    Yields the number of each step and the pipeline after it.
+    """
     pipeline = StableDiffusionPipeline.from_pretrained(base, safety_checker=None)
     unet, vae, encoder, tokenizer = pipeline.unet, pipeline.vae, pipeline.text_encoder, pipeline.tokenizer
     noise_scheduler = DDPMScheduler.from_config(pipeline.scheduler.config)
@@ -96,6 +99,7 @@ def adapt(
                     table[: len(before) - 1] = before[:-1]
             loss.item()
             step += 1
+            yield step, pipeline
             if step == steps:
                 break
 

@@ -15,8 +15,10 @@ import argparse
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -113,8 +115,49 @@ def _of_set(tables: dict[str, pd.DataFrame], name: str) -> dict[str, float]:
     return found | {"copies": copies.mean()}
 
 
-def tables(found: pd.DataFrame) -> str:
-    """What was found, as Markdown: a table for each study."""
+@dataclass(frozen=True)
+class Column:
+    """of: the cell of a row of what was found."""
+
+    name: str
+    of: Callable[[dict[Hashable, Any]], str]
+
+
+def _cell(text: str, *names: str) -> Callable[[dict[Hashable, Any]], str]:
+    def of(row: dict[Hashable, Any]) -> str:
+        values = [row.get(name) for name in names]
+        return "–" if any(pd.isna(value) for value in values) else text.format(*values)
+
+    return of
+
+
+def _difference(other: str) -> Callable[[dict[Hashable, Any]], str]:
+    return _cell("{:+.3f} ({:+.3f} to {:+.3f})", *(f"{other}_{part}" for part in ("difference", "low", "high")))
+
+
+def _distance(network: str) -> Callable[[dict[Hashable, Any]], str]:
+    return _cell("{:.1f} (floor {:.1f})", f"{network}_distance", f"{network}_floor")
+
+
+SHORT = (
+    Column("arm", _cell("{}", "arm")),
+    Column("macro F1", _cell("{:.3f} ({:.3f} to {:.3f})", "f1", "f1_low", "f1_high")),
+    Column("AUC", _cell("{:.3f}", "auc")),
+    Column(f"recall of {POSITIVE}", _cell("{:.3f}", "recall")),
+    Column("against `real`", _difference("real")),
+    Column("against the comparator", _difference("comparator")),
+    Column("finding", _cell("{}", "finding")),
+)
+FULL = (
+    *SHORT,
+    Column("distance", _distance(NETWORKS[0])),
+    Column("in ImageNet's features", _distance(NETWORKS[1])),
+    Column("copies", _cell("{:.0%}", "copies")),
+)
+
+
+def tables(found: pd.DataFrame, columns: Sequence[Column] = FULL) -> str:
+    """What was found, as Markdown: a table for each study. Columns without any value are left out."""
     parts = []
     for name, rows in found.groupby("study", sort=False):
         first = rows.iloc[0]
@@ -123,35 +166,12 @@ def tables(found: pd.DataFrame) -> str:
             f"**{name}**: {design}, {first['images']} images, {first['pixels']} pixels, classifiers from"
             f" `{first['start']}`, {first['steps']} steps"
         )
-        columns = ["arm", "macro F1", "AUC", f"recall of {POSITIVE}", "against `real`", "against the comparator"]
-        columns += ["finding", "distance", "in ImageNet's features", "copies"]
-        lines = [head, "", f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
-        lines += [f"| {' | '.join(_cells(row))} |" for row in rows.to_dict("records")]
+        cells = {column.name: [column.of(row) for row in rows.to_dict("records")] for column in columns}
+        cells = {name: column for name, column in cells.items() if set(column) != {"–"}}
+        lines = [head, "", f"| {' | '.join(cells)} |", "|---" * len(cells) + "|"]
+        lines += [f"| {' | '.join(row)} |" for row in zip(*cells.values(), strict=True)]
         parts.append("\n".join(lines))
     return "\n\n".join(parts) + "\n"
-
-
-def _cells(row: dict) -> list[str]:
-    """A row of a table."""
-
-    def known(text: str, *names: str) -> str:
-        values = [row.get(name) for name in names]
-        return "–" if any(pd.isna(value) for value in values) else text.format(*values)
-
-    def difference(name: str) -> str:
-        return known("{:+.3f} ({:+.3f} to {:+.3f})", *(f"{name}_{part}" for part in ("difference", "low", "high")))
-
-    return [
-        str(row["arm"]),
-        known("{:.3f} ({:.3f} to {:.3f})", "f1", "f1_low", "f1_high"),
-        known("{:.3f}", "auc"),
-        known("{:.3f}", "recall"),
-        difference("real"),
-        difference("comparator"),
-        known("{}", "finding"),
-        *(known("{:.1f} (floor {:.1f})", f"{network}_distance", f"{network}_floor") for network in NETWORKS),
-        known("{:.0%}", "copies"),
-    ]
 
 
 def main() -> None:

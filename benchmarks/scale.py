@@ -1,6 +1,6 @@
 """Seconds and memory against the number of images: 100, 1,000 and 10,000.
 
-    python benchmarks/scale.py --work DIR [--counts 100 1000 10000] [--size 512]
+    python benchmarks/scale.py --work DIR --out results.csv [--counts 100 1000 10000] [--size 512]
 
 Each row is one piece of work that a study does, each in a process of its own: milliseconds an image, and peak memory
 less that of the same work on the smallest count. The images are mixtures of two of 300 simulated ones, shifted, with
@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from PIL import Image
 
 from measuring import alone, in_processes, machine
@@ -155,26 +156,35 @@ WORK: dict[str, Callable[[Path, int, int], float]] = {
 FROM_FILES = ("inspect", "twins alone")
 
 
+def table(found: pd.DataFrame) -> str:
+    """Milliseconds an image and memory beyond that of the smallest count, as Markdown."""
+    counts = sorted(set(found["images"]))
+    lines = [f"| work | {' | '.join(f'{count:,} images' for count in counts)} |", "|---" * (len(counts) + 1) + "|"]
+    for work, rows in found.groupby("work", sort=False):
+        each, more = 1e3 * rows["seconds"] / rows["images"], rows["mb"] - rows["mb"].iloc[0]
+        cells = [f"{took:.2f} ms, +{memory:.0f} MB" for took, memory in zip(each, more, strict=True)]
+        lines.append(f"| {work} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
 def main() -> None:
-    """Measure and print."""
+    """Measure, store and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--counts", type=int, nargs="+", default=[100, 1000, 10000])
     parser.add_argument("--size", type=int, default=512)
     parser.add_argument("--only", choices=WORK)
     o = parser.parse_args()
     for count in o.counts if o.only in (None, *FROM_FILES) else ():
         folder_of(o.work, count, o.size)
-    print(machine())
-    print(
-        "| work | " + " | ".join(f"{n:,} images" for n in o.counts) + " |\n|---|" + "---|" * len(o.counts), flush=True
-    )
+    rows = []
     for name, function in WORK.items():
-        if o.only in (None, name):
-            found = [alone(partial(function, o.work, n, o.size)) for n in o.counts]
-            base = found[0][1]
-            cells = [f"{1e3 * s / n:.2f} ms, +{m - base:.0f} MB" for n, (s, m) in zip(o.counts, found, strict=True)]
-            print(f"| {name} | " + " | ".join(cells) + " |", flush=True)
+        for count in o.counts if o.only in (None, name) else ():
+            seconds, peak = alone(partial(function, o.work, count, o.size))
+            rows.append({"work": name, "images": count, "seconds": seconds, "mb": peak})
+            pd.DataFrame(rows).to_csv(o.out, index=False, float_format="%.4f")
+    print(f"{machine()}\n\n{table(pd.read_csv(o.out))}")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,161 @@
+"""Adaptation as time to equal quality: sonosynth's recipe and precision against diffusers' example script.
+
+    PYTHONPATH=benchmarks python benchmarks/quality.py RUN --out results.csv [--seeds 0 1] [--script-steps 250 500 1000]
+        [--steps 60 125 250 500] [--each 40] [--features embedded imagenet:features]
+
+RUN is a finished run; base, prompts, recipe of the LoRA and sampler are its own, and images come from its first split.
+The script's side is `neighbours.adapt`: what diffusers' train_text_to_image_lora.py does with its defaults (rank 4 on
+the attention projections, a constant learning rate of 1e-4, every image as often) in float32, in the batches of RUN;
+one training, looked at after each of `--script-steps`. sonosynth's side is the LoRA of RUN's settings without a token,
+trained anew for each of `--steps`, since its learning rate decays. Each adapter then makes `--each` images of every
+class with the same prompts and seeds, and quality is the kernel distance of these to the held-out images of their
+class, averaged over classes. Seconds are those of loading, encoding and training; sampling is left out.
+"""
+
+import argparse
+import random
+import tempfile
+import time
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from finished import FinishedRun
+from measuring import alone, machine
+from neighbours import adapt
+from sonosynth import seeding
+from sonosynth.adapters import learning
+from sonosynth.adapters import lora as low_rank
+from sonosynth.artefacts import TRAIN, VALIDATION
+from sonosynth.bases import sd1
+from sonosynth.bases.latents import encode_images
+from sonosynth.device import best
+from sonosynth.fidelity.distances import kernel_distance
+from sonosynth.fidelity.networks import extractor, resolve
+from sonosynth.run import reopen
+from sonosynth.synthesis.sampling import Sampler
+
+SCRIPT, OURS, FLOOR = "diffusers' script", "sonosynth", "training images"
+RANK = 4
+
+
+def script(root: Path, steps: list[int], seed: int, out: Path) -> dict[int, float]:
+    """Train as the script does; the seconds until each of the steps. Writes an adapter for each into `out`."""
+    run, cohort = FinishedRun.read(root), reopen(root).path
+    train = run.rows[run.of_side(TRAIN)]
+    items = [
+        (cohort / file, run.labels.index(label)) for file, label in zip(train["file"], train["label"], strict=True)
+    ]
+    torch.manual_seed(seed)
+    random.seed(seed)
+    found, saving, started = {}, 0.0, time.perf_counter()
+    for step, pipeline in adapt(
+        run.machine.base.folder, items, [run.settings.prompts.of(label) for label in run.labels],
+        resolution=run.settings.resolution, batch=run.settings.lora.batch, rank=RANK, steps=max(steps),
+    ):  # fmt: skip
+        if step in steps:
+            now = time.perf_counter()
+            found[step] = now - started - saving
+            low_rank.save(pipeline, out / str(step))
+            saving += time.perf_counter() - now
+    return found
+
+
+def ours(root: Path, steps: int, seed: int, out: Path) -> float:
+    """Train as RUN's study does, without a token; the seconds. Writes the adapter into `out`."""
+    run = FinishedRun.read(root)
+    train, precision = run.of_side(TRAIN), run.machine.precision
+    prompts = [run.settings.prompts.of(label) for label in run.rows["label"][train]]
+    started = time.perf_counter()
+    pipeline = sd1.load(
+        run.machine.base.folder, sd1.DTYPES[precision], best(), without=("unet", "text_encoder")
+    )  # fmt: skip
+    latents = encode_images(pipeline.vae, run.pixels[train])
+    examples = learning.Examples(latents, prompts, run.settings.adapt.balance == "classes")
+    recipe = run.settings.lora.model_copy(update={"steps": steps})
+    with tempfile.TemporaryDirectory() as work:
+        learning.learn_lora(
+            recipe, run.machine.base, examples, precision=precision, seed=seed, work=Path(work), out=out
+        )  # fmt: skip
+    return time.perf_counter() - started
+
+
+def distances(root: Path, adapter: Path | None, each: int, features: list[str]) -> dict[str, float]:
+    """The mean over classes of the kernel distance to held-out images, in each feature space.
+
+    Args:
+        adapter: its folder; None: of as many training images, the floor.
+    """
+    run = FinishedRun.read(root)
+    held_out, train = (run.of_side(side) for side in (VALIDATION, TRAIN))
+    pairs = []
+    sampler = adapter and Sampler(
+        run.machine.base, adapter, run.machine.precision, run.settings.resolution, run.settings.synthesis
+    )
+    for label in run.labels:
+        of_label = (run.rows["label"] == label).to_numpy()
+        if sampler:
+            seeds = [seeding.derive(0, "benchmark", label, i) for i in range(each)]
+            batches = [
+                seeds[i : i + run.settings.synthesis.batch] for i in range(0, each, run.settings.synthesis.batch)
+            ]
+            prompt = run.settings.prompts.of(label)
+            images = np.concatenate([sampler.generate([prompt] * len(batch), batch) for batch in batches])
+        else:
+            images = run.pixels[np.flatnonzero(of_label & train)[:each]]
+        pairs.append((run.pixels[of_label & held_out], images))
+    found = {}
+    for name in features:
+        extract = extractor(resolve(name))
+        found[name] = float(np.mean([kernel_distance(extract(real), extract(images)) for real, images in pairs]))
+    return found
+
+
+def tables(found: pd.DataFrame) -> str:
+    """The distances at each step and the seconds until then, means over seeds, as Markdown."""
+    spaces = [name for name in found if name not in ("side", "seed", "steps", "seconds")]
+    lines = ["| | steps | seconds | " + " | ".join(f"distance, {name}" for name in spaces) + " |"]
+    lines.append("|---" * (3 + len(spaces)) + "|")
+    for (side, steps), rows in found.groupby(["side", "steps"], sort=False):
+        cells = [" to ".join(f"{x:.3f}" for x in sorted({rows[name].min(), rows[name].max()})) for name in spaces]
+        took = "–" if side == FLOOR else f"{rows['seconds'].mean():.0f}"
+        lines.append(f"| {side} | {steps or '–'} | {took} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Measure, store and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
+    parser.add_argument("--script-steps", type=int, nargs="+", default=[250, 500, 1000])
+    parser.add_argument("--steps", type=int, nargs="+", default=[60, 125, 250, 500])
+    parser.add_argument("--each", type=int, default=40, help="images of each class")
+    parser.add_argument("--features", nargs="+", default=["embedded"])
+    o = parser.parse_args()
+    rows: list[dict[str, str | float]] = []
+
+    def look(side: str, seed: int, steps: int, seconds: float, adapter: Path | None) -> None:
+        far, _ = alone(partial(distances, o.run, adapter, o.each, o.features))
+        rows.append({"side": side, "seed": seed, "steps": steps, "seconds": seconds} | far)
+        pd.DataFrame(rows).to_csv(o.out, index=False, float_format="%.5f")
+
+    look(FLOOR, 0, 0, 0.0, None)
+    for seed in o.seeds:
+        with tempfile.TemporaryDirectory() as folder:
+            work = Path(folder)
+            took, _ = alone(partial(script, o.run, o.script_steps, seed, work / "script"))
+            for steps in o.steps:
+                seconds, _ = alone(partial(ours, o.run, steps, seed, work / f"ours-{steps}"))
+                look(OURS, seed, steps, seconds, work / f"ours-{steps}")
+            for steps, seconds in took.items():
+                look(SCRIPT, seed, steps, seconds, work / "script" / str(steps))
+    print(f"{machine()}\n\n{tables(pd.read_csv(o.out).sort_values(['side', 'steps'], kind='stable'))}")
+
+
+if __name__ == "__main__":
+    main()
