@@ -41,16 +41,18 @@ def test_busi_layout_masks_are_merged_and_never_images(tmp_path):
     picture(tmp_path / "stray.png")
     mask(tmp_path / "normal" / "lost_mask.png")
     cohort = read(tmp_path)
-    assert list(cohort.images["id"]) == ["benign/benign (1)", "benign/benign (2)", "normal/normal (1)"]
+    assert list(cohort.images["id"]) == [
+        "benign/benign (1)", "benign/benign (2)", "benign/more/deeper", "normal/normal (1)",
+    ]  # fmt: skip
     assert list(cohort.images["mask"]) == [
-        "benign/benign (1)_mask.png;benign/benign (1)_mask_1.png", "benign/benign (2)_mask.png", "",
+        "benign/benign (1)_mask.png;benign/benign (1)_mask_1.png", "benign/benign (2)_mask.png", "", "",
     ]  # fmt: skip
     assert list(cohort.images["lesion"][:2]) == [0.5, 0.25]
-    assert np.isnan(cohort.images["lesion"][2])
+    assert cohort.images["lesion"][2:].isna().all()
     description = describe(cohort)
-    assert description["classes"] == {"benign": 2, "normal": 1}
+    assert description["classes"] == {"benign": 3, "normal": 1}
     assert set(description["unusable"]) == {"normal/lost_mask.png"}
-    assert set(description["ignored"]) == {"benign/Thumbs.db", "benign/more", "stray.png"}
+    assert set(description["ignored"]) == {"benign/Thumbs.db", "stray.png"}
     json.dumps(description)
 
 

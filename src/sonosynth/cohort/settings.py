@@ -20,6 +20,11 @@ class Split(Section):
         description="near-duplicates with conflicting labels: leave them out, keep those with the commonest label if"
         " there is one, or keep all (paper)",
     )
+    given: Literal["use", "ignore"] = Field(
+        "use",
+        description="the cohort's own split, if it has one: what it trains on and what it holds out stays so, instead of"
+        " split.holdout; not with repeats.folds, split.leave_out or split.sealed, which divide all images anew",
+    )
     leave_out: str = Field(
         "",
         description="a column of the cohort, for example hospital: each of its values is held out in turn, in place of"

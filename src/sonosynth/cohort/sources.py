@@ -4,6 +4,7 @@ import re
 import unicodedata
 from collections import Counter
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -34,18 +35,42 @@ class Source:
     more: tuple[tuple[str, str], ...] = ()
 
 
+class By(StrEnum):
+    """What tells something about images."""
+
+    COLUMN = "column"
+    FOLDER = "folder"
+    FILE_NAME = "file name"
+    HEADER = "header"
+    ARRAY = "array"
+    ANNOTATION = "annotation"
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What tells the images' file, label, mask, group or split.
+
+    name: of the column. guessed: whether nobody said so, and it is not called like what it tells.
+    """
+
+    by: By
+    name: str = ""
+    guessed: bool = False
+
+
 @dataclass(frozen=True)
 class Listing:
     """The images of a cohort, and the folder that their names are relative to.
 
     problems: files that should be images or masks and can't be used. ignored: what was left out. Both map a
-    name to the reason.
+    name to the reason. taken: what tells the file, label, mask, group and split, as far as they are known.
     """
 
     root: Path
     sources: list[Source]
     problems: dict[str, str] = field(default_factory=dict)
     ignored: dict[str, str] = field(default_factory=dict)
+    taken: dict[str, Taken] = field(default_factory=dict)
 
 
 def list_sources(path: Path) -> Listing:
@@ -99,13 +124,13 @@ def points_outside(file: Path, root: Path) -> bool:
     return not file.resolve().is_relative_to(root.resolve())
 
 
-def unfit(file: Path, root: Path) -> str:
-    """Why a named file can't be part of the cohort at `root`, or ""."""
+def unfit(file: Path, root: Path | None = None) -> str:
+    """Why a named file can't be part of a cohort, or ""; with `root`, it must lie in that folder, links followed."""
     try:
         file.name.encode()
         if not is_plain(file.name):
             return "has a name with control characters"
-        if points_outside(file, root):
+        if root is not None and points_outside(file, root):
             return "is a link that points outside the folder" if file.is_symlink() else "is outside the folder"
         return "" if file.is_file() else "is a broken link" if file.is_symlink() else "is not a file"
     except UnicodeEncodeError:
