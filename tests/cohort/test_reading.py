@@ -8,7 +8,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from sonosynth.cohort import jobs, marks
 from sonosynth.cohort.decoding import read_grey, to_square
-from sonosynth.cohort.reading import decode, describe, list_files, read
+from sonosynth.cohort.description import describe
+from sonosynth.cohort.reading import decode, list_files, read
 from sonosynth.cohort.settings import Split
 from sonosynth.cohort.split import crossing, to_table
 from sonosynth.errors import UserError
@@ -80,7 +81,7 @@ def test_csv_with_groups(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("path,label\na,b\n", "file missing"),
+        ("where,label\na,b\n", "which one is the file can't be told"),
         ("file,label\nnone.png,x\n", "line 2: none.png is not a file"),
         ("file,label\na.png,\n", "line 2: file or label is empty"),
         ("file,label\na.png,x\na.png,x\n", "line 3: a.png is listed twice"),

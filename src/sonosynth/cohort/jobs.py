@@ -16,7 +16,7 @@ from sonosynth.cohort.split import crossing, exclusions, to_table
 from sonosynth.cohort.traits import COLOUR, Trait
 from sonosynth.errors import UserError
 
-VERSION = 3
+VERSION = 4
 
 
 @dataclass(frozen=True)

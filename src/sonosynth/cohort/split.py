@@ -183,8 +183,8 @@ def why_excluded(cohort: Cohort, settings: Split, *, own: bool = False) -> dict[
     labels = cohort.labels
     place = {name: row for row, name in enumerate(cohort.images["id"])}
     for group in conflicts(cohort) if settings.conflicts != "keep" else []:
-        own = [labels[place[name]] for name in group]
-        out = of_conflict(group, own, majority=settings.conflicts == "majority")
+        theirs = [labels[place[name]] for name in group]
+        out = of_conflict(group, theirs, majority=settings.conflicts == "majority")
         found |= {place[name]: exclusion for name, exclusion in out.items()}
     return found
 

@@ -155,5 +155,5 @@ def test_the_cohorts_own_split_is_not_used_where_images_are_divided_anew(divided
 def test_an_own_split_that_lacks_a_class_is_refused(divided):
     for file in (divided / "train" / "b").iterdir():
         file.rename(divided / "train" / "a" / file.name)
-    with pytest.raises(UserError, match="its own split .* has no train image of b"):
+    with pytest.raises(UserError, match=r"its own split .* has no train image of b"):
         to_table(read(divided), Split(), 0)

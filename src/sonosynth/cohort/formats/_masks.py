@@ -8,8 +8,8 @@ from pathlib import Path
 
 IMAGE_FOLDERS = {"image", "images", "img", "imgs"}
 MASK_FOLDERS = {
-    "annotation", "annotations", "ground truth", "ground_truth", "groundtruth", "gt", "label", "labels", "mask", "masks",
-    "seg", "segmentation", "segmentation_masks", "segmentations", "segs",
+    "annotation", "annotations", "ground truth", "ground_truth", "groundtruth", "gt", "label", "labels", "mask",
+    "masks", "seg", "segmentation", "segmentation_masks", "segmentations", "segs",
 }  # fmt: skip
 """Folders that say what their files are, in any case, and nothing about the class."""
 AFTER = re.compile(r"^(?P<image>.+)[_-](?P<word>annotation|gt|label|mask|seg|segmentation)([_-]?\d+)?$", re.IGNORECASE)
@@ -59,8 +59,8 @@ def named(folders: Sequence[str], stem: str) -> Named:
 def paired(files: Mapping[Path, Named]) -> Pairs:
     """Tell images from masks, and find the image of each mask.
 
-    Beside images, X_mask, X_mask_1, X_gt, X_seg and the like are masks of X. In a folder for masks, X may also be called
-    X, X_1 or mask_X, and `mask_7` belongs to `scan_7` if there is no other image that ends so.
+    Beside images, X_mask, X_mask_1, X_gt, X_seg and the like are masks of X. In a folder for masks, that of X may also
+    be called X, X_1 or mask_X, and `mask_7` belongs to `scan_7` if there is no other image that ends so.
     """
     found = Pairs()
     outside = {file: name for file, name in files.items() if not name.is_mask}
