@@ -4,7 +4,7 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from sonosynth import settings, testing
+from sonosynth import settings
 from sonosynth.cohort.description import describe
 from sonosynth.cohort.reading import Cohort, decode, list_files
 from sonosynth.cohort.settings import AS_IT_IS, Table
@@ -33,7 +33,7 @@ def _next(cohort: Cohort, table: Table) -> dict[str, Any]:
     words = ["sonosynth", "run", str(cohort.path)]
     words += ["--columns", ",".join(f"{role}={name}" for role, name in columns.items())] if columns else []
     words += ["--images", table.images] if table.images else []
-    words += ["--out", f"runs/{testing.named(cohort.path)}", "--preset", PRESET]
+    words += ["--out", f"runs/{cohort.path.resolve().stem}", "--preset", PRESET]
     words += [word for name in fitting for word in ("--config", name)]
     words += ["--skip-bad"] if cohort.problems else []
     return {"missing": _missing(cohort), "command": shlex.join(words), "modality": not fitting}
