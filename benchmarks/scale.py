@@ -23,6 +23,7 @@ from sonosynth import disk, seeding
 from sonosynth.cohort import reading
 from sonosynth.cohort import twins as near_duplicates
 from sonosynth.cohort.decoding import read_grey
+from sonosynth.cohort.description import describe
 from sonosynth.cohort.places import file_of
 from sonosynth.cohort.sources import list_sources
 from sonosynth.fidelity import comparison, copies
@@ -78,7 +79,7 @@ def inspect(work: Path, count: int, size: int) -> float:
     """`sonosynth inspect`: decode, hash, find twins."""
     folder = folder_of(work, count, size)
     started = time.perf_counter()
-    reading.describe(reading.read(folder))
+    describe(reading.read(folder))
     return time.perf_counter() - started
 
 

@@ -116,6 +116,9 @@ def place(tmp_path, monkeypatch, phantoms, finished, tiny_base, tiny_classifier)
     files = sorted(p.relative_to(tmp_path) for p in (tmp_path / "busi").rglob("*.png") if "_mask" not in p.stem)
     table = pd.DataFrame({"file": files, "label": ["cyst" if "benign" in str(f) else "carcinoma" for f in files]})
     table.to_csv(tmp_path / "cohort.csv", index=False)
+    names = [file.relative_to("busi") for file in files]
+    export = pd.DataFrame({"image_path": names, "finding": table["label"], "patient": range(len(files))})
+    export.to_csv(tmp_path / "export.csv", index=False)
     for run in ("first", "paper", "a"):
         shutil.copytree(finished, tmp_path / "runs" / run)
     shutil.copytree(phantoms, tmp_path / "hospital_a")

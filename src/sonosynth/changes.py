@@ -8,7 +8,7 @@ from sonosynth import plain_yaml, records, store
 from sonosynth.cohort.reading import Files, contents
 from sonosynth.errors import UserError, first_line
 from sonosynth.jobs import Job, State, Status, keyed
-from sonosynth.settings import NOT_SETTINGS
+from sonosynth.settings import ABOUT_A_RUN
 from sonosynth.store import Run
 
 ABSENT = object()
@@ -95,7 +95,7 @@ def find(
 def _differing(before: Any, now: Any, name: str = "") -> Iterator[str]:
     if isinstance(before, Mapping) and isinstance(now, Mapping):
         for part in dict.fromkeys([*before, *now]):
-            if name or part not in NOT_SETTINGS:
+            if name or part not in ABOUT_A_RUN:
                 yield from _differing(before.get(part, ABSENT), now.get(part, ABSENT), f"{name}.{part}".lstrip("."))
     elif before != now:
         yield f"{name}: " + " -> ".join("absent" if x is ABSENT else first_line(repr(x)) for x in (before, now))

@@ -19,7 +19,16 @@ if TYPE_CHECKING:
     from sonosynth.run import Study
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-CohortPath = Annotated[Path, typer.Argument(metavar="COHORT", help="Folder of class folders, or a CSV.")]
+CohortPath = Annotated[Path, typer.Argument(metavar="COHORT", help="Folder of class folders, or a table.")]
+Columns = Annotated[
+    str,
+    typer.Option(
+        metavar="ROLE=COLUMN,…", help="Columns of the table: file, label, mask, group, split; else told by name."
+    ),
+]
+Images = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="Where the table's paths start; by default, where it is.")
+]
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")]
 Preset = Annotated[str, typer.Option(help="paper, quick or sound.")]
 Config = Annotated[list[str], typer.Option(metavar="FILE|NAME", help="YAML settings file, or a shipped one's name.")]
@@ -48,9 +57,11 @@ def demo(out: Annotated[Path, typer.Option(help="Where the run goes.")] = Path("
 
 
 @app.command()
-def run(
+def run(  # noqa: PLR0913, PLR0917 (an argument for each option)
     cohort: CohortPath,
     out: Annotated[Path, typer.Option(metavar="RUN", help="Folder of the run; an existing run resumes.")],
+    columns: Columns = "",
+    images: Images = None,
     preset: Preset = "quick",
     config: Config = [],  # noqa: B006 (typer copies it)
     base: Annotated[str | None, typer.Option(metavar="embedded|DIR|HUB_ID", help="The model to adapt.")] = None,
@@ -63,13 +74,21 @@ def run(
     from sonosynth.runners import workers
 
     options = (*([f"base={json.dumps(base)}"] if base is not None else []), *["skip_bad=true"] * skip_bad)
-    loaded = settings.load(preset, config, (*options, *given))
+    loaded = settings.load(preset, config, (*options, *_of_table(columns, images), *given))
     with _nothing_to_save():
         workers.start()
         from sonosynth.run import Study  # torch takes seconds, and a mistake in a setting needs none of it
 
     ask = _confirmed if sys.stdin.isatty() and sys.stderr.isatty() else None
     Study(cohort, loaded).run(out, change=change, ask=ask)
+
+
+def _of_table(columns: str, images: Path | None) -> list[str]:
+    """The settings that tell how a table is read."""
+    from sonosynth.cohort.settings import table_of
+
+    values = table_of(columns, images).model_dump(exclude_defaults=True)
+    return [f"cohort.{key}={json.dumps(value)}" for key, value in values.items()]
 
 
 def _confirmed(message: str) -> bool:
@@ -80,6 +99,8 @@ def _confirmed(message: str) -> bool:
 @app.command()
 def plan(
     place: Annotated[Path, typer.Argument(metavar="COHORT|RUN", help="A cohort, or the folder of a run.")],
+    columns: Columns = "",
+    images: Images = None,
     preset: Preset = "quick",
     config: Config = [],  # noqa: B006
     given: Given = [],  # noqa: B006
@@ -94,7 +115,8 @@ def plan(
 
     is_run = any((place / name).exists() for name in ("study.yaml", ".jobs"))
     cohort, files = (reopen(place).path, [place / "study.yaml"]) if is_run else (place, [])
-    study, root = Study(cohort, settings.load(preset, [*files, *config], given)), place if is_run else None
+    changes = (*_of_table(columns, images), *given)
+    study, root = Study(cohort, settings.load(preset, [*files, *config], changes)), place if is_run else None
     statuses = study.statuses(root)
     rows = planned(statuses, cores())
     if as_json:
@@ -105,12 +127,13 @@ def plan(
 
 
 @app.command()
-def inspect(cohort: CohortPath, as_json: AsJson = False) -> None:
-    """Show what is in a cohort, and which of its files can't be used."""
-    from sonosynth.cohort.reading import describe, read
-    from sonosynth.report.terminal import show_cohort
+def inspect(cohort: CohortPath, columns: Columns = "", images: Images = None, as_json: AsJson = False) -> None:
+    """Show what is in a cohort, what was taken for what, which of its files can't be used, and what to run next."""
+    from sonosynth import inspecting
+    from sonosynth.cohort.settings import table_of
+    from sonosynth.report.inspected import show_cohort
 
-    description = describe(read(cohort))
+    description = inspecting.inspect(cohort, table_of(columns, images))
     if as_json:
         typer.echo(json.dumps(description, indent=1))
     else:
@@ -155,9 +178,13 @@ def test(
     labels: Annotated[
         list[str], typer.Option(metavar="OURS=THEIRS", help="What a label of the other cohort means; several times.")
     ] = [],  # noqa: B006
+    columns: Columns = "",
+    images: Images = None,
 ) -> None:
     """Test the trained classifiers of a finished run on another hospital's images."""
-    _reopened(run).test(run, cohort, name, labels)
+    from sonosynth.cohort.settings import table_of
+
+    _reopened(run).test(run, cohort, name, labels, table=table_of(columns, images))
 
 
 def _up_to(command: str, run: Path) -> None:

@@ -8,15 +8,16 @@ from pathlib import Path
 from sonosynth import changes, disk, jobs, leftovers, looks, plain_yaml, progress, store, testing, unsealing
 from sonosynth.artefacts import Split
 from sonosynth.cohort.reading import Files, list_files
+from sonosynth.cohort.settings import AS_IT_IS, Table, path_of
 from sonosynth.errors import UserError, inert, is_plain
 from sonosynth.graph import COHORT
 from sonosynth.jobs import Job, Made, State, Status
 from sonosynth.machine import Machine, resolve
 from sonosynth.modality import ULTRASOUND
-from sonosynth.report import words
+from sonosynth.report import inspected, words
 from sonosynth.report.facts import Tested
 from sonosynth.runners.local import run_jobs
-from sonosynth.settings import NOT_SETTINGS, Settings, as_yaml, load, shipped_words, validated
+from sonosynth.settings import Settings, as_yaml, load, of_study, shipped_words, validated
 from sonosynth.study import COMMANDS, TABLES, TESTS, plan
 
 PACKAGES = ("sonosynth", "torch", "diffusers", "transformers", "peft", "accelerate", "numpy", "scikit-learn", "pillow")
@@ -57,7 +58,7 @@ class Study:
                 raise UserError(f"{str(place)!r}: has control characters or is not UTF-8", "a path in plain text")
         run = store.Run(root)
         with run.locked():
-            files, machine = list_files(self.path), resolve(self.settings)
+            files, machine = list_files(self.path, self.settings.cohort), resolve(self.settings)
             changes.check_cohort(run, COHORT, files)
             text = self.as_yaml(machine)
             ordered = self._plan(root, files, machine)
@@ -91,8 +92,9 @@ class Study:
         """Whether results may be replaced; raises UserError if some would be, and nobody agreed to that."""
         change = change or run.agreed == text
         before, now = changes.former(run), plain_yaml.parse(text)
-        if before and before.get("cohort") != now["cohort"]:
-            progress.say(f"the cohort has moved: it was {before.get('cohort')}, and is {now['cohort']}")
+        was, here = (path_of((values or {}).get("cohort")) for values in (before, now))
+        if before and was != here:
+            progress.say(f"the cohort has moved: it was {was}, and is {here}")
         found = changes.find(run, before, now, run.statuses(ordered), COMMANDS["report"])
         if found is None:
             return change
@@ -131,7 +133,7 @@ class Study:
             UserError: if the input, a setting or a file of the run is wrong.
         """
         machine, run = resolve(self.settings), store.Run(root or Path("/nonexistent"))
-        files = list_files(self.path)
+        files = list_files(self.path, self.settings.cohort)
         changes.check_cohort(run, COHORT, files)
         return run.statuses(self._plan(run.root, files, machine))
 
@@ -162,13 +164,15 @@ class Study:
         return self.run(root, processes=processes)
 
     def test(
-        self, root: Path, cohort: Path, name: str = "", labels: Sequence[str] = (), *, processes: bool = True
+        self, root: Path, cohort: Path, name: str = "", labels: Sequence[str] = (), *, table: Table = AS_IT_IS,
+        processes: bool = True,
     ) -> dict[str, Made]:  # fmt: skip
         """Test the kept classifiers of a finished run on another cohort, and draw the report again; returns as `run`.
 
         Args:
             cohort: the other one. name: of the folder in `tests/` for what is found; "": as the cohort is called.
             labels: texts OURS=THEIRS, where the cohorts call the same class differently.
+            table: how the other cohort's table is read.
 
         Raises:
             UserError: if the run isn't finished or keeps no classifiers, or the other cohort, its name or its labels
@@ -178,7 +182,7 @@ class Study:
         testing.check_kept(root, self.settings)
         run = store.Run(root)
         with run.locked():
-            files, machine = list_files(self.path), resolve(self.settings)
+            files, machine = list_files(self.path, self.settings.cohort), resolve(self.settings)
             changes.check_cohort(run, COHORT, files)
             made = _check_finished(
                 root, run.statuses(self._plan(root, files, machine)),
@@ -188,7 +192,7 @@ class Study:
             )  # fmt: skip
             classes = Split(made["split"]).classes
             name = name or testing.named(cohort)
-            test = testing.prepare(root, self.settings, list_files(cohort), name, labels, classes)
+            test = testing.prepare(root, self.settings, list_files(cohort, table), name, labels, classes, table)
             ordered = self._plan(root, files, machine, test)
             wanted = jobs.with_needs(ordered, lambda job: job.name == f"{TESTS}/{test.name}")
             run_jobs(run, wanted, machine.cores, processes=processes)
@@ -204,12 +208,15 @@ class Study:
             "features": [network.name for network in machine.networks],
             "versions": {name: version(name) for name in PACKAGES},
         }
-        head, tail = ({"cohort": str(self.path.resolve())}, {"resolved": resolved})
+        where, table = str(self.path.resolve()), self.settings.cohort.model_dump(exclude_defaults=True)
+        head, tail = {"cohort": {"path": where} | table if table else where}, {"resolved": resolved}
         first, last = (plain_yaml.dump(part) for part in (head, tail))
         return f"{first}{as_yaml(self.settings)}{last}"
 
     def _announce(self, files: Files) -> None:
-        """Print the prompts and, where none were given, the name of shipped ones that fit."""
+        """Print what was taken for what, the prompts and, where none were given, the name of shipped ones that fit."""
+        for said in inspected.guessed(files.taken):
+            progress.say(said)
         prompts = self.settings.prompts
         for label in files.labels:
             progress.say(f"prompt of {label}: {prompts.of(label)}")
@@ -237,10 +244,10 @@ def reopen(root: Path) -> Study:
         )
     _check_folder(root)
     values = plain_yaml.read(file)
-    path = values.get("cohort")
-    if not isinstance(path, str):
+    path = path_of(values.get("cohort"))
+    if not path:
         raise UserError(f"{file}: does not name its cohort", fix="sonosynth run COHORT --out RUN")
-    return Study(Path(path), validated({k: v for k, v in values.items() if k not in NOT_SETTINGS}, str(file)))
+    return Study(Path(path), validated({k: v for k, v in of_study(values).items() if k != "resolved"}, str(file)))
 
 
 def _check_finished(

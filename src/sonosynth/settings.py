@@ -13,13 +13,13 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from sonosynth import declarations, plain_yaml
 from sonosynth.adapters.settings import PROBE, Adapt, Adapter, Lora, Token, Unet
-from sonosynth.cohort.settings import Marks, Prompts, Split
+from sonosynth.cohort.settings import AS_IT_IS, Marks, Prompts, Split, Table
 from sonosynth.errors import LINE, UserError, first_line
 from sonosynth.evidence.settings import Compare
 from sonosynth.fidelity.settings import Fidelity, Memorisation
 from sonosynth.layers import fitting, over, parsed
 from sonosynth.modality import ULTRASOUND, Modality
-from sonosynth.section import Section, Seed
+from sonosynth.section import NO_EFFECT, Section, Seed
 from sonosynth.synthesis.settings import Balance, Refine, Set, Synthesis
 from sonosynth.tasks.classification.settings import Arm, Classifier, Testing
 
@@ -30,7 +30,8 @@ REFERENCE = "real"
 MAX_TRAININGS, MAX_ENTRIES = 100_000, 200
 SHOWN = 50  # mistakes in one message, at most
 SHIPPED = resources.files("sonosynth.presets")
-NOT_SETTINGS = ("cohort", "resolved")  # further keys of a run's study.yaml
+ABOUT_A_RUN = ("cohort", "resolved")
+"""Keys of a run's study.yaml that say where its images were and where it ran, and change no result."""
 
 
 class Repeats(Section):
@@ -72,6 +73,7 @@ class Settings(Section):
         description="ultrasound, xray, ct, mri or other: decides the default prompts, the token's words, the measure of"
         " texture, and whether the classical augmentation has speckle",
     )
+    cohort: Annotated[Table, NO_EFFECT] = AS_IT_IS
     marks: Marks = Marks()
     split: Split = Split()
     prompts: Prompts = Prompts()
@@ -237,8 +239,8 @@ def validated(values: Mapping[str, Any], where: str) -> Settings:
 
 
 def as_yaml(settings: Settings) -> str:
-    """Settings as YAML text that `load` takes as a file."""
-    values = settings.model_dump(mode="json", by_alias=True)
+    """Settings as YAML text that `load` takes as a file, without how the cohort is read."""
+    values = settings.model_dump(mode="json", by_alias=True, exclude={"cohort"})
     for group in declarations.GROUPS:
         given = {name: entry for name, entry in getattr(settings, group).items() if entry}
         # As they were given: what is null on purpose stays, what is inherited is not fixed.
@@ -272,4 +274,11 @@ def _read_layer(file: str | Path) -> dict[str, Any]:
     """The settings in a file, given by its path or by the name of a shipped one."""
     if not Path(file).exists() and SHIPPED.joinpath(f"{file}.yaml").is_file():
         return _shipped(str(file))
-    return {key: value for key, value in plain_yaml.read(Path(file)).items() if key != "cohort"}
+    return of_study(plain_yaml.read(Path(file)))
+
+
+def of_study(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of a run's study.yaml without where its cohort is, which is no setting."""
+    cohort = values.get("cohort")
+    kept = {key: value for key, value in cohort.items() if key != "path"} if isinstance(cohort, dict) else {}
+    return {key: value for key, value in values.items() if key != "cohort"} | ({"cohort": kept} if kept else {})

@@ -3,12 +3,14 @@
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from sonosynth import comparisons, disk, jobs, looks
 from sonosynth.cohort.reading import Files
+from sonosynth.cohort.settings import AS_IT_IS, Table
 from sonosynth.errors import UserError, first_line
 from sonosynth.report.facts import Tested
 from sonosynth.settings import REFERENCE, Settings
@@ -28,6 +30,7 @@ class _Look:
     labels: dict[str, str]
     settings: str
     date: str
+    table: dict[str, Any] = field(default_factory=dict)
 
 
 def tests(root: Path, settings: Settings) -> list[Tested]:
@@ -54,12 +57,13 @@ def check_kept(root: Path, settings: Settings) -> None:
 
 
 def prepare(
-    root: Path, settings: Settings, files: Files, name: str, labels: Sequence[str], classes: Sequence[str]
+    root: Path, settings: Settings, files: Files, name: str, labels: Sequence[str], classes: Sequence[str],
+    table: Table = AS_IT_IS,
 ) -> Tested:  # fmt: skip
     """A test of the run `root` on another cohort, which is not recorded yet.
 
     Args:
-        files: the other cohort. labels: texts OURS=THEIRS. classes: of the study.
+        files: the other cohort. labels: texts OURS=THEIRS. classes: of the study. table: how its table is read.
 
     Raises:
         UserError: if the name is no name of a folder, or that of a test on other images; or as
@@ -77,14 +81,15 @@ def prepare(
         )
     meaning = mapped(classes, files.labels, labels)
     now = datetime.now().astimezone().date().isoformat()
-    look = _Look(name, str(files.path.resolve()), contents, meaning, _digest(settings), now)
+    look = _Look(name, str(files.path.resolve()), contents, meaning, _digest(settings), now, _values(table))
     return _tested(look, [*known, look], settings)
 
 
 def note(root: Path, settings: Settings, test: Tested) -> None:
     """Record a test, and with it a look at its cohort; one that is there already becomes the latest."""
-    look = _Look(test.name, test.path, test.contents, dict(test.labels), _digest(settings), test.date)
-    others = [known for known in _read(root) if replace(known, path=look.path, date=look.date) != look]
+    table = _values(test.table)
+    look = _Look(test.name, test.path, test.contents, dict(test.labels), _digest(settings), test.date, table)
+    others = [x for x in _read(root) if replace(x, path=look.path, date=look.date, table=table) != look]
     disk.write_json(root / FILE, [asdict(known) for known in [*others, look]])
 
 
@@ -94,7 +99,11 @@ def _tested(look: _Look, known: Sequence[_Look], settings: Settings) -> Tested:
     same = [(x.date, x.settings, x.labels) for x in known if x.contents == look.contents]
     date = min(x for x, *how in same if how == [look.settings, look.labels])
     count = len({jobs.key({"settings": digest, "labels": labels}) for _, digest, labels in same})
-    return Tested(look.name, look.path, look.contents, look.labels, date, count, lacking)
+    return Tested(look.name, look.path, look.contents, look.labels, date, count, lacking, Table(**look.table))
+
+
+def _values(table: Table) -> dict[str, Any]:
+    return table.model_dump(exclude_defaults=True)
 
 
 def _digest(settings: Settings) -> str:
@@ -109,7 +118,8 @@ def _read(root: Path) -> list[_Look]:
         return []
     try:
         found = [_Look(**values) for values in json.loads((root / FILE).read_text(encoding="utf-8"))]
-        if all([type(x) for x in asdict(look).values()] == [str, str, str, dict, str, str] for look in found):
+        _ = [Table(**look.table) for look in found]  # or a mistake
+        if all([type(x) for x in asdict(look).values()] == [str, str, str, dict, str, str, dict] for look in found):
             return found
     except (ValueError, TypeError):
         pass

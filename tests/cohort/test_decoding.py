@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngImageFile
 
-from sonosynth.cohort.decoding import Unusable, decode, read_grey, read_mask, resize
+from sonosynth.cohort.decoding import Unusable, decode, read_grey, resize
 
 RAMP = np.arange(256, dtype=np.uint8).reshape(16, 16)
 
@@ -94,16 +94,6 @@ def test_animations_and_floats_are_refused(tmp_path):
         saved(tmp_path, frames[0], "x.gif", save_all=True, append_images=frames[1:])
     with pytest.raises(Unusable, match="floating-point"):
         saved(tmp_path, Image.fromarray(np.ones((8, 8), np.float32)), "x.tif")
-
-
-def test_masks_are_merged_and_must_fit(tmp_path):
-    first, second = np.zeros((2, 8, 6), bool)
-    first[0], second[:, 5] = True, True
-    Image.fromarray(first).save(tmp_path / "a.png")
-    Image.fromarray(second).save(tmp_path / "b.png")
-    assert np.array_equal(read_mask([tmp_path / "a.png", tmp_path / "b.png"], (8, 6)), first | second)
-    with pytest.raises(Unusable, match=r"a.png is 6 x 8, its image 8 x 8"):
-        read_mask([tmp_path / "a.png"], (8, 8))
 
 
 def test_resizing_keeps_the_whole_image_and_its_level():

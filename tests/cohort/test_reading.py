@@ -8,7 +8,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from sonosynth.cohort import jobs, marks
 from sonosynth.cohort.decoding import read_grey, to_square
-from sonosynth.cohort.reading import decode, describe, list_files, read
+from sonosynth.cohort.description import describe
+from sonosynth.cohort.reading import decode, list_files, read
 from sonosynth.cohort.settings import Split
 from sonosynth.cohort.split import crossing, to_table
 from sonosynth.errors import UserError
@@ -41,16 +42,18 @@ def test_busi_layout_masks_are_merged_and_never_images(tmp_path):
     picture(tmp_path / "stray.png")
     mask(tmp_path / "normal" / "lost_mask.png")
     cohort = read(tmp_path)
-    assert list(cohort.images["id"]) == ["benign/benign (1)", "benign/benign (2)", "normal/normal (1)"]
+    assert list(cohort.images["id"]) == [
+        "benign/benign (1)", "benign/benign (2)", "benign/more/deeper", "normal/normal (1)",
+    ]  # fmt: skip
     assert list(cohort.images["mask"]) == [
-        "benign/benign (1)_mask.png;benign/benign (1)_mask_1.png", "benign/benign (2)_mask.png", "",
+        "benign/benign (1)_mask.png;benign/benign (1)_mask_1.png", "benign/benign (2)_mask.png", "", "",
     ]  # fmt: skip
     assert list(cohort.images["lesion"][:2]) == [0.5, 0.25]
-    assert np.isnan(cohort.images["lesion"][2])
+    assert cohort.images["lesion"][2:].isna().all()
     description = describe(cohort)
-    assert description["classes"] == {"benign": 2, "normal": 1}
+    assert description["classes"] == {"benign": 3, "normal": 1}
     assert set(description["unusable"]) == {"normal/lost_mask.png"}
-    assert set(description["ignored"]) == {"benign/Thumbs.db", "benign/more", "stray.png"}
+    assert set(description["ignored"]) == {"benign/Thumbs.db", "stray.png"}
     json.dumps(description)
 
 
@@ -78,7 +81,7 @@ def test_csv_with_groups(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("path,label\na,b\n", "file missing"),
+        ("where,label\na,b\n", "which one is the file can't be told"),
         ("file,label\nnone.png,x\n", "line 2: none.png is not a file"),
         ("file,label\na.png,\n", "line 2: file or label is empty"),
         ("file,label\na.png,x\na.png,x\n", "line 3: a.png is listed twice"),

@@ -3,7 +3,8 @@
 import io
 import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,7 +12,8 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from sonosynth import extensions
-from sonosynth.cohort.places import Part, Place, file_of
+from sonosynth.cohort.kinds import HEAD, kind_of, kind_of_bytes
+from sonosynth.cohort.places import Part, Place
 from sonosynth.errors import first_line
 
 EXTENSIONS = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif"}
@@ -75,26 +77,38 @@ def decode_bytes(content: bytes) -> Picture:
 
 
 def _decode(file: Path | io.BytesIO) -> Picture:
+    with opened(file) as image:
+        if image.width * image.height > LARGE:
+            with ONE_LARGE:
+                return _picture(image)
+        return _picture(image)
+
+
+@contextmanager
+def opened(file: Path | io.BytesIO) -> Iterator[Image.Image]:
+    """An image file as Pillow opens it; whatever goes wrong with it is `Unusable`, also while it is used.
+
+    Raises:
+        Unusable, MemoryError: as `decode_file`.
+    """
     try:
         size = file.stat().st_size if isinstance(file, Path) else file.getbuffer().nbytes
         if size > MAX_BYTES:
             raise Unusable(f"has {size:,} bytes, more than {MAX_BYTES:,}")
         with warnings.catch_warnings(action="ignore"), Image.open(file, formats=FORMATS) as image:
             _check_tiff(image)
-            pixels = image.width * image.height
-            if pixels > MAX_PIXELS:
+            if image.width * image.height > MAX_PIXELS:
                 raise Unusable(f"is {image.width} x {image.height} pixels, more than {MAX_PIXELS:,} in all")
             frames = getattr(image, "n_frames", 1)
             if frames > 1:
                 raise Unusable(f"has {frames} frames; one image is expected")
-            if pixels > LARGE:
-                with ONE_LARGE:
-                    return _picture(image)
-            return _picture(image)
+            yield image
     except (Unusable, MemoryError):
         raise
     except UnidentifiedImageError:
-        raise Unusable("is empty" if not size else "is not a PNG, JPEG, BMP, TIFF, WebP or GIF image") from None
+        kind = kind_of(file) if isinstance(file, Path) else kind_of_bytes(file.getvalue()[:HEAD])
+        what = "is empty" if not size else "is not a PNG, JPEG, BMP, TIFF, WebP or GIF image"
+        raise Unusable(f"{what}, but {kind}" if kind else what) from None
     except Exception as error:  # on broken files, Pillow's decoders raise errors of any kind
         if "out of memory" in str(error):  # as some decoders report it
             raise MemoryError from None
@@ -140,25 +154,6 @@ def _levels(image: Image.Image) -> Image.Image:
         ground = Image.new("RGBA", image.size, (0, 0, 0, 255))
         return Image.alpha_composite(ground, image).convert("RGB")
     return image if image.mode in ("L", "1", "RGB") else image.convert("RGB")
-
-
-def read_mask(places: Sequence[Place], shape: tuple[int, int]) -> np.ndarray:
-    """(H, W) bool union of the masks of one image of size `shape`.
-
-    Raises:
-        Unusable: if a mask can't be read or differs in size from its image.
-    """
-    union = np.zeros(shape, bool)
-    for place in places:
-        name = file_of(place).name
-        try:
-            mask = read_grey(place) > 127
-        except Unusable as reason:
-            raise Unusable(f"mask {name} {reason}") from None
-        if mask.shape != shape:
-            raise Unusable(f"mask {name} is {mask.shape[1]} x {mask.shape[0]}, its image {shape[1]} x {shape[0]}")
-        union |= mask
-    return union
 
 
 def to_square(image: np.ndarray, side: int) -> np.ndarray:

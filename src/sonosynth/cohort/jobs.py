@@ -1,5 +1,6 @@
 """The jobs of a cohort: its images are decoded once for all other jobs, and split."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,14 +9,14 @@ import pandas as pd
 
 from sonosynth import disk, progress
 from sonosynth.artefacts import INNER, TRAIN, VALIDATION, Artefact, CohortImages
-from sonosynth.cohort import reading, sealing
+from sonosynth.cohort import own_split, reading, sealing
 from sonosynth.cohort import settings as sections
 from sonosynth.cohort.reading import Cohort, Files
 from sonosynth.cohort.split import crossing, exclusions, to_table
 from sonosynth.cohort.traits import COLOUR, Trait
 from sonosynth.errors import UserError
 
-VERSION = 3
+VERSION = 4
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,8 @@ def split(settings: Splitting, *, cohort: CohortImages, sealed: Artefact | None 
     """
     found, aside = _as_read(cohort), list(sealed.table("table", "id")["id"]) if sealed else []
     table = to_table(found, settings.split, settings.seed, settings.fold, inner=settings.inner, sealed=aside)
-    excluded = exclusions(found, settings.split, table)
+    excluded = exclusions(found, settings.split, table, settings.fold)
+    _announce_own(settings, list(cohort.images["given"]))
     disk.write_text(work / "table", table.to_csv(index=False))
     disk.write_text(work / "excluded", excluded.to_csv(index=False))
     if len(found.twins):
@@ -125,6 +127,15 @@ def split(settings: Splitting, *, cohort: CohortImages, sealed: Artefact | None 
         counts = ", ".join(f"{n} {label}" for label, n in sorted(rows["label"].value_counts().items()))
         groups = cohort.groups(rows["id"])
         progress.say(f"{name}: {len(rows)} images ({counts})" + f" of {groups} groups" * bool(groups))
+
+
+def _announce_own(settings: Splitting, given: Sequence[str]) -> None:
+    """Say whether the cohort's own split is used, if it has one."""
+    if own_split.used(settings.split, given, settings.fold):
+        progress.say("split: the cohort's own (--set split.given=ignore draws another)")
+    elif any(given):
+        why = "split.given=ignore" if settings.split.given == "ignore" else "folds or a sealed part divide it anew"
+        progress.say(f"split: the cohort's own is not used ({why})")
 
 
 def _as_read(cohort: CohortImages) -> Cohort:

@@ -13,11 +13,13 @@ import pandas as pd
 from sonosynth import progress
 from sonosynth.cohort import adjacency, marks, traits
 from sonosynth.cohort.adjacency import Adjacent
-from sonosynth.cohort.decoding import Unusable, read_mask, to_square
+from sonosynth.cohort.decoding import Unusable, to_square
 from sonosynth.cohort.decoding import decode as decode_image
+from sonosynth.cohort.masks import read_mask
 from sonosynth.cohort.places import Part, Place, file_of
-from sonosynth.cohort.sources import Source, escape_formula, list_sources
-from sonosynth.cohort.traits import COLOUR, Trait
+from sonosynth.cohort.settings import AS_IT_IS, Table
+from sonosynth.cohort.sources import Source, Taken, escape_formula, list_sources
+from sonosynth.cohort.traits import Trait
 from sonosynth.cohort.twins import View, components, details, find, view
 from sonosynth.disk import sha256
 from sonosynth.errors import UserError, first_line
@@ -43,7 +45,7 @@ class Files:
     path: the cohort's. root: what the names of its files are relative to. sources: one entry per image, ordered by
     id. sha256: of their bytes. masks: one digest of the bytes of each image's masks, or "". stamps: of each image and
     its masks when they were hashed. problems: files that can't be used. ignored: what was left out; both with the
-    reason.
+    reason. format, taken: as in `Listing`.
     """
 
     path: Annotated[Path, NO_EFFECT]
@@ -55,6 +57,8 @@ class Files:
     problems: dict[str, str]
     ignored: Annotated[dict[str, str], NO_EFFECT]
     simulated: bool
+    format: Annotated[str, NO_EFFECT] = ""
+    taken: Annotated[Mapping[str, Taken], NO_EFFECT] = field(default_factory=dict)
 
     @property
     def labels(self) -> list[str]:
@@ -75,10 +79,10 @@ class Cohort:
     the grey pixels, equal for exact copies, mode is Pillow's name of the stored format, lesion the share of the image
     that the mask covers, NaN without one, marks the `marks.KINDS` found, separated by semicolons, colour the share of
     coloured pixels. twins: all pairs of near-duplicates, exact copies among them, with `TWIN_COLUMNS`. squares:
-    (N, S, S) uint8, where a side was asked for. problems, ignored, simulated: as in `Files`. adjacent: how alike images
-    with consecutive file numbers are, class by class, among those without a group that are no near-duplicates. traits:
-    marks and colour, class by class. own: the id of each image, in the same order, and the further columns that the
-    cohort has, as text.
+    (N, S, S) uint8, where a side was asked for. problems, ignored, simulated, format, taken: as in `Files`. adjacent:
+    how alike images with consecutive file numbers are, class by class, among those without a group that are no
+    near-duplicates. traits: marks and colour, class by class. own: the id of each image, in the same order, and the
+    further columns that the cohort has, as text.
     """
 
     path: Path
@@ -91,6 +95,8 @@ class Cohort:
     adjacent: tuple[Adjacent, ...] = ()
     traits: tuple[Trait, ...] = ()
     own: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=["id"]))
+    format: str = ""
+    taken: Mapping[str, Taken] = field(default_factory=dict)
 
     @property
     def labels(self) -> list[str]:
@@ -98,13 +104,16 @@ class Cohort:
         return list(self.images["label"])
 
 
-def list_files(path: Path) -> Files:
+def list_files(path: Path, table: Table = AS_IT_IS) -> Files:
     """List and hash the files of the cohort at `path`; none is decoded.
+
+    Args:
+        table: how its table is read, if it is one.
 
     Raises:
         UserError: if there is no cohort at `path`, or a label or a table is wrong.
     """
-    listing = list_sources(path)
+    listing = list_sources(path, table)
     problems = dict(listing.problems)
     files = sorted({file_of(place) for source in listing.sources for place in (source.file, *source.masks)})
     known = dict(zip(files, in_threads(_hash, files), strict=True))
@@ -117,7 +126,10 @@ def list_files(path: Path) -> Files:
             kept.append((source, *_about(source, known)))
     sources, hashes, masks, stamps = zip(*kept, strict=True) if kept else ((), (), (), ())
     simulated = (listing.root / SIMULATED).is_file()
-    return Files(path, listing.root, sources, hashes, masks, stamps, problems, listing.ignored, simulated)
+    return Files(
+        path, listing.root, sources, hashes, masks, stamps, problems, listing.ignored, simulated, listing.format,
+        listing.taken,
+    )  # fmt: skip
 
 
 def contents(files: Mapping[str, Any]) -> Counter[tuple[str, ...]]:
@@ -201,7 +213,7 @@ def decode(files: Files, side: int = 0, *, fill: bool = False) -> Cohort:
     found_traits = traits.compare(list(images["marks"]), images["colour"].to_numpy(), list(images["label"]))
     return Cohort(
         files.path, images, twins, squares[: len(rows)], problems, files.ignored, files.simulated, adjacent,
-        tuple(found_traits), pd.DataFrame(own).fillna(""),
+        tuple(found_traits), pd.DataFrame(own).fillna(""), files.format, files.taken,
     )  # fmt: skip
 
 
@@ -266,34 +278,6 @@ def conflicts(cohort: Cohort) -> list[list[str]]:
     ids, labels = list(cohort.images["id"]), cohort.labels
     groups = groups_of(ids, cohort.twins)
     return [[ids[row] for row in rows] for rows in groups if len({labels[row] for row in rows}) > 1]
-
-
-def describe(cohort: Cohort) -> dict[str, Any]:
-    """What `sonosynth inspect` prints, as JSON values."""
-    images = cohort.images
-    copies = images.groupby("pixels", sort=False)["id"].agg(list)
-    masked = images[images["mask"] != ""]
-    return {
-        "images": len(images),
-        "classes": dict(sorted(Counter(cohort.labels).items())),
-        "width": [int(images["width"].min()), int(images["width"].max())],
-        "height": [int(images["height"].min()), int(images["height"].max())],
-        "modes": dict(Counter(images["mode"]).most_common()),
-        "masks": dict(sorted(Counter(masked["label"]).items())),
-        "lesion_share": {
-            str(label): round(float(shares.mean()), 4)
-            for label, shares in masked[masked["lesion"] > 0].groupby("label")["lesion"]
-        },
-        "groups": len(set(images["group"]) - {""}),
-        "exact_copies": [ids for ids in copies if len(ids) > 1],
-        "twins": cohort.twins[["id", "twin"]].to_numpy().tolist(),
-        "label_conflicts": conflicts(cohort),
-        "adjacent": [found.described() for found in cohort.adjacent],
-        "marks": [found.described() for found in cohort.traits if found.kind != COLOUR],
-        "colour": [found.described() for found in cohort.traits if found.kind == COLOUR],
-        "unusable": cohort.problems,
-        "ignored": cohort.ignored,
-    }
 
 
 def _relative(place: Place, root: Path) -> str:

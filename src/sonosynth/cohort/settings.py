@@ -1,11 +1,60 @@
 """Settings of the cohort: how it is split, the prompts for its labels, and what becomes of marks."""
 
-from typing import Annotated, Literal
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, model_validator
 
-from sonosynth.errors import is_plain
+from sonosynth.errors import UserError, first_line, is_plain
 from sonosynth.section import NO_EFFECT, Section
+
+Role = Literal["file", "label", "mask", "group", "split"]
+ROLES: tuple[Role, ...] = get_args(Role)
+"""What the columns of a table may be."""
+
+
+class Table(Section):
+    """How the cohort's table is read."""
+
+    columns: dict[Role, str] = Field(
+        {},
+        description="names of its columns for file, label, mask, group and split; where none is given, it is told from"
+        " the name; an empty one: none",
+    )
+    images: str = Field("", description="the folder that its paths start from; empty: the one that it is in")
+
+    @property
+    def named(self) -> dict[str, str]:
+        """The columns that are given, by role."""
+        return dict(self.columns.items())
+
+
+AS_IT_IS = Table()
+"""For a cohort that needs no words, or is no table."""
+
+
+def table_of(columns: str, images: Path | None) -> Table:
+    """How a table is read, by the options of the command line: `file=image_path,label=class`, and a folder.
+
+    Raises:
+        UserError: if the text names something else.
+    """
+    given: dict[Role, str] = {}
+    for part in columns.split(",") if columns else []:
+        role, equals, name = (x.strip() for x in part.partition("="))
+        if role not in ROLES or not equals or role in given:
+            expected = f"ROLE=COLUMN,…, each once, where ROLE is {', '.join(ROLES)}"
+            raise UserError(
+                f"--columns {first_line(columns)}", expected, "for example --columns file=image_path,label=dx"
+            )
+        given[role] = name
+    return Table(columns=given, images=str(images.resolve()) if images else "")
+
+
+def path_of(cohort: Any) -> str:
+    """Where the cohort of a study.yaml is, by its key cohort: a path, or a mapping that has one; "" if it has none."""
+    found = cohort.get("path") if isinstance(cohort, dict) else cohort
+    return found if isinstance(found, str) else ""
 
 
 class Split(Section):
@@ -19,6 +68,11 @@ class Split(Section):
         "exclude",
         description="near-duplicates with conflicting labels: leave them out, keep those with the commonest label if"
         " there is one, or keep all (paper)",
+    )
+    given: Literal["use", "ignore"] = Field(
+        "use",
+        description="the cohort's own split, if it has one: what it trains on and what it holds out stays so, instead"
+        " of split.holdout; not with repeats.folds, split.leave_out or split.sealed, which divide all images anew",
     )
     leave_out: str = Field(
         "",

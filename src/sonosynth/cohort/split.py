@@ -8,7 +8,7 @@ import pandas as pd
 
 from sonosynth import seeding
 from sonosynth.artefacts import INNER, SEALED, TRAIN, VALIDATION, group_names
-from sonosynth.cohort import sites
+from sonosynth.cohort import own_split, sites
 from sonosynth.cohort.exclusions import Exclusion, Reason, of_conflict
 from sonosynth.cohort.partition import folds, split
 from sonosynth.cohort.reading import Cohort, conflicts, groups_of
@@ -36,7 +36,8 @@ def to_table(
     """
     images = cohort.images
     ids, labels = list(images["id"]), cohort.labels
-    excluded = why_excluded(cohort, settings)
+    own = own_split.used(settings, list(images["given"]), fold)
+    excluded = why_excluded(cohort, settings, own=own)
     units = units_of(images, cohort.twins if settings.groups == "twins" else None)
     places = list(cohort.own[settings.leave_out]) if settings.leave_out else []
     groups = [""] * len(ids)
@@ -49,7 +50,10 @@ def to_table(
     position = {row: i for i, row in enumerate(kept)}
     contents = [images["pixels"][row] for row in kept]
     try:
-        if places and fold:
+        if own:
+            drawn = [images["given"][row] for row in kept]
+            _check_sides([labels[row] for row in kept], drawn)
+        elif places and fold:
             held_out = sites.names(places)[fold[1]]
             drawn = [VALIDATION if places[row] == held_out else TRAIN for row in kept]
             _check_sides([labels[row] for row in kept], drawn)
@@ -64,11 +68,12 @@ def to_table(
         how = f"{fold[0]} folds leave" if fold else f"a split with split.holdout={settings.holdout} leaves"
         if places and fold:
             how = f"split.leave_out={settings.leave_out}: without {sites.names(places)[fold[1]]}, there is"
+        how = "its own split (split.given=use) has" if own else how
         raise UserError(
             f"cohort {cohort.path}: {how} {error}",
             "images of every class on both sides",
-            "add images or groups of that class, or change split.holdout, split.groups, split.leave_out, split.sealed"
-            " or repeats.folds",
+            "add images or groups of that class, or change split.holdout, split.groups, split.given, split.leave_out,"
+            " split.sealed or repeats.folds",
         ) from None
     sides = dict(zip(kept, drawn, strict=True)) | {row: SEALED for row, name in enumerate(ids) if name in aside}
     why = [excluded[row].text if row in excluded else "" for row in range(len(ids))]
@@ -86,13 +91,16 @@ def to_table(
     return every.merge(cohort.own, on="id", how="left").fillna("")
 
 
-def exclusions(cohort: Cohort, settings: Split, table: pd.DataFrame) -> pd.DataFrame:
+def exclusions(
+    cohort: Cohort, settings: Split, table: pd.DataFrame, fold: tuple[int, int] | None = None
+) -> pd.DataFrame:  # fmt: skip
     """How many images are in no split, by label ("" if it is not known) and kind of reason: label, reason, images.
 
     Args:
-        table: as `to_table` makes it.
+        table: as `to_table` makes it, with the same `fold`.
     """
-    ids, known = cohort.images["id"], why_excluded(cohort, settings)
+    ids, own = cohort.images["id"], own_split.used(settings, list(cohort.images["given"]), fold)
+    known = why_excluded(cohort, settings, own=own)
     reasons = {ids[row]: found.reason for row, found in known.items()} | dict.fromkeys(cohort.problems, Reason.UNUSABLE)
     out = table[table["excluded"] != ""]
     reason = [str(reasons.get(name, Reason.KEEP)) for name in out["id"]]
@@ -160,17 +168,23 @@ def kept_part(train: pd.DataFrame, share: float, seed: int) -> pd.Index:
     return train.index[sorted(found)]
 
 
-def why_excluded(cohort: Cohort, settings: Split) -> dict[int, Exclusion]:
-    """The usable images that are in no split, by position: for their near-duplicates, or what is held out in turn."""
+def why_excluded(cohort: Cohort, settings: Split, *, own: bool = False) -> dict[int, Exclusion]:
+    """The usable images that are in no split, by position: for their near-duplicates, or what is held out in turn.
+
+    Args:
+        own: whether the split is the cohort's own.
+    """
     found: dict[int, Exclusion] = {}
+    units = units_of(cohort.images, cohort.twins if settings.groups == "twins" else None)
     if settings.leave_out:
-        units = units_of(cohort.images, cohort.twins if settings.groups == "twins" else None)
         found |= sites.why_excluded(settings.leave_out, list(cohort.own[settings.leave_out]), units)
+    elif own:
+        found |= own_split.why_excluded(list(cohort.images["given"]), units)
     labels = cohort.labels
     place = {name: row for row, name in enumerate(cohort.images["id"])}
     for group in conflicts(cohort) if settings.conflicts != "keep" else []:
-        own = [labels[place[name]] for name in group]
-        out = of_conflict(group, own, majority=settings.conflicts == "majority")
+        theirs = [labels[place[name]] for name in group]
+        out = of_conflict(group, theirs, majority=settings.conflicts == "majority")
         found |= {place[name]: exclusion for name, exclusion in out.items()}
     return found
 

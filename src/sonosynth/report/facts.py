@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Literal
 
+from sonosynth.cohort.settings import AS_IT_IS, Table
 from sonosynth.cohort.traits import Trait
 from sonosynth.modality import ULTRASOUND, Modality
 from sonosynth.section import NO_EFFECT
@@ -83,7 +84,7 @@ class Tested:
     name: the test's. path: the cohort's. contents: a digest of its images. labels: for each of its labels that means
     one of the study's, that one. date: when that was first done with these settings, ISO. looks: how often these images
     were scored in this folder, each time with other settings or labels. lacking: of each tested arm, those that it has
-    to beat, but whose classifiers were not kept.
+    to beat, but whose classifiers were not kept. table: how the cohort's table is read.
     """
 
     name: str
@@ -93,6 +94,7 @@ class Tested:
     date: str
     looks: int
     lacking: Mapping[str, tuple[str, ...]]
+    table: Annotated[Table, NO_EFFECT] = AS_IT_IS
 
 
 @dataclass(frozen=True)

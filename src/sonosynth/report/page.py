@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from sonosynth.adapters.settings import Adapter
+from sonosynth.cohort.settings import path_of
 from sonosynth.fidelity.jobs import ALL
 from sonosynth.jobs import Made
 from sonosynth.report import elsewhere, words
@@ -38,7 +39,9 @@ class Provenance:
     @property
     def command(self) -> str:
         """The command that repeats the run."""
-        return shlex.join(["sonosynth", "run", str(self.values["cohort"]), "--out", "NEW", "--config", "study.yaml"])
+        return shlex.join(
+            ["sonosynth", "run", path_of(self.values["cohort"]), "--out", "NEW", "--config", "study.yaml"]
+        )
 
 
 def page(results: Results, provenance: Provenance, figures: Path) -> str:

@@ -1,4 +1,4 @@
-"""The table of a run, and the description of a cohort, as text."""
+"""The table of a run, and its plan, as text."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -10,13 +10,10 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from sonosynth import cost, progress
-from sonosynth.cohort.traits import COLOUR, Trait
 from sonosynth.errors import inert
 from sonosynth.jobs import Job, Made, Status
 from sonosynth.leftovers import Leftover
-from sonosynth.report import words
 from sonosynth.report.results import COLUMNS, Results
-from sonosynth.report.traits import marked, warnings
 
 WIDTH = 120  # cuts no table
 
@@ -36,37 +33,6 @@ def summary(results: Results) -> str:
     for sentence in (*before, *results.sealed_sentences(), *elsewhere, results.headline()):
         console.print(sentence, soft_wrap=True)
     return text.getvalue()
-
-
-def show_cohort(description: Mapping[str, Any]) -> None:
-    """Print what `sonosynth inspect` found."""
-    console = plain_console()
-    shown = Table("class", "images", "with mask", "mean lesion share", title=f"{description['images']} images")
-    for label, count in description["classes"].items():
-        share = description["lesion_share"].get(label)
-        masks = str(description["masks"].get(label, 0))
-        shown.add_row(_text(label), str(count), masks, "–" if share is None else f"{share:.1%}")
-    console.print(shown)
-    (w, width), (h, height) = description["width"], description["height"]
-    console.print(f"sizes: {w} to {width} x {h} to {height} pixels; stored as {_listed(description['modes'])}")
-    if description["groups"]:
-        console.print(f"groups: {description['groups']}")
-    twins = description["twins"]
-    if twins:
-        console.print(f"near-duplicates: {len(twins)} pairs (--json lists them)")
-    for title, groups in (("exact copies", "exact_copies"), ("label conflicts of near-duplicates", "label_conflicts")):
-        for ids in description[groups]:
-            console.print(f"{title}: {_text(', '.join(ids))}", soft_wrap=True, highlight=False)
-    for found in description["adjacent"]:
-        if found["suspicious"]:
-            console.print(_text(words.adjacent(found["label"])), soft_wrap=True, highlight=False)
-    traits = tuple(map(Trait.of, description["marks"] + description["colour"]))
-    told = [marked(trait) for trait in traits if trait.kind != COLOUR] + warnings(traits, filled=False)
-    for sentence in told:
-        console.print(_text(sentence), soft_wrap=True, highlight=False)
-    for title, key in (("can't be used", "unusable"), ("ignored", "ignored")):
-        for name, reason in description[key].items():
-            console.print(f"{title}: {_text(name)} {_text(reason)}", soft_wrap=True, highlight=False)
 
 
 def planned(statuses: Sequence[tuple[Job, Status]], cores: int) -> list[dict[str, Any]]:
@@ -112,7 +78,7 @@ def show_plan(rows: Sequence[Mapping[str, Any]], left: Sequence[Leftover] = (), 
         known = row["seconds"] is not None
         costs = (f"{about}{progress.duration(row['seconds'])}", f"{row['peak_mb']} MB") if known else ("unknown",) * 2
         cells = (row["name"], _some(needs), _some(list(row["makes"].values())), state, *costs)
-        shown.add_row(*map(_text, cells))
+        shown.add_row(*map(plain_text, cells))
     console.print(shown)
     counts = {state: sum(row["state"] == state for row in rows) for state in ("done", "missing", "stale", "waiting")}
     spent = sum(row["seconds"] for row in rows if row["state"] == "done")
@@ -122,10 +88,11 @@ def show_plan(rows: Sequence[Mapping[str, Any]], left: Sequence[Leftover] = (), 
     if left:
         console.print("no longer part of the study (sonosynth run … --change removes it):")
     for one in left:
-        console.print(f"  {_text(one.name)}: {one.size / 1e3:,.0f} kB", highlight=False, soft_wrap=True)
+        console.print(f"  {plain_text(one.name)}: {one.size / 1e3:,.0f} kB", highlight=False, soft_wrap=True)
 
 
-def _text(text: str) -> str:
+def plain_text(text: str) -> str:
+    """Text of others as rich prints it, and no terminal interprets it."""
     return escape(inert(text))
 
 
@@ -137,7 +104,3 @@ def plain_console() -> Console:
     """The terminal, or where there is none, a console wide enough for every table."""
     console = Console()
     return console if console.is_terminal else Console(width=WIDTH)
-
-
-def _listed(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{name} ({count})" for name, count in counts.items())

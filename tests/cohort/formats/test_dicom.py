@@ -14,9 +14,10 @@ from pydicom.sequence import Sequence
 from pydicom.uid import MPEG2MPML, ExplicitVRLittleEndian, JPEGLosslessSV1, UltrasoundImageStorage, generate_uid
 
 from sonosynth.cohort.decoding import Unusable, decode
+from sonosynth.cohort.description import describe
 from sonosynth.cohort.formats import dicom
 from sonosynth.cohort.places import Part
-from sonosynth.cohort.reading import describe, read
+from sonosynth.cohort.reading import read
 from sonosynth.cohort.sources import list_sources
 from sonosynth.errors import UserError
 from sonosynth.run import Study

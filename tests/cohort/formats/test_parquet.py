@@ -93,7 +93,7 @@ def test_rows_without_a_label_or_an_image_are_named(tmp_path):
     cohort = read(tmp_path / "x.parquet")
     assert cohort.problems == {
         "x/2": "has no label", "x/3": "has no label", "x.parquet#image/1": "holds no image",
-        "x.parquet#image/0": "is not a PNG, JPEG, BMP, TIFF, WebP or GIF image",
+        "x.parquet#image/0": "is not a PNG, JPEG, BMP, TIFF, WebP or GIF image, but a text file",
     }  # fmt: skip
 
 

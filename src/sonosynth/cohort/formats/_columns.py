@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from sonosynth.cohort.decoding import Picture, Unusable, decode_bytes
+from sonosynth.cohort.formats import _roles
 from sonosynth.cohort.places import Part, Place
-from sonosynth.cohort.sources import Listing, Source, escape_formula, unfit
+from sonosynth.cohort.sources import By, Listing, Source, Taken, escape_formula, unfit
 from sonosynth.errors import UserError, first_line, is_plain
 
-INSTALL = "pip install 'sonosynth[tables]'"
 IMAGE, LABEL, MASK = ("image", "img", "picture"), ("label", "labels", "class", "target"), ("mask", "segmentation")
 GROUP = ("group", "patient", "patient_id", "subject", "subject_id")
 """Names that columns of each kind may have, in any case; the first one found is taken."""
@@ -36,6 +36,12 @@ class Columns:
     more: tuple[str, ...]
     classes: tuple[str, ...]
 
+    @property
+    def of_roles(self) -> dict[str, str]:
+        """The column of each role that has one."""
+        found = {"file": self.image, "label": self.label, "mask": self.mask, "group": self.group}
+        return {role: name for role, name in found.items() if name}
+
 
 def image_columns(schema: Schema) -> list[str]:
     """The columns of a pyarrow schema that hold the bytes of files: struct<bytes, path>, or binary."""
@@ -58,32 +64,33 @@ def features_of(schema: Schema) -> Mapping[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def columns_of(schema: Schema, features: Mapping[str, Any], where: Path) -> Columns:
-    """Which column is what.
+def columns_of(schema: Schema, features: Mapping[str, Any], where: Path, given: Mapping[str, str]) -> Columns:
+    """Which column is what, where the user names some, by role.
 
     Raises:
         UserError: if the image or the label can't be told.
     """
     import pyarrow as pa
 
+    _roles.check(schema.names, given, where)
     images = image_columns(schema)
     known = {
         name: about["names"] for name, about in features.items()
         if name in schema.names and isinstance(about, dict) and about.get("_type") == "ClassLabel"
         and isinstance(about.get("names"), list)
     }  # fmt: skip
-    mask = _named(images, MASK)
+    mask = given["mask"] if "mask" in given else _named(images, MASK)
     others = [name for name in images if name != mask]
-    image = _named(others, IMAGE) or (others[0] if len(others) == 1 else "")
-    label = _named(schema.names, LABEL) or (next(iter(known)) if len(known) == 1 else "")
+    image = given.get("file") or _named(others, IMAGE) or (others[0] if len(others) == 1 else "")
+    label = given.get("label") or _named(schema.names, LABEL) or (next(iter(known)) if len(known) == 1 else "")
     if not image or not label:
         missing = "image" if not image else "label"
         raise UserError(
             f"{where}: which column is the {missing} can't be told from {first_line(', '.join(schema.names))}",
             f"images in a column {IMAGE[0]}, labels in a column {LABEL[0]}",
-            "rename the column",
+            f"say which: --columns {'file' if not image else 'label'}=COLUMN",
         )
-    group = _named(schema.names, GROUP)
+    group = given["group"] if "group" in given else _named(schema.names, GROUP)
     simple = [
         field.name for field in schema
         if not pa.types.is_nested(field.type) and field.name not in {*images, label, group}
@@ -92,14 +99,20 @@ def columns_of(schema: Schema, features: Mapping[str, Any], where: Path) -> Colu
     return Columns(image, label, mask, group, tuple(simple), tuple(map(str, known.get(label, ()))))
 
 
-def add(found: Listing, file: Path, format: str, table: Table, columns: Columns, given: str) -> None:
+def add(
+    found: Listing, file: Path, format: str, table: Table, columns: Columns, side: str, given: Mapping[str, str]
+) -> None:  # fmt: skip
     """Add the rows of a file to the listing, as parts named column/row; a picture may also be a file of its own.
 
     Args:
         table: with all of the columns, but the bytes may be missing: then all pictures are taken to be in the file.
+        side: of its images in the cohort's own split. given: the columns that the user names, by role.
     """
     stem = file.relative_to(found.root).with_suffix("").as_posix()
     width = len(str(table.num_rows))
+    found.taken.update(_roles.taken(columns.of_roles, given))
+    if side:
+        found.taken["split"] = Taken(By.FILE_NAME)
     labels, groups = _texts(table, columns.label, columns.classes), _texts(table, columns.group)
     more = {name: _texts(table, name) for name in columns.more}
     masks = _present(table, columns.mask)
@@ -121,7 +134,7 @@ def add(found: Listing, file: Path, format: str, table: Table, columns: Columns,
         if not all(is_plain(text) for text in (group, *(value for _, value in own))):
             found.problems[name] = "has control characters in its row"
             continue
-        found.sources.append(Source(name, place, label, mask, group, given, own))
+        found.sources.append(Source(name, place, label, mask, group, side, own))
 
 
 def decoded(value: Any) -> Picture:

@@ -21,6 +21,7 @@ def side_of(name: str) -> str:
 
 def with_both_sides(found: Listing) -> Listing:
     """The listing; if all of its images are on one side, as where there is nothing but a train.parquet, on none."""
-    if len({source.given for source in found.sources}) > 1:
+    if {TRAIN, VALIDATION} <= {source.given for source in found.sources}:
         return found
-    return replace(found, sources=[replace(source, given="") for source in found.sources])
+    taken = {role: how for role, how in found.taken.items() if role != "split"}
+    return replace(found, sources=[replace(source, given="") for source in found.sources], taken=taken)

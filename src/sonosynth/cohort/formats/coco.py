@@ -17,7 +17,7 @@ from sonosynth.cohort.formats import _outlines
 from sonosynth.cohort.formats._given import side_of, with_both_sides
 from sonosynth.cohort.formats._kept import kept
 from sonosynth.cohort.places import Part
-from sonosynth.cohort.sources import Listing, Source, escape_formula, unfit
+from sonosynth.cohort.sources import By, Listing, Source, Taken, escape_formula, unfit
 from sonosynth.errors import UserError, first_line, inert
 
 KEYS = ("images", "annotations", "categories")
@@ -47,6 +47,10 @@ def listing(path: Path) -> Listing:
             _add(found, file, content)
         except (KeyError, TypeError, ValueError, AttributeError, OSError) as error:
             raise UserError(f"cohort {file}: {type(error).__name__}: {first_line(error)}", EXPECTED) from None
+    found.taken["label"] = Taken(By.ANNOTATION)
+    if any(source.masks for source in found.sources):
+        found.taken["mask"] = Taken(By.ANNOTATION)
+    found.taken["split"] = Taken(By.FILE_NAME)
     return with_both_sides(found)
 
 

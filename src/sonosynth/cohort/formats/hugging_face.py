@@ -6,8 +6,10 @@ from typing import Any
 
 from sonosynth.cohort.decoding import Picture, Unusable
 from sonosynth.cohort.formats import _columns
+from sonosynth.cohort.formats._cells import INSTALL
 from sonosynth.cohort.formats._given import side_of, with_both_sides
 from sonosynth.cohort.formats._kept import kept
+from sonosynth.cohort.settings import Table
 from sonosynth.cohort.sources import Listing, unfit
 from sonosynth.errors import UserError, first_line
 
@@ -20,8 +22,8 @@ def reads(path: Path) -> bool:
     return (path / SPLITS).is_file() or ((path / STATE).is_file() and any(path.glob("*.arrow")))
 
 
-def listing(path: Path) -> Listing:
-    """The images in the rows of the data sets in the folder `path`.
+def mapped(path: Path, how: Table) -> Listing:
+    """The images in the rows of the data sets in the folder `path`; of `how`, the columns are used.
 
     Raises:
         UserError: if pyarrow is not installed, files are missing, or the columns can't be told.
@@ -30,7 +32,7 @@ def listing(path: Path) -> Listing:
         import pyarrow as pa
     except ImportError:
         raise UserError(
-            f"cohort {path}: is a Hugging Face data set, and pyarrow is not installed", fix=_columns.INSTALL
+            f"cohort {path}: is a Hugging Face data set, and pyarrow is not installed", fix=INSTALL
         ) from None
     found = Listing(path, [])
     splits = _json(path / SPLITS).get("splits", []) if (path / SPLITS).is_file() else [""]
@@ -52,8 +54,8 @@ def listing(path: Path) -> Listing:
             try:
                 table = _table(file)
                 known = features if isinstance(features, dict) else _columns.features_of(table.schema)
-                columns = _columns.columns_of(table.schema, known, file)
-                _columns.add(found, file, "hugging_face", table, columns, side_of(split))
+                columns = _columns.columns_of(table.schema, known, file, how.named)
+                _columns.add(found, file, "hugging_face", table, columns, side_of(split), how.named)
             except (pa.ArrowException, OSError, ValueError) as error:
                 raise UserError(f"cohort {file}: can't be read ({first_line(error)})", EXPECTED) from None
     return with_both_sides(found)

@@ -17,7 +17,7 @@ from sonosynth.cohort.formats._given import side_of, with_both_sides
 from sonosynth.cohort.formats._kept import kept
 from sonosynth.cohort.formats._values import as_stored
 from sonosynth.cohort.places import Part
-from sonosynth.cohort.sources import Listing, Source
+from sonosynth.cohort.sources import By, Listing, Source, Taken
 from sonosynth.errors import UserError, first_line
 
 PARTS = ("train", "val", "test")
@@ -66,6 +66,7 @@ def listing(path: Path) -> Listing:
             )
     except (Unusable, *DAMAGED) as error:
         raise UserError(f"cohort {path}: can't be read as .npz ({first_line(error)})", EXPECTED) from None
+    found.taken.update(label=Taken(By.ARRAY), split=Taken(By.ARRAY))
     return with_both_sides(found)
 
 

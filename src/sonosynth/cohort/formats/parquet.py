@@ -9,8 +9,10 @@ from typing import Any
 
 from sonosynth.cohort.decoding import Picture, Unusable
 from sonosynth.cohort.formats import _columns
+from sonosynth.cohort.formats._cells import INSTALL
 from sonosynth.cohort.formats._given import side_of, with_both_sides
 from sonosynth.cohort.formats._kept import kept
+from sonosynth.cohort.settings import Table
 from sonosynth.cohort.sources import Listing, unfit
 from sonosynth.errors import UserError, first_line
 
@@ -41,8 +43,8 @@ def holds_images(file: Path) -> bool:
         return False
 
 
-def listing(path: Path) -> Listing:
-    """The images in the rows of the file, or of the files in the folder, at `path`.
+def mapped(path: Path, how: Table) -> Listing:
+    """The images in the rows of the file, or of the files in the folder, at `path`; of `how`, the columns are used.
 
     Raises:
         UserError: if pyarrow is not installed, or the columns can't be told.
@@ -51,7 +53,7 @@ def listing(path: Path) -> Listing:
         import pyarrow as pa
         import pyarrow.parquet as pq
     except ImportError:
-        raise UserError(f"cohort {path}: is parquet, and pyarrow is not installed", fix=_columns.INSTALL) from None
+        raise UserError(f"cohort {path}: is parquet, and pyarrow is not installed", fix=INSTALL) from None
     root = path.parent if path.is_file() else path
     found = Listing(root, [])
     for file in _files(path):
@@ -67,10 +69,10 @@ def listing(path: Path) -> Listing:
                 if opened.metadata.num_rows > MOST:
                     raise UserError(f"cohort {file}: has {opened.metadata.num_rows:,} rows", f"at most {MOST:,}")
                 schema = opened.schema_arrow
-                columns = _columns.columns_of(schema, _columns.features_of(schema), file)
+                columns = _columns.columns_of(schema, _columns.features_of(schema), file, how.named)
                 table = _without_bytes(opened, columns)
             given = side_of(file.stem) or (side_of(file.parent.name) if file.parent != root else "")
-            _columns.add(found, file, "parquet", table, columns, given)
+            _columns.add(found, file, "parquet", table, columns, given, how.named)
         except (pa.ArrowException, OSError, ValueError) as error:
             raise UserError(f"cohort {file}: can't be read as parquet ({first_line(error)})", EXPECTED) from None
     return with_both_sides(found)

@@ -43,6 +43,7 @@ class Testing:
     """name: the test's. path: the cohort's. contents: as `contents_of`. labels: ours by theirs, see `mapped`. split:
     how near-duplicates with several labels are dealt with. start: of the classifiers' training. side: of the study's
     images, pixels. resolution: the classifiers'. fill: whether marks are filled in, as in the study's images.
+    table: how the cohort's table is read.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Testing:
     side: int
     resolution: int
     fill: bool
+    table: Annotated[sections.Table, NO_EFFECT] = sections.AS_IT_IS
 
 
 def contents_of(files: Files) -> str:
@@ -109,7 +111,7 @@ def predict(
     Raises:
         UserError: if the cohort is not the one that was asked for, or no image of a class is left.
     """
-    files, classes = list_files(settings.path), split.classes
+    files, classes = list_files(settings.path, settings.table), split.classes
     if contents_of(files) != settings.contents:
         raise UserError(
             f"cohort {settings.path}: is not the one that was tested as {settings.name}",

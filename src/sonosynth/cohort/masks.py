@@ -1,0 +1,62 @@
+"""Masks: which pixels of an image are lesion.
+
+Whatever is not black is: 1 or 255, grey or coloured. In a lossy file, where black is only nearly so, it is what is
+brighter than half of the brightest pixel.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from sonosynth.cohort.decoding import Unusable, opened, read_grey
+from sonosynth.cohort.places import Part, Place, file_of
+
+LOSSY = ("JPEG", "WEBP")
+NOISE = 16  # grey levels that the noise of a lossy file may have where all is black
+
+
+def read_mask(places: Sequence[Place], shape: tuple[int, int]) -> np.ndarray:
+    """(H, W) bool union of the masks of one image of size `shape`; one of another size is scaled to it.
+
+    Raises:
+        Unusable: if a mask can't be read, or its sides are not as those of its image.
+    """
+    union = np.zeros(shape, bool)
+    for place in places:
+        name = file_of(place).name
+        try:
+            mask = read_grey(place) > 0 if isinstance(place, Part) else _of_file(place)
+        except Unusable as reason:
+            raise Unusable(f"mask {name} {reason}") from None
+        if mask.shape != shape:
+            mask = _scaled(mask, shape, name)
+        union |= mask
+    return union
+
+
+def _of_file(file: Path) -> np.ndarray:
+    """(H, W) bool: the lesion in a mask, with the file's own values, whatever their depth."""
+    with opened(file) as image:
+        values = np.asarray(_with_colours(image))
+        lossy = image.format in LOSSY
+    if values.ndim == 3:
+        values = values.max(axis=2)
+    return values > max(NOISE, values.max(initial=0) / 2) if lossy else values != 0
+
+
+def _with_colours(image: Image.Image) -> Image.Image:
+    """An image whose values are those of its colours: black is 0 in all of them, and so is what is transparent."""
+    if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
+        ground = Image.new("RGBA", image.size, (0, 0, 0, 255))
+        return Image.alpha_composite(ground, image.convert("RGBA")).convert("RGB")
+    return image if image.mode in ("1", "L", "RGB", "F") or image.mode.startswith("I") else image.convert("RGB")
+
+
+def _scaled(mask: np.ndarray, shape: tuple[int, int], name: str) -> np.ndarray:
+    """A mask as large as its image, if that has the same sides, to a pixel."""
+    (height, width), (h, w) = shape, mask.shape
+    if abs(h * width / w - height) > 1 or abs(w * height / h - width) > 1:
+        raise Unusable(f"mask {name} is {w} x {h}, its image {width} x {height}")
+    return np.asarray(Image.fromarray(mask).resize((width, height), Image.Resampling.NEAREST))
