@@ -1,9 +1,11 @@
 """Settings of the cohort: how it is split, the prompts for its labels, and what becomes of marks."""
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from sonosynth.cohort.captions import COLUMN
 from sonosynth.errors import is_plain
 from sonosynth.section import NO_EFFECT, Section
 
@@ -42,9 +44,10 @@ class Prompts(Section):
 
     template: str = Field(
         "ultrasound image of {label}",
-        description="prompt for labels without one of their own; {label} and columns of the cohort are filled in",
+        description="prompt for labels without one of their own; {label}, {modality} and columns of the cohort are"
+        " filled in",
     )
-    labels: dict[str, str] = Field({}, description="prompts for single labels")
+    labels: dict[str, str] = Field({}, description="prompts for single labels, filled in likewise")
 
     @model_validator(mode="after")
     def _are_prompts(self) -> "Prompts":
@@ -52,11 +55,22 @@ class Prompts(Section):
             raise ValueError("template must contain {label}, or all classes would share one prompt")
         if not all(text.strip() and is_plain(text) for text in (self.template, *self.labels.values())):
             raise ValueError("a prompt is one line of text, and not empty")
+        if bare := [text for text in self.labels.values() if not COLUMN.sub("", text.replace("{label}", "x")).strip()]:
+            raise ValueError(f"{bare[0]} would be empty where a value is missing: add a word")
         return self
 
     def of(self, label: str) -> str:
-        """The prompt of `label`, without a learned token."""
-        return self.labels.get(label) or self.template.replace("{label}", label.replace("_", " "))
+        """The prompt of `label`, without a learned token; columns of the cohort stand in it in braces."""
+        return (self.labels.get(label) or self.template).replace("{label}", label.replace("_", " "))
+
+    def saying(self, words: Mapping[str, str]) -> "Prompts":
+        """The same prompts, with these words where their names stand in braces."""
+
+        def said(text: str) -> str:
+            return COLUMN.sub(lambda found: words.get(found[1], found[0]), text)
+
+        labels = {label: said(text) for label, text in self.labels.items()}
+        return self.model_copy(update={"template": said(self.template), "labels": labels})
 
 
 class Marks(Section):
