@@ -105,12 +105,18 @@ def plan(
 
 
 @app.command()
-def inspect(cohort: CohortPath, as_json: AsJson = False) -> None:
-    """Show what is in a cohort, and which of its files can't be used."""
+def inspect(
+    cohort: CohortPath,
+    config: Config = [],  # noqa: B006
+    given: Given = [],  # noqa: B006
+    as_json: AsJson = False,
+) -> None:
+    """Show what is in a cohort, and which of its files can't be used. Of the settings, those of `reading` count."""
+    from sonosynth import settings
     from sonosynth.cohort.reading import describe, read
     from sonosynth.report.terminal import show_cohort
 
-    description = describe(read(cohort))
+    description = describe(read(cohort, how=settings.load(files=config, changes=given).reading))
     if as_json:
         typer.echo(json.dumps(description, indent=1))
     else:

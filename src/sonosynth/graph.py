@@ -65,7 +65,7 @@ class Graph:
         """Its images, decoded, encoded and described: once for all splits and generators."""
         s, m = self.settings, self.machine
         places = {"pixels": f"{PARTS}/pixels/real.npy", "images": f"{PARTS}/images.csv", "about": f"{PARTS}/about.json"}
-        settings = reading.Reading(self.files, s.resolution, s.skip_bad, s.marks.remove == "all")
+        settings = reading.Reading(self.files, s.resolution, s.skip_bad, s.marks.remove == "all", s.reading)
         places |= {"twins": "twins.csv", "own": f"{PARTS}/columns.csv"}
         yield Job(COHORT, reading.decode, settings, {}, places, threads=m.cores)
         if s.split.sealed:

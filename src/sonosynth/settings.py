@@ -13,7 +13,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from sonosynth import declarations, plain_yaml
 from sonosynth.adapters.settings import PROBE, Adapt, Adapter, Lora, Token, Unet
-from sonosynth.cohort.settings import Marks, Prompts, Split
+from sonosynth.cohort.settings import Marks, Prompts, Reading, Split
 from sonosynth.errors import LINE, UserError, first_line
 from sonosynth.evidence.settings import Compare
 from sonosynth.fidelity.settings import Fidelity, Memorisation
@@ -72,6 +72,7 @@ class Settings(Section):
         description="ultrasound, xray, ct, mri or other: decides the default prompts, the token's words, the measure of"
         " texture, and whether the classical augmentation has speckle",
     )
+    reading: Reading = Reading()
     marks: Marks = Marks()
     split: Split = Split()
     prompts: Prompts = Prompts()

@@ -209,7 +209,7 @@ def _test(
     testing = other_cohort.Testing(
         name=test.name, path=Path(test.path), contents=test.contents, labels=test.labels, split=s.split,
         start=m.classifier, side=s.resolution, resolution=s.classifier.resolution,
-        fill=s.marks.remove == "all",
+        fill=s.marks.remove == "all", how=s.reading,
     )  # fmt: skip
     places = {"images": f"{name}/cohort.csv", "predictions": f"{name}/predictions.csv"}
     yield graph.model_job(

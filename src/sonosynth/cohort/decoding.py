@@ -12,6 +12,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from sonosynth import extensions
 from sonosynth.cohort.places import Part, Place, file_of
+from sonosynth.cohort.settings import Reading
 from sonosynth.errors import first_line
 
 EXTENSIONS = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif"}
@@ -24,6 +25,7 @@ BITS, PHOTOMETRIC = 258, 262  # tags of TIFF
 ROWS = 256  # that are converted at a time
 SPREAD = 32  # grey levels between the channels of a pixel that is coloured: JPEG tints grey by less
 ONE_LARGE = threading.Lock()
+AS_STORED = Reading()
 
 
 class Unusable(Exception):
@@ -45,15 +47,24 @@ def read_grey(place: Place) -> np.ndarray:
     return decode(place).grey
 
 
-def decode(place: Place) -> Picture:
+def decode(place: Place, how: Reading = AS_STORED) -> Picture:
     """A picture; a format that has no colour to measure may leave that out.
 
     Raises:
-        Unusable, MemoryError: see `decode_file`.
+        Unusable, MemoryError: see `decode_file`; Unusable also if something is asked for that its format can't do.
     """
+    if how.given and not _scaled(place):
+        asked = " or ".join(f"reading.{name}" for name in how.given)
+        raise Unusable(f"has one picture of 8 or 16 bits, and no scale: {asked} is for DICOM and NIfTI")
     if isinstance(place, Part):
-        return Picture(*extensions.find("formats", place.format).decode(place.file, place.name))
+        module, given = extensions.find("formats", place.format), (how,) * bool(how.given)
+        return Picture(*module.decode(place.file, place.name, *given))
     return decode_file(place)
+
+
+def _scaled(place: Place) -> bool:
+    """Whether a picture is of a format that can do what `settings.Reading` asks for."""
+    return isinstance(place, Part) and getattr(extensions.find("formats", place.format), "SCALED", False)
 
 
 def decode_file(file: Path) -> Picture:
@@ -142,8 +153,8 @@ def _levels(image: Image.Image) -> Image.Image:
     return image if image.mode in ("L", "1", "RGB") else image.convert("RGB")
 
 
-def read_mask(places: Sequence[Place], shape: tuple[int, int]) -> np.ndarray:
-    """(H, W) bool union of the masks of one image of size `shape`.
+def read_mask(places: Sequence[Place], shape: tuple[int, int], how: Reading = AS_STORED) -> np.ndarray:
+    """(H, W) bool union of the masks of one image of size `shape`, which was read as `how` says.
 
     Raises:
         Unusable: if a mask can't be read or differs in size from its image.
@@ -152,7 +163,7 @@ def read_mask(places: Sequence[Place], shape: tuple[int, int]) -> np.ndarray:
     for place in places:
         name = file_of(place).name
         try:
-            mask = read_grey(place) > 127
+            mask = decode(place, how if _scaled(place) else AS_STORED).grey > 127
         except Unusable as reason:
             raise Unusable(f"mask {name} {reason}") from None
         if mask.shape != shape:

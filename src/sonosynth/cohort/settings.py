@@ -10,6 +10,49 @@ from sonosynth.errors import is_plain
 from sonosynth.section import NO_EFFECT, Section
 
 
+class Reading(Section):
+    """How values of files without a fixed scale become grey, and which picture of several is read: DICOM and NIfTI."""
+
+    window: tuple[float, float] | None = Field(
+        None,
+        description="centre and width of the values that are shown, for example [40, 400] (HU); null: the file's own"
+        " window, or the full range",
+    )
+    percentiles: tuple[float, float] | None = Field(
+        None, description="percentiles of a picture's values that become black and white, for example [1, 99]"
+    )
+    frame: Literal["middle"] | Annotated[int, Field(ge=1, strict=True)] | Annotated[float, Field(gt=0, lt=1)] = Field(
+        "middle",
+        description="the slice of a volume or the frame of a clip: middle, a number from 1, or a share of the way, for"
+        " example 0.6; slices are counted from the feet up",
+    )
+
+    @model_validator(mode="after")
+    def _one_scale(self) -> "Reading":
+        if self.window and self.percentiles:
+            raise ValueError("give a window or percentiles, not both")
+        if self.window and self.window[1] <= 0:
+            raise ValueError("window: centre and width, the width above 0")
+        if self.percentiles and not 0 <= self.percentiles[0] < self.percentiles[1] <= 100:
+            raise ValueError("percentiles: two of 0 to 100, the lower one first")
+        return self
+
+    @property
+    def given(self) -> list[str]:
+        """The names of the settings that ask for something else than what files say."""
+        return [name for name, field in type(self).model_fields.items() if getattr(self, name) != field.default]
+
+    def index(self, count: int) -> int:
+        """The position, from 0, of the picture that is read of `count`.
+
+        Raises:
+            IndexError: if there are fewer.
+        """
+        if isinstance(self.frame, int):
+            return range(count)[self.frame - 1]
+        return min(int(self.frame * count), count - 1) if isinstance(self.frame, float) else count // 2
+
+
 class Split(Section):
     """Training and validation. Groups named in the cohort, and exact copies, always stay on one side."""
 

@@ -2,5 +2,6 @@
 
 A format has two functions: `reads(path) -> bool`, and `listing(path) -> Listing` (`sonosynth.cohort.sources`).
 A format whose pictures Pillow doesn't read from files of their own also has `decode(file, name)`: see
-`sonosynth.cohort.places.Part`.
+`sonosynth.cohort.places.Part`. With `SCALED = True`, its `decode(file, name, how)` does what a
+`sonosynth.cohort.settings.Reading` asks for.
 """
