@@ -7,14 +7,18 @@ import pytest
 
 from sonosynth.cohort.reading import list_files
 from sonosynth.errors import UserError
+from sonosynth.machine import resolve
 from sonosynth.phantom import write_cohort
 from sonosynth.repeats import of_cohort
 from sonosynth.run import Study
 from sonosynth.settings import load
+from sonosynth.study import plan
 from sonosynth.synthesis import strata
+from sonosynth.synthesis.jobs import make
 
 FEW = (
-    "adapters.sd=null", "sets={sd+ti: {count: 3}, sd+ti+img2img: {from: sd+ti, adapter: sd+ti}}",
+    "adapters.sd=null", "sets.copies={kind: copy, from: real, count: 4}",
+    "sets={sd+ti: {count: 3}, sd+ti+img2img: {from: sd+ti, adapter: sd+ti}}",
     "classifier.seeds=[0]", "fidelity.measures=[features]", "split.leave_out=hospital", "compare.subgroups=[device]",
     "prompts.template={modality} image of {label}, {device}", "balance.by=[device]",
 )  # fmt: skip
@@ -61,6 +65,17 @@ def test_synthetic_images_are_distributed_among_devices_as_planned(run):
     of = strata.members(train, ("device",))
     for label, own in made.groupby("label"):
         assert [(device[name],) for name in own["described"]] == strata.order(of, label, 3)
+    for label, own in read(run / "synthetic" / "copies" / "metadata.csv").groupby("label"):
+        assert [(device[name],) for name in own["source"]] == strata.order(of, label, 4)
+        assert set(own["source"]) <= set(train["id"][train["label"] == label])
+
+
+def test_sets_that_keep_what_they_start_from_are_in_no_strata(run, settings):
+    more = "sets={each: {from: real, adapter: sd+ti, each: 1}, between: {kind: between, from: real, adapter: sd+ti}}"
+    wanted = settings(*FEW, more)
+    jobs = plan(wanted, list_files(run.parent / "cohort.csv"), resolve(wanted))
+    by = {job.settings.name: job.settings.by for job in jobs if job.run is make}
+    assert by == {"sd+ti": ("device",), "copies": ("device",), "sd+ti+img2img": (), "each": (), "between": ()}
 
 
 @pytest.mark.parametrize(
