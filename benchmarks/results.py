@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from sklearn.metrics import f1_score
 
 from sonosynth.fidelity.jobs import TRAINING
 from sonosynth.run import reopen
@@ -85,12 +86,13 @@ def collect(root: Path, study: str) -> pd.DataFrame:
     verdicts = tables["verdicts"]
     decisive = verdicts[verdicts["class"].isna() & (verdicts["metric"] == "f1")]
     recall = tables["classes"].query("`class` == @POSITIVE and metric == 'recall'").set_index("arm")["value"]
+    between = _between_seeds(tables["predictions"])
     rows = []
     for row in tables["table"].query("status == 'run'").to_dict("records"):
         arm = str(row["arm"])
         found = sizes | {"arm": arm, "images": row["n_validation"], "runs": row["runs"]}
         found |= {name + end: row[name + end] for name in SCORES for end in ("", "_low", "_high")}
-        found |= {"recall": recall.get(arm)}
+        found |= {"recall": recall.get(arm), "seeds_deviation": between.get(arm)}
         own = decisive[decisive["arm"] == arm]
         for name, other in (("real", "real"), ("comparator", settings.compare.cheap)):
             contrast = own[own["against"] == other]
@@ -101,6 +103,16 @@ def collect(root: Path, study: str) -> pd.DataFrame:
         sets = settings.declared_arms[arm].sets
         rows.append(found | (_of_set(tables, sets[0]) if len(sets) == 1 else {}))
     return pd.DataFrame(rows)
+
+
+def _between_seeds(predictions: pd.DataFrame) -> pd.Series:
+    """By arm with several seeds: the standard deviation of macro F1 between seeds at equal data, over all blocks."""
+    chosen = predictions.filter(like="p_").rename(columns=lambda name: name.removeprefix("p_")).idxmax(axis=1)
+    names = ["arm", "draw", "split", "generator", "seed"]
+    blocks = predictions.assign(chosen=chosen).groupby(names, dropna=False)
+    scores = {name: f1_score(rows["label"], rows["chosen"], average="macro") for name, rows in blocks}
+    table = pd.Series(scores).rename_axis(names)
+    return table.groupby(["arm", "draw", "split"], dropna=False).var().groupby("arm").mean() ** 0.5
 
 
 def _of_set(tables: dict[str, pd.DataFrame], name: str) -> dict[str, float]:

@@ -9,10 +9,11 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from sonosynth import inspecting
+from sonosynth import settings as loading
 from sonosynth.cohort.reading import contents, list_files
 from sonosynth.cohort.settings import AS_IT_IS, table_of
 from sonosynth.errors import UserError
-from sonosynth.inspecting import inspect
 from sonosynth.jobs import keyed
 from sonosynth.report.inspected import show_cohort
 
@@ -30,6 +31,10 @@ def mask(path, value=255, side=SIDE):
     values = np.zeros((side, side), np.uint8)
     values[: side // 4] = value
     Image.fromarray(values).save(path)
+
+
+def inspect(path, table=AS_IT_IS):
+    return inspecting.inspect(path, loading.load(inspecting.PRESET).model_copy(update={"cohort": table}))
 
 
 def options(command):

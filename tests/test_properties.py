@@ -16,7 +16,7 @@ from sonosynth.cohort.partition import folds, split
 from sonosynth.cohort.reading import read
 from sonosynth.errors import UserError
 from sonosynth.settings import Settings, load, validated
-from sonosynth.synthesis.requests import plan
+from sonosynth.synthesis.strata import plan
 
 settings.register_profile("steady", deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 settings.load_profile("steady")
@@ -64,7 +64,8 @@ def test_folds_hold_every_image_out_once_with_its_group(parts, count, seed):
 
 @given(st.lists(st.sampled_from(["a", "b", "c"]), min_size=1), st.integers(1, 60) | st.just("largest"))
 def test_a_plan_fills_every_class_up_and_takes_none_away(labels, target):
-    counts, needed = Counter(labels), plan(labels, target)
+    counts = Counter(labels)
+    needed = plan({label: {(): [label] * count} for label, count in counts.items()}, target)
     goal = max(counts.values()) if target == "largest" else target
     assert all(counts[k] + needed[k] == max(goal, counts[k]) for k in counts)
     assert min(needed.values()) >= 0

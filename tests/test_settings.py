@@ -103,6 +103,29 @@ def test_there_are_no_thousands_of_sets(tmp_path):
         load("quick", [tmp_path / "s.yaml"])
 
 
+@pytest.mark.parametrize(
+    ("change", "mistake"),
+    [
+        ("reading={window: [40, 400], percentiles: [1, 99]}", "reading: give a window or percentiles, not both"),
+        ("reading.window=[40, 0]", "width above 0"),
+        ("reading.percentiles=[99, 1]", "the lower one first"),
+        ("reading.frame=1.0", "reading.frame"),  # the first one, or the last?
+        ("reading.frame=0", "reading.frame"),
+        ("reading.frame=last", "reading.frame"),
+    ],
+)
+def test_how_values_are_read_is_checked(change, mistake):
+    with pytest.raises(UserError, match=mistake):
+        load("quick", (), (change,))
+
+
+def test_a_share_of_the_way_is_never_beyond_the_last():
+    frames = {
+        text: load("quick", (), (f"reading.frame={text}",)).reading for text in ("1", "9", "0.5", str(1 - 2**-53))
+    }
+    assert [frame.index(9) for frame in frames.values()] == [0, 8, 4, 8]
+
+
 def test_a_study_that_nobody_could_run_is_not_planned():
     with pytest.raises(UserError, match="ask for 10,000,000 trained classifiers; at most 100,000 are planned"):
         load("quick", (), ("repeats={generators: 100, folds: 100, draws: 100}",))

@@ -127,13 +127,21 @@ def plan(
 
 
 @app.command()
-def inspect(cohort: CohortPath, columns: Columns = "", images: Images = None, as_json: AsJson = False) -> None:
+def inspect(
+    cohort: CohortPath,
+    columns: Columns = "",
+    images: Images = None,
+    config: Config = [],  # noqa: B006
+    given: Given = [],  # noqa: B006
+    as_json: AsJson = False,
+) -> None:
     """Show what is in a cohort, what was taken for what, which of its files can't be used, and what to run next."""
-    from sonosynth import inspecting
-    from sonosynth.cohort.settings import table_of
+    from sonosynth import inspecting, settings
     from sonosynth.report.inspected import show_cohort
 
-    description = inspecting.inspect(cohort, table_of(columns, images))
+    loaded = settings.load(inspecting.PRESET, config, (*_of_table(columns, images), *given))
+    repeated = [*(("--config", name) for name in config), *(("--set", change) for change in given)]
+    description = inspecting.inspect(cohort, loaded, [word for pair in repeated for word in pair])
     if as_json:
         typer.echo(json.dumps(description, indent=1))
     else:

@@ -100,5 +100,5 @@ def _never_made(settings: Settings, name: str, labels: Sequence[str], taken: Cou
     if made.count is None and made.start not in (NOISE, REAL):
         return _never_made(settings, made.start, labels, taken)
     if made.count is None:
-        return {LARGEST} if settings.balance.target == "largest" else set()
+        return {LARGEST} if settings.balance.target == "largest" and not settings.balance.by else set()
     return {label for label, count in requests.declared(made.count, labels, name).items() if not count}

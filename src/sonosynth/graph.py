@@ -65,7 +65,7 @@ class Graph:
         """Its images, decoded, encoded and described: once for all splits and generators."""
         s, m = self.settings, self.machine
         places = {"pixels": f"{PARTS}/pixels/real.npy", "images": f"{PARTS}/images.csv", "about": f"{PARTS}/about.json"}
-        settings = reading.Reading(self.files, s.resolution, s.skip_bad, s.marks.remove == "all")
+        settings = reading.Reading(self.files, s.resolution, s.skip_bad, s.marks.remove == "all", s.reading)
         places |= {"twins": "twins.csv", "own": f"{PARTS}/columns.csv"}
         yield Job(COHORT, reading.decode, settings, {}, places, threads=m.cores)
         if s.split.sealed:
@@ -111,6 +111,7 @@ class Graph:
             given = self.given[name][repeat.number] if name in self.given else None
             fills_up = declared.count is None and declared.start in (NOISE, REAL) and not given
             noised = way.model and declared.start != NOISE
+            in_strata = declared.start in (NOISE, REAL) and not (given or declared.each or way.across)
             if declared.adapter:
                 needs["adapter"] = f"{at}adapters/{declared.adapter}"
                 if s.synthesis_of(name).guidance == AUTO:
@@ -128,6 +129,7 @@ class Graph:
                 refine_steps=refine_steps(s, name), base=m.base if way.model else None,
                 precision=m.precision, resolution=s.resolution, seed=repeat.seed, leaks=self.leaks,
                 source=declared.start, negative_control=declared.control, given=given, tokens=tokens,
+                by=s.balance.by if in_strata else (),
             )  # fmt: skip
             parts = f"{at}{PARTS}"
             places = {

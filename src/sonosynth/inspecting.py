@@ -1,32 +1,38 @@
 """What is in a cohort, and what to do next: `sonosynth inspect`."""
 
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from sonosynth import settings
 from sonosynth.cohort.description import describe
 from sonosynth.cohort.reading import Cohort, decode, list_files
-from sonosynth.cohort.settings import AS_IT_IS, Table
 from sonosynth.cohort.sources import By
 from sonosynth.cohort.split import to_table
 from sonosynth.errors import UserError
+from sonosynth.modality import ULTRASOUND
+from sonosynth.settings import Settings
 
 PRESET = "quick"
 
 
-def inspect(path: Path, table: Table = AS_IT_IS) -> dict[str, Any]:
+def inspect(path: Path, wanted: Settings, options: Sequence[str] = ()) -> dict[str, Any]:
     """What `cohort.description.describe` finds, and next: what is missing for a study ("" if nothing), the command that
     runs one, and modality: whether it takes the images for ultrasound without knowing.
+
+    Args:
+        options: of the command line, that the next command repeats.
 
     Raises:
         UserError: if there is no cohort at `path`, or none of its files can be used.
     """
-    cohort = decode(list_files(path, table))
-    return describe(cohort) | {"next": _next(cohort, table)}
+    cohort = decode(list_files(path, wanted.cohort), how=wanted.reading)
+    return describe(cohort) | {"next": _next(cohort, wanted, options)}
 
 
-def _next(cohort: Cohort, table: Table) -> dict[str, Any]:
+def _next(cohort: Cohort, wanted: Settings, options: Sequence[str]) -> dict[str, Any]:
+    table = wanted.cohort
     fitting = [name for name, words in settings.shipped_words().items() if set(cohort.labels) <= set(words)]
     columns = {role: how.name for role, how in cohort.taken.items() if how.by is By.COLUMN and how.name != role}
     columns |= {role: name for role, name in table.columns.items() if not name}
@@ -34,17 +40,22 @@ def _next(cohort: Cohort, table: Table) -> dict[str, Any]:
     words += ["--columns", ",".join(f"{role}={name}" for role, name in columns.items())] if columns else []
     words += ["--images", table.images] if table.images else []
     words += ["--out", f"runs/{cohort.path.resolve().stem}", "--preset", PRESET]
-    words += [word for name in fitting for word in ("--config", name)]
+    words += [word for name in fitting for word in ("--config", name)] if not wanted.prompts.labels else []
+    words += options
     words += ["--skip-bad"] if cohort.problems else []
-    return {"missing": _missing(cohort), "command": shlex.join(words), "modality": not fitting}
+    return {
+        "missing": _missing(cohort, wanted),
+        "command": shlex.join(words),
+        "modality": not fitting and wanted.modality == ULTRASOUND,
+    }
 
 
-def _missing(cohort: Cohort) -> str:
+def _missing(cohort: Cohort, wanted: Settings) -> str:
     """Why a study of the cohort would be refused; "" if it would not."""
     if len(set(cohort.labels)) < 2:
         return f"all images have one label, {cohort.labels[0]}; at least two classes are needed"
     try:
-        to_table(cohort, settings.load(PRESET).split, seed=0)
+        to_table(cohort, wanted.split, seed=0)
     except UserError as error:
         return error.found
     return ""

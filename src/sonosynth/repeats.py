@@ -6,6 +6,7 @@ from sonosynth import seeding
 from sonosynth.cohort import sites
 from sonosynth.cohort.reading import Files
 from sonosynth.errors import UserError, first_line
+from sonosynth.modality import WORDS
 from sonosynth.settings import Settings
 
 
@@ -42,11 +43,17 @@ class Repeat:
 
 
 def of_cohort(settings: Settings, files: Files) -> Settings:
-    """The settings with one draw of as many folds as the column `split.leave_out` has values, if it is given.
+    """The settings as they are for this cohort.
+
+    Prompts say the modality, unless the cohort has a column of that name. If `split.leave_out` is given, there is one
+    draw of as many folds as this column has values.
 
     Raises:
-        UserError: if the cohort has no such column, or fewer than two values of it.
+        UserError: if the cohort has no such column to leave out, or fewer than two values of it.
     """
+    if "modality" not in files.columns:
+        words = {"modality": WORDS[settings.modality]}
+        settings = settings.model_copy(update={"prompts": settings.prompts.saying(words)})
     column = settings.split.leave_out
     if not column:
         return settings

@@ -14,6 +14,7 @@ from sonosynth.graph import COHORT
 from sonosynth.jobs import Job, Made, State, Status
 from sonosynth.machine import Machine, resolve
 from sonosynth.modality import ULTRASOUND
+from sonosynth.repeats import of_cohort
 from sonosynth.report import inspected, words
 from sonosynth.report.facts import Tested
 from sonosynth.runners.local import run_jobs
@@ -217,7 +218,7 @@ class Study:
         """Print what was taken for what, the prompts and, where none were given, the name of shipped ones that fit."""
         for said in inspected.guessed(files.taken):
             progress.say(said)
-        prompts = self.settings.prompts
+        prompts = of_cohort(self.settings, files).prompts
         for label in files.labels:
             progress.say(f"prompt of {label}: {prompts.of(label)}")
         for name, adapter in self.settings.declared_adapters.items():

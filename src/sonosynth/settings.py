@@ -13,7 +13,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from sonosynth import declarations, plain_yaml
 from sonosynth.adapters.settings import PROBE, Adapt, Adapter, Lora, Token, Unet
-from sonosynth.cohort.settings import AS_IT_IS, Marks, Prompts, Split, Table
+from sonosynth.cohort.settings import AS_IT_IS, Marks, Prompts, Reading, Split, Table
 from sonosynth.errors import LINE, UserError, first_line
 from sonosynth.evidence.settings import Compare
 from sonosynth.fidelity.settings import Fidelity, Memorisation
@@ -74,6 +74,7 @@ class Settings(Section):
         " texture, and whether the classical augmentation has speckle",
     )
     cohort: Annotated[Table, NO_EFFECT] = AS_IT_IS
+    reading: Reading = Reading()
     marks: Marks = Marks()
     split: Split = Split()
     prompts: Prompts = Prompts()

@@ -99,11 +99,10 @@ def _check(settings: Settings, cohort: Files, machine: Machine, taken: Mapping[s
             "at least two classes",
             "give the folder that holds the class folders, not one of them",
         )
-    if unknown := [name for name in settings.compare.subgroups if name not in cohort.columns]:
-        raise UserError(
-            f"compare.subgroups: the cohort has no column {first_line(', '.join(unknown))}",
-            f"further columns of its table: {first_line(', '.join(cohort.columns)) or '(none)'}",
-        )
+    there = f"further columns of its table: {first_line(', '.join(cohort.columns)) or '(none)'}"
+    for setting, named in (("compare.subgroups", settings.compare.subgroups), ("balance.by", settings.balance.by)):
+        if unknown := [name for name in named if name not in cohort.columns]:
+            raise UserError(f"{setting}: the cohort has no column {first_line(', '.join(unknown))}", there)
     shipped = {label: words[label] for words in shipped_words().values() for label in words}
     given = settings.prompts.labels.items()
     unknown = sorted(k for k, words in given if k not in cohort.labels and shipped.get(k) != words)
@@ -117,7 +116,16 @@ def _check(settings: Settings, cohort: Files, machine: Machine, taken: Mapping[s
     if unknown := [name for name in captions.columns(words.values()) if name not in cohort.columns]:
         raise UserError(
             f"prompts: the cohort has no column {first_line(', '.join(unknown))}",
-            f"{{label}}, or further columns of its table: {first_line(', '.join(cohort.columns)) or '(none)'}",
+            f"{{label}}, {{modality}}, or {there}",
+        )
+    from_noise = [name for name, made in settings.declared_sets.items() if made.start == NOISE and name not in taken]
+    unsaid = [name for name in settings.balance.by if any(name not in captions.columns([x]) for x in words.values())]
+    if unsaid and from_noise:
+        raise UserError(
+            f"balance.by: not every prompt says {first_line(', '.join(unsaid))}, and an image from noise has no other"
+            f" value than that in its prompt (sets.{from_noise[0]})",
+            "prompts that name every column of balance.by",
+            f"prompts.template={{modality}} image of {{label}}, {', '.join(f'{{{name}}}' for name in unsaid)}",
         )
     rows = {source.more for source in cohort.sources}
     said = sorted({(label, captions.filled(text, dict(row))) for label, text in words.items() for row in rows})
@@ -201,7 +209,7 @@ def _test(
     testing = other_cohort.Testing(
         name=test.name, path=Path(test.path), contents=test.contents, labels=test.labels, split=s.split,
         start=m.classifier, side=s.resolution, resolution=s.classifier.resolution,
-        fill=s.marks.remove == "all", table=test.table,
+        fill=s.marks.remove == "all", how=s.reading, table=test.table,
     )  # fmt: skip
     places = {"images": f"{name}/cohort.csv", "predictions": f"{name}/predictions.csv"}
     yield graph.model_job(

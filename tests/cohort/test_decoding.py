@@ -8,6 +8,9 @@ from PIL import Image
 from PIL.PngImagePlugin import PngImageFile
 
 from sonosynth.cohort.decoding import Unusable, decode, read_grey, resize
+from sonosynth.cohort.masks import read_mask
+from sonosynth.cohort.settings import Reading
+from sonosynth.jobs import key
 
 RAMP = np.arange(256, dtype=np.uint8).reshape(16, 16)
 
@@ -157,3 +160,17 @@ def test_the_share_of_coloured_pixels_is_measured_and_a_slight_tint_is_none(tmp_
     rgba.save(tmp_path / "rgba.png")  # transparent all over: black
     Image.fromarray(pixels[..., 0]).save(tmp_path / "l.png")
     assert [decode(tmp_path / f"{name}.png").colour for name in ("rgba", "l")] == [0, 0]
+
+
+@pytest.mark.parametrize("how", [{"window": (40, 400)}, {"percentiles": (1, 99)}, {"frame": 2}])
+def test_what_is_for_other_formats_is_refused_and_not_ignored(tmp_path, how):
+    Image.new("L", (16, 16), 255).save(tmp_path / "x.png")
+    with pytest.raises(Unusable, match=f"reading.{next(iter(how))} is for DICOM and NIfTI"):
+        decode(tmp_path / "x.png", Reading(**how))
+    assert read_mask([tmp_path / "x.png"], (16, 16), Reading(**how)).all()  # of a DICOM file
+
+
+def test_how_pictures_are_read_changes_the_job_that_reads_them_and_none_else(planned):
+    (before, after) = ({name: key(job.inputs({})) for name, job in planned(*change).items() if name != "report"}
+                       for change in ((), ("reading.frame=3",)))  # fmt: skip
+    assert [name for name in before if before[name] != after[name]] == ["cohort"]

@@ -61,7 +61,7 @@ def test_a_class_of_one_group_can_not_be_shared(tmp_path, cohort):
 
 
 def test_without_it_no_key_of_a_job_knows_the_setting():
-    assert set(keyed(Split())) == {"holdout", "groups", "conflicts", "keep", "leave_out"}
+    assert set(keyed(Split())) == {"holdout", "groups", "conflicts", "keep", "leave_out", "given"}
     assert keyed(Split(sealed=0.2)) == keyed(Split())  # the job that seals has the share, and splits need what it makes
 
 

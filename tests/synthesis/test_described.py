@@ -1,5 +1,6 @@
 """Requests whose prompts say what the columns say of a training image."""
 
+from collections import Counter
 from dataclasses import replace
 
 import pandas as pd
@@ -39,3 +40,16 @@ def test_a_learned_token_stays_where_a_value_is_missing():
     train = TRAIN.assign(device="")
     (found,) = described(from_noise({"a": 1}, {"a": "a, {device} <t>"}, 7), train, 7, {"a": "<t>"}, {})
     assert found.prompt == "a <t>"
+
+
+def test_images_from_noise_are_described_as_images_of_the_stratum_whose_turn_it_is():
+    train = TRAIN.assign(device=["X"] * 30 + ["Y", "X"] * 5)  # a: 15 X, 5 Y; b: 20 X
+    # Of the 30 images that a will have, 20 : 5 would be 24 : 6.
+    wanted = from_noise({"a": 10, "b": 2}, PROMPTS, 7)
+    found = described(wanted, train, 7, {}, {}, ("device",))
+    assert Counter(request.prompt for request in found) == {"a, X": 9, "a, Y": 1, "b, X": 2}
+    assert len({request.described for request in found if request.label == "a"}) > 5
+    rows = train.set_index("id")
+    for request in found:
+        row = rows.loc[request.described]
+        assert (row["label"], f"{row['label']}, {row['device']}") == (request.label, request.prompt)

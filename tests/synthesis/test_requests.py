@@ -2,16 +2,9 @@ import pytest
 
 from sonosynth import seeding
 from sonosynth.errors import UserError
-from sonosynth.synthesis.requests import declared, from_images, from_noise, plan
+from sonosynth.synthesis.requests import declared, from_images, from_noise
 
 PROMPTS = {"a": "p", "b": "q"}
-
-
-def test_plan_of_the_paper():
-    labels = ["benign"] * 349 + ["malignant"] * 168 + ["normal"] * 106
-    assert plan(labels, 350) == {"benign": 1, "malignant": 182, "normal": 244}
-    assert plan(labels, "largest") == {"benign": 0, "malignant": 181, "normal": 243}
-    assert plan(labels, 200) == {"benign": 0, "malignant": 32, "normal": 94}
 
 
 def test_requests_share_seeds_between_models_and_differ_within_a_set():

@@ -14,6 +14,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from sonosynth import extensions
 from sonosynth.cohort.kinds import HEAD, kind_of, kind_of_bytes
 from sonosynth.cohort.places import Part, Place
+from sonosynth.cohort.settings import Reading
 from sonosynth.errors import first_line
 
 EXTENSIONS = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif"}
@@ -26,6 +27,7 @@ BITS, PHOTOMETRIC = 258, 262  # tags of TIFF
 ROWS = 256  # that are converted at a time
 SPREAD = 32  # grey levels between the channels of a pixel that is coloured: JPEG tints grey by less
 ONE_LARGE = threading.Lock()
+AS_STORED = Reading()
 
 
 class Unusable(Exception):
@@ -47,15 +49,24 @@ def read_grey(place: Place) -> np.ndarray:
     return decode(place).grey
 
 
-def decode(place: Place) -> Picture:
+def decode(place: Place, how: Reading = AS_STORED) -> Picture:
     """A picture; a format that has no colour to measure may leave that out.
 
     Raises:
-        Unusable, MemoryError: see `decode_file`.
+        Unusable, MemoryError: see `decode_file`; Unusable also if something is asked for that its format can't do.
     """
+    if how.given and not scaled(place):
+        asked = " or ".join(f"reading.{name}" for name in how.given)
+        raise Unusable(f"has one picture of 8 or 16 bits, and no scale: {asked} is for DICOM and NIfTI")
     if isinstance(place, Part):
-        return Picture(*extensions.find("formats", place.format).decode(place.file, place.name))
+        module, given = extensions.find("formats", place.format), (how,) * bool(how.given)
+        return Picture(*module.decode(place.file, place.name, *given))
     return decode_file(place)
+
+
+def scaled(place: Place) -> bool:
+    """Whether a picture is of a format that can do what `settings.Reading` asks for."""
+    return isinstance(place, Part) and getattr(extensions.find("formats", place.format), "SCALED", False)
 
 
 def decode_file(file: Path) -> Picture:

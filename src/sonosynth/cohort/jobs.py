@@ -11,6 +11,7 @@ from sonosynth import disk, progress
 from sonosynth.artefacts import INNER, TRAIN, VALIDATION, Artefact, CohortImages
 from sonosynth.cohort import own_split, reading, sealing
 from sonosynth.cohort import settings as sections
+from sonosynth.cohort.decoding import AS_STORED
 from sonosynth.cohort.reading import Cohort, Files
 from sonosynth.cohort.split import crossing, exclusions, to_table
 from sonosynth.cohort.traits import COLOUR, Trait
@@ -22,13 +23,14 @@ VERSION = 4
 @dataclass(frozen=True)
 class Reading:
     """files: the cohort's. side: that of the square images, pixels. skip_bad: skip files that can't be used. fill:
-    whether marks are filled in.
+    whether marks are filled in. how: values become grey.
     """
 
     files: Files
     side: int
     skip_bad: bool
     fill: bool = False
+    how: sections.Reading = AS_STORED
 
 
 def decode(settings: Reading, *, work: Path) -> None:
@@ -37,7 +39,7 @@ def decode(settings: Reading, *, work: Path) -> None:
     Raises:
         UserError: if a file can't be used and is not to be skipped.
     """
-    found = reading.decode(settings.files, settings.side, fill=settings.fill)
+    found = reading.decode(settings.files, settings.side, fill=settings.fill, how=settings.how)
     bad = found.problems
     if bad and not settings.skip_bad:
         shown = [f"{name} {why}" for name, why in list(bad.items())[:10]]

@@ -10,15 +10,17 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from sonosynth.cohort.decoding import Unusable, opened, read_grey
+from sonosynth.cohort.decoding import AS_STORED, Unusable, decode, opened, scaled
 from sonosynth.cohort.places import Part, Place, file_of
+from sonosynth.cohort.settings import Reading
 
 LOSSY = ("JPEG", "WEBP")
 NOISE = 16  # grey levels that the noise of a lossy file may have where all is black
 
 
-def read_mask(places: Sequence[Place], shape: tuple[int, int]) -> np.ndarray:
-    """(H, W) bool union of the masks of one image of size `shape`; one of another size is scaled to it.
+def read_mask(places: Sequence[Place], shape: tuple[int, int], how: Reading = AS_STORED) -> np.ndarray:
+    """(H, W) bool union of the masks of one image of size `shape`, which was read as `how` says; one of another size is
+    scaled to it.
 
     Raises:
         Unusable: if a mask can't be read, or its sides are not as those of its image.
@@ -27,13 +29,17 @@ def read_mask(places: Sequence[Place], shape: tuple[int, int]) -> np.ndarray:
     for place in places:
         name = file_of(place).name
         try:
-            mask = read_grey(place) > 0 if isinstance(place, Part) else _of_file(place)
+            mask = _of_part(place, how) if isinstance(place, Part) else _of_file(place)
         except Unusable as reason:
             raise Unusable(f"mask {name} {reason}") from None
         if mask.shape != shape:
             mask = _scaled(mask, shape, name)
         union |= mask
     return union
+
+
+def _of_part(place: Part, how: Reading) -> np.ndarray:
+    return decode(place, how if scaled(place) else AS_STORED).grey > 0
 
 
 def _of_file(file: Path) -> np.ndarray:

@@ -29,8 +29,10 @@ def split(
         rng: draws the split.
 
     Raises:
-        ValueError: if a class would have no image on one side; the message names it.
+        ValueError: if there is no image, or a class would have none on one side; the message names it.
     """
+    if not labels:
+        raise ValueError("no image")
     ordered = sorted(units, key=lambda rows: min(hashes[row] for row in rows))
     drawn = [ordered[i] for i in rng.permutation(len(ordered))]
     drawn.sort(key=len, reverse=True)  # single images come last and fill the counts exactly

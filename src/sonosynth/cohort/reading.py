@@ -13,11 +13,11 @@ import pandas as pd
 from sonosynth import progress
 from sonosynth.cohort import adjacency, marks, traits
 from sonosynth.cohort.adjacency import Adjacent
-from sonosynth.cohort.decoding import Unusable, to_square
+from sonosynth.cohort.decoding import AS_STORED, Unusable, to_square
 from sonosynth.cohort.decoding import decode as decode_image
 from sonosynth.cohort.masks import read_mask
 from sonosynth.cohort.places import Part, Place, file_of
-from sonosynth.cohort.settings import AS_IT_IS, Table
+from sonosynth.cohort.settings import AS_IT_IS, Reading, Table
 from sonosynth.cohort.sources import Source, Taken, escape_formula, list_sources
 from sonosynth.cohort.traits import Trait
 from sonosynth.cohort.twins import View, components, details, find, view
@@ -169,16 +169,16 @@ def _about(source: Source, known: Mapping[Path, Any]) -> tuple[str, str, Stamp]:
     return hashed(source.file), hashlib.sha256(masks.encode()).hexdigest() if masks else "", stamp
 
 
-def read(path: Path, side: int = 0) -> Cohort:
+def read(path: Path, side: int = 0, how: Reading = AS_STORED) -> Cohort:
     """Decode every file of the cohort at `path` once; keep the images as squares of `side` pixels, if not 0.
 
     Raises:
         UserError: if there is no cohort at `path`, or none of its files can be used.
     """
-    return decode(list_files(path), side)
+    return decode(list_files(path), side, how=how)
 
 
-def decode(files: Files, side: int = 0, *, fill: bool = False) -> Cohort:
+def decode(files: Files, side: int = 0, *, fill: bool = False, how: Reading = AS_STORED) -> Cohort:
     """The cohort of `files`, each decoded once; as `read`. With `fill`, marks are filled in before all else."""
     rows: list[list[Any]] = []
     own: list[dict[str, str]] = []
@@ -186,7 +186,7 @@ def decode(files: Files, side: int = 0, *, fill: bool = False) -> Cohort:
     squares = np.empty((len(files.sources) if side else 0, side, side), np.uint8)
     problems = dict(files.problems)
     with progress.task("reading the cohort", len(files.sources)) as bar:
-        wanted = [(source, stamp, side, fill) for source, stamp in zip(files.sources, files.stamps, strict=True)]
+        wanted = [(source, stamp, side, fill, how) for source, stamp in zip(files.sources, files.stamps, strict=True)]
         for source, content, found in zip(files.sources, files.sha256, in_threads(_decode, wanted), strict=True):
             bar.advance()
             file = _relative(source.file, files.root)
@@ -234,9 +234,9 @@ class _Decoded:
     square: np.ndarray | None
 
 
-def _decode(wanted: tuple[Source, Stamp, int, bool]) -> _Decoded | str:
+def _decode(wanted: tuple[Source, Stamp, int, bool, Reading]) -> _Decoded | str:
     """What is kept of an image, or why it can't be used."""
-    source, stamp, side, fill = wanted
+    source, stamp, side, fill, how = wanted
     try:
         unchanged = tuple(_stamp(file_of(place)) for place in (source.file, *source.masks)) == stamp
     except OSError:
@@ -244,13 +244,13 @@ def _decode(wanted: tuple[Source, Stamp, int, bool]) -> _Decoded | str:
     if not unchanged:
         raise UserError(f"{file_of(source.file)}: changed while the cohort was being read", fix="run the command again")
     try:
-        grey, mode, colour = decode_image(source.file)
+        grey, mode, colour = decode_image(source.file, how)
         if min(grey.shape) < SMALLEST:
             raise Unusable(f"is {grey.shape[1]} x {grey.shape[0]} pixels; at least {SMALLEST} per side are expected")
         marked = marks.find(grey)
         grey = marks.fill(grey, marked) if fill else grey
         pixels = hashlib.sha256(repr(grey.shape).encode() + grey.tobytes()).hexdigest()
-        lesion = float(read_mask(source.masks, grey.shape).mean()) if source.masks else float("nan")
+        lesion = float(read_mask(source.masks, grey.shape, how).mean()) if source.masks else float("nan")
         about = (pixels, grey.shape[1], grey.shape[0], mode, lesion, ";".join(marked), round(colour, 4))
         return _Decoded(about, view(grey), to_square(grey, side) if side else None)
     except (Unusable, OSError) as error:

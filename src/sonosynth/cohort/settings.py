@@ -1,10 +1,12 @@
 """Settings of the cohort: how it is split, the prompts for its labels, and what becomes of marks."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, model_validator
 
+from sonosynth.cohort.captions import COLUMN
 from sonosynth.errors import UserError, first_line, is_plain
 from sonosynth.section import NO_EFFECT, Section
 
@@ -57,6 +59,49 @@ def path_of(cohort: Any) -> str:
     return found if isinstance(found, str) else ""
 
 
+class Reading(Section):
+    """How values of files without a fixed scale become grey, and which picture of several is read: DICOM and NIfTI."""
+
+    window: tuple[float, float] | None = Field(
+        None,
+        description="centre and width of the values that are shown, for example [40, 400] (HU); null: the file's own"
+        " window, or the full range",
+    )
+    percentiles: tuple[float, float] | None = Field(
+        None, description="percentiles of a picture's values that become black and white, for example [1, 99]"
+    )
+    frame: Literal["middle"] | Annotated[int, Field(ge=1, strict=True)] | Annotated[float, Field(gt=0, lt=1)] = Field(
+        "middle",
+        description="the slice of a volume or the frame of a clip: middle, a number from 1, or a share of the way, for"
+        " example 0.6; slices are counted from the feet up",
+    )
+
+    @model_validator(mode="after")
+    def _one_scale(self) -> "Reading":
+        if self.window and self.percentiles:
+            raise ValueError("give a window or percentiles, not both")
+        if self.window and self.window[1] <= 0:
+            raise ValueError("window: centre and width, the width above 0")
+        if self.percentiles and not 0 <= self.percentiles[0] < self.percentiles[1] <= 100:
+            raise ValueError("percentiles: two of 0 to 100, the lower one first")
+        return self
+
+    @property
+    def given(self) -> list[str]:
+        """The names of the settings that ask for something else than what files say."""
+        return [name for name, field in type(self).model_fields.items() if getattr(self, name) != field.default]
+
+    def index(self, count: int) -> int:
+        """The position, from 0, of the picture that is read of `count`.
+
+        Raises:
+            IndexError: if there are fewer.
+        """
+        if isinstance(self.frame, int):
+            return range(count)[self.frame - 1]
+        return min(int(self.frame * count), count - 1) if isinstance(self.frame, float) else count // 2
+
+
 class Split(Section):
     """Training and validation. Groups named in the cohort, and exact copies, always stay on one side."""
 
@@ -96,9 +141,10 @@ class Prompts(Section):
 
     template: str = Field(
         "ultrasound image of {label}",
-        description="prompt for labels without one of their own; {label} and columns of the cohort are filled in",
+        description="prompt for labels without one of their own; {label}, {modality} and columns of the cohort are"
+        " filled in",
     )
-    labels: dict[str, str] = Field({}, description="prompts for single labels")
+    labels: dict[str, str] = Field({}, description="prompts for single labels, filled in likewise")
 
     @model_validator(mode="after")
     def _are_prompts(self) -> "Prompts":
@@ -106,11 +152,22 @@ class Prompts(Section):
             raise ValueError("template must contain {label}, or all classes would share one prompt")
         if not all(text.strip() and is_plain(text) for text in (self.template, *self.labels.values())):
             raise ValueError("a prompt is one line of text, and not empty")
+        if bare := [text for text in self.labels.values() if not COLUMN.sub("", text.replace("{label}", "x")).strip()]:
+            raise ValueError(f"{bare[0]} would be empty where a value is missing: add a word")
         return self
 
     def of(self, label: str) -> str:
-        """The prompt of `label`, without a learned token."""
-        return self.labels.get(label) or self.template.replace("{label}", label.replace("_", " "))
+        """The prompt of `label`, without a learned token; columns of the cohort stand in it in braces."""
+        return (self.labels.get(label) or self.template).replace("{label}", label.replace("_", " "))
+
+    def saying(self, words: Mapping[str, str]) -> "Prompts":
+        """The same prompts, with these words where their names stand in braces."""
+
+        def said(text: str) -> str:
+            return COLUMN.sub(lambda found: words.get(found[1], found[0]), text)
+
+        labels = {label: said(text) for label, text in self.labels.items()}
+        return self.model_copy(update={"template": said(self.template), "labels": labels})
 
 
 class Marks(Section):

@@ -1,5 +1,6 @@
 """Requests whose prompts say what the cohort's columns say of a training image."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -8,6 +9,7 @@ import pandas as pd
 from sonosynth import seeding
 from sonosynth.adapters.learning import with_token
 from sonosynth.cohort.captions import columns, of_rows
+from sonosynth.synthesis import strata
 from sonosynth.synthesis.requests import Request
 
 COLUMN = "described"
@@ -16,24 +18,26 @@ COLUMN = "described"
 
 def described(
     wanted: Sequence[Request], train: pd.DataFrame, seed: int, tokens: Mapping[str, str | None],
-    known: Mapping[str, str],
+    known: Mapping[str, str], by: Sequence[str] = (),
 ) -> list[Request]:  # fmt: skip
     """The same requests, with prompts in which columns are filled in, where they name any.
 
-    An image from noise is described as a training image of its class is, drawn at random; one that starts from another
-    image as that one is.
+    An image from noise is described as a training image of its class is, drawn at random from the stratum whose turn it
+    is; one that starts from another image as that one is.
 
     Args:
         train: the training rows of cohort.csv. tokens: the one that the prompts of each label end with. known: of
-            images to start from, the training image that each is described as, by name.
+            images to start from, the training image that each is described as, by name. by: columns of the strata.
     """
     if not columns(request.prompt for request in wanted):
         return list(wanted)
     place = {name: row for row, name in enumerate(train["id"])}
-    of_class = {str(label): list(own["id"]) for label, own in train.groupby("label")}
+    of = strata.members(train, by)
+    counts = Counter(request.label for request in wanted)
+    turns = {label: iter(strata.order(of, label, count)) for label, count in counts.items()}
     found = []
     for request in wanted:
-        ids = of_class[request.label]
+        ids = of[request.label][next(turns[request.label])]
         drawn = ids[seeding.derive(seed, "described", request.file_name) % len(ids)]
         model = known.get(request.source) or drawn
         token = tokens.get(request.label)

@@ -15,7 +15,7 @@ from sonosynth.cost import Effort
 from sonosynth.errors import UserError
 from sonosynth.firewall import Origins
 from sonosynth.section import AUTO, NO_EFFECT
-from sonosynth.synthesis import given, requests, ways
+from sonosynth.synthesis import given, requests, strata, ways
 from sonosynth.synthesis.described import COLUMN as DESCRIBED
 from sonosynth.synthesis.described import described
 from sonosynth.synthesis.given import Given
@@ -41,6 +41,7 @@ class Making:
     whether the adapter was allowed to see the validation images. source: name of the set that it starts from, which
     appears in metadata.csv; or noise or real. negative_control: whether it is one. given: the images of another
     generator, if it takes these; `source` does not matter then. tokens: the learned token at the end of each prompt.
+    by: the columns of the strata among which the images are distributed, as in `settings.Balance`.
     """
 
     name: Annotated[str, NO_EFFECT]
@@ -62,6 +63,7 @@ class Making:
     each: int = 0
     mirror: bool = False
     given: Given | None = None
+    by: tuple[str, ...] = ()
     tokens: Annotated[Mapping[str, str | None], NO_EFFECT] = field(default_factory=dict)
 
     @property
@@ -130,6 +132,9 @@ def make(
     else:
         starts = _of_training_images(settings.seed, cohort, split, across=across) if cohort else None
         needed = _counts(settings, split)
+    for label, stratum in strata.missing(strata.members(split.train, settings.by)):
+        values = ", ".join(f"{name}={value or '(unknown)'}" for name, value in zip(settings.by, stratum, strict=True))
+        progress.say(f"{settings.name}: no training image of {label} has {values}, so none is made that has")
     samples = {label: n for label, n in samples.items() if not needed[label]}
     progress.say(f"{settings.name}: " + ", ".join(f"{n} {label}" for label, n in needed.items()))
     maker: Maker = extensions.find("sets", settings.kind).open(settings, adapter.folder if adapter else None)
@@ -139,8 +144,8 @@ def make(
 
     def made(counts: Mapping[str, int], folder: str, selector: Selector | None = None) -> tuple[np.ndarray, Origins]:
         wanted = described(
-            _requests(settings, counts, starts), split.train, settings.seed, settings.tokens,
-            starts.described if starts else {},
+            _requests(settings, counts, starts, split), split.train, settings.seed, settings.tokens,
+            starts.described if starts else {}, settings.by,
         )  # fmt: skip
         rows = np.array([starts.place[r.source] for r in wanted], int) if starts else None
         initial = starts.pixels[rows] if starts else None
@@ -205,15 +210,21 @@ def _counts(settings: Making, split: Split) -> dict[str, int]:
     if settings.each:
         return {label: settings.each * int((split.train["label"] == label).sum()) for label in split.classes}
     if isinstance(settings.count, Balance):
-        return requests.plan(list(split.train["label"]), settings.count.target)
+        return strata.plan(strata.members(split.train, settings.by), settings.count.target)
     return requests.declared(settings.count or 0, split.classes, settings.name)
 
 
-def _requests(settings: Making, counts: Mapping[str, int], starts: _Starts | None) -> list[Request]:
+def _requests(
+    settings: Making, counts: Mapping[str, int], starts: _Starts | None, split: Split
+) -> list[Request]:  # fmt: skip
     if starts is None:
         return requests.from_noise(counts, settings.prompts, settings.seed)
+    names = starts.names
+    if settings.by:
+        of = strata.members(split.train, settings.by)
+        names = {label: strata.in_turn(of, label, names[label], count) for label, count in counts.items()}
     return requests.from_images(
-        counts, settings.prompts, settings.seed, starts.names, settings.depth, strengths=settings.strengths,
+        counts, settings.prompts, settings.seed, names, settings.depth, strengths=settings.strengths,
         mirror=settings.mirror,
     )  # fmt: skip
 

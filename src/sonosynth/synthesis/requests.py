@@ -4,7 +4,6 @@ The seed of an image is named by purpose, class, number and depth of refinement,
 n-th images of a class in two sets of one depth are paired.
 """
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -34,16 +33,6 @@ class Request:
     def seed_of(self, attempt: int) -> int:
         """The seed of the first, second, ... image that is drawn for it."""
         return self.seed if attempt == 1 else seeding.derive(self.seed, "again", attempt - 1)
-
-
-def plan(train_labels: Sequence[str], target: int | str) -> dict[str, int]:
-    """How many synthetic images each class needs to reach `target` training images, or the largest class's count.
-
-    Classes that have as many or more get none; none are removed.
-    """
-    counts = Counter(train_labels)
-    goal = max(counts.values()) if target == "largest" else int(target)
-    return {label: max(0, goal - count) for label, count in sorted(counts.items())}
 
 
 def declared(count: int | Mapping[str, int], classes: Sequence[str], name: str) -> dict[str, int]:

@@ -21,6 +21,11 @@ class Balance(Section):
     target: Positive | Literal["largest"] = Field(
         "largest", description="training images per class, real and synthetic (paper: 350), or the largest class's size"
     )
+    by: tuple[str, ...] = Field(
+        (),
+        description="columns of the cohort, for example device, that must not come to tell the class: in every stratum"
+        " (value of each column), each class is filled up to the one with the most images there",
+    )
 
 
 class Synthesis(Section):

@@ -1,6 +1,8 @@
 import builtins
+import json
 import warnings
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +14,17 @@ from pydicom.errors import InvalidDicomError
 from pydicom.pixels import apply_color_lut, apply_rescale, apply_voi_lut, convert_color_space, get_decoder
 from pydicom.sequence import Sequence
 from pydicom.uid import MPEG2MPML, ExplicitVRLittleEndian, JPEGLosslessSV1, UltrasoundImageStorage, generate_uid
+from typer.testing import CliRunner
 
+from sonosynth import cli
 from sonosynth.cohort.decoding import Unusable, decode
 from sonosynth.cohort.description import describe
 from sonosynth.cohort.formats import dicom
+from sonosynth.cohort.formats._values import MASK
+from sonosynth.cohort.masks import read_mask
 from sonosynth.cohort.places import Part
 from sonosynth.cohort.reading import read
+from sonosynth.cohort.settings import Reading
 from sonosynth.cohort.sources import list_sources
 from sonosynth.errors import UserError
 from sonosynth.run import Study
@@ -184,6 +191,70 @@ def test_each_frame_has_its_own_functional_groups(tmp_path):
         assert np.abs(decode(Part(place.file, "dicom", number))[0] - expected).max() <= 0.5001
 
 
+@pytest.mark.parametrize(
+    ("how", "low", "high"),
+    [
+        ({"window": (40, 400)}, -160, 240),
+        ({"window": (-600, 1500.5)}, -1350.25, 150.25),
+        ({"percentiles": (0, 100)}, -1024, 1022),
+        ({"percentiles": (1, 99)}, -1024 + 0.01 * 2046, -1024 + 0.99 * 2046),
+    ],
+)
+def test_the_settings_go_before_the_window_of_the_file_and_are_of_rescaled_values(tmp_path, how, low, high):
+    stored = np.arange(1024, dtype=np.int16).reshape(32, 32)
+    own = {"WindowCenter": 0, "WindowWidth": 100, "RescaleSlope": 2, "RescaleIntercept": -1024}
+    place = made(tmp_path / "a.dcm", stored, **own)
+    expected = 255 * np.clip((stored * 2.0 - 1024 - low) / (high - low), 0, 1)
+    assert np.abs(decode(place, Reading(**how))[0] - expected).max() <= 0.5001
+    inverse = made(tmp_path / "b.dcm", stored, "MONOCHROME1", **own)
+    assert np.abs(decode(inverse, Reading(**how))[0] - (255 - expected)).max() <= 0.5001
+
+
+def test_percentiles_are_of_what_is_no_padding(tmp_path):
+    stored = np.arange(100, 356, dtype=np.int16).reshape(16, 16)
+    stored[0] = -2000
+    place = made(tmp_path / "a.dcm", stored, PixelPaddingValue=-2000)
+    low, high = np.percentile(stored[1:], [5, 90])
+    expected = np.round(255 * np.clip((stored - low) / (high - low), 0, 1))
+    assert np.array_equal(decode(place, Reading(percentiles=(5, 90)))[0], expected)
+
+
+@pytest.mark.parametrize(("frame", "index"), [("middle", 2), (1, 0), (5, 4), (0.01, 0), (0.5, 2), (0.79, 3), (0.99, 4)])
+def test_a_frame_is_chosen_by_number_or_by_share_and_its_mask_with_it(tmp_path, frame, index):
+    frames = RNG.integers(0, 256, (5, 20, 16), np.uint8)
+    place, how = made(tmp_path / "a.dcm", frames, NumberOfFrames=5), Reading(frame=frame)
+    assert np.array_equal(decode(place, how)[0], frames[index])
+    mask = made(tmp_path / "m.dcm", (frames > 200).astype(np.uint8), NumberOfFrames=5)
+    assert np.array_equal(read_mask([replace(mask, name=MASK)], (20, 16), how), frames[index] > 200)
+    with pytest.raises(Unusable, match=r"has 5 frames or slices, none with the number 6 \(reading.frame\)"):
+        decode(place, Reading(frame=6))
+
+
+def test_a_scale_of_values_is_not_for_colour(tmp_path):
+    place = made(tmp_path / "a.dcm", RNG.integers(0, 256, (20, 16, 3), np.uint8), "RGB")
+    with pytest.raises(Unusable, match=r"is in colour.* reading\.window"):
+        decode(place, Reading(window=(0, 100)))
+
+
+def test_inspect_reads_as_the_settings_say(tmp_path):
+    for n in range(6):
+        values = np.full((16, 16), 100, np.int16)
+        values[4:12, 4:12] = 1100 + n
+        made(tmp_path / "c" / "ab"[n % 2] / f"{n}.dcm", values, RescaleSlope=1, RescaleIntercept=-1024)
+    (tmp_path / "s.yaml").write_text("reading: {window: [40, 60]}")  # white from 70 on; the squares are of 76 to 81
+
+    def inspected(*options):
+        return json.loads(CliRunner().invoke(cli.app, ["inspect", str(tmp_path / "c"), "--json", *options]).stdout)
+
+    same = inspected("--config", str(tmp_path / "s.yaml"))
+    assert same["exact_copies"] == [["a/0", "a/2", "a/4", "b/1", "b/3", "b/5"]]
+    assert inspected("--set", "reading.window=[78, 10]")["exact_copies"] == []
+    Image.new("L", (16, 16)).save(tmp_path / "c" / "a" / "9.png")
+    assert inspected("--set", "reading.percentiles=[1, 99]")["unusable"] == {
+        "a/9.png": "has one picture of 8 or 16 bits, and no scale: reading.percentiles is for DICOM and NIfTI"
+    }
+
+
 def test_colour_is_luma(tmp_path):
     colours = RNG.integers(0, 256, (20, 16, 3), np.uint8)
     luma = np.asarray(Image.fromarray(colours).convert("L"))
@@ -334,4 +405,5 @@ def test_links_out_of_the_folder_are_not_followed(tmp_path):
     (tmp_path / "cohort" / "a" / "more").symlink_to(secret.parent)
     found = dicom.listing(tmp_path / "cohort")
     assert [source.id for source in found.sources] == ["a/2"]
-    assert found.problems == {"a/1.dcm": "is a link that points outside the folder"}
+    assert found.problems["a/1.dcm"] == "is a link that points outside the folder"
+    assert found.problems["a/more"] == "is a link to a folder, and links to folders are not followed"

@@ -1,12 +1,16 @@
 import builtins
+from dataclasses import replace
 
 import nibabel
 import numpy as np
 import pytest
 
-from sonosynth.cohort.decoding import Unusable, decode, read_mask
+from sonosynth.cohort.decoding import Unusable, decode
+from sonosynth.cohort.formats._values import MASK
+from sonosynth.cohort.masks import read_mask
 from sonosynth.cohort.places import Part
 from sonosynth.cohort.reading import read
+from sonosynth.cohort.settings import Reading
 from sonosynth.cohort.sources import list_sources
 from sonosynth.errors import UserError
 
@@ -32,6 +36,48 @@ def test_of_a_clip_the_middle_frame_is_read(tmp_path):
     assert np.array_equal(decode(saved(tmp_path / "x.nii.gz", clip))[0], clip[:, :, 3].T)
     further = RNG.integers(0, 256, (30, 40, 1, 9), np.uint8)
     assert np.array_equal(decode(saved(tmp_path / "y.nii.gz", further))[0], further[:, :, 0, 4].T)
+
+
+@pytest.mark.parametrize(("frame", "index"), [("middle", 14), (1, 0), (28, 27), (0.25, 7), (0.99, 27)])
+@pytest.mark.parametrize("codes", ["LPS", "RAI", "IPR"])
+def test_a_slice_is_counted_from_the_feet_up_however_it_is_stored(tmp_path, codes, frame, index):
+    volume = RNG.integers(0, 256, (20, 24, 28), np.uint8)  # to the left, the back and the head
+    ras = nibabel.Nifti1Image(volume, LPS)
+    start, end = (nibabel.orientations.axcodes2ornt(x) for x in ("LPS", codes))
+    nibabel.save(ras.as_reoriented(nibabel.orientations.ornt_transform(start, end)), tmp_path / "x.nii.gz")
+    place, how = Part(tmp_path / "x.nii.gz", "nifti"), Reading(frame=frame)
+    if frame == "middle" and "I" in codes:
+        index = 27 - 14  # as stored
+    assert np.array_equal(decode(place, how)[0], volume[:, :, index].T)
+    mask = replace(place, name=MASK)
+    assert np.array_equal(read_mask([mask], (24, 20), how), volume[:, :, index].T != 0)
+
+
+def test_of_one_slice_the_frame_is_chosen_and_what_is_not_there_is_refused(tmp_path):
+    clip = RNG.integers(0, 256, (30, 40, 1, 9), np.uint8)
+    place = saved(tmp_path / "x.nii.gz", clip)
+    assert np.array_equal(decode(place, Reading(frame=9))[0], clip[:, :, 0, 8].T)
+    with pytest.raises(Unusable, match="has 9 frames or slices, none with the number 10"):
+        decode(place, Reading(frame=10))
+    with pytest.raises(Unusable, match="has 1 frames or slices, none with the number 2"):
+        decode(saved(tmp_path / "y.nii.gz", clip[..., 0, 0]), Reading(frame=2))
+
+
+@pytest.mark.parametrize("kind", [np.int16, np.float32, np.uint8])
+def test_a_window_and_percentiles_are_of_the_values_in_the_unit_of_the_file(tmp_path, kind):
+    values = RNG.integers(0, 200, (30, 40, 3)).astype(kind)
+    if kind == np.float32:
+        values[0, 0] = np.nan
+    image = nibabel.Nifti1Image(values, LPS)
+    if kind == np.int16:
+        image.header.set_slope_inter(2, -50)
+    nibabel.save(image, tmp_path / "x.nii")
+    shown = (values[:, :, 1].astype(float) * 2 - 50 if kind == np.int16 else values[:, :, 1].astype(float)).T
+    ends = {"window": ((60, 40), (40, 80)), "percentiles": ((2, 95), np.nanpercentile(shown, [2, 95]))}
+    for name, (given, (low, high)) in ends.items():
+        expected = 255 * np.clip(np.nan_to_num((shown - low) / (high - low)), 0, 1)
+        found, *_ = decode(Part(tmp_path / "x.nii", "nifti"), Reading(**{name: given}))
+        assert np.abs(found - expected).max() <= 0.5001
 
 
 @pytest.mark.parametrize("codes", ["RAS", "LPS", "LAS", "PIR", "SAL", "IPR", "ASR"])

@@ -5,19 +5,20 @@ from typing import Any
 import numpy as np
 
 from sonosynth.cohort.decoding import Unusable
-from sonosynth.cohort.formats._values import full_range, luma, stretch
+from sonosynth.cohort.formats._values import asked, check_grey, full_range, luma, stretch
+from sonosynth.cohort.settings import Reading
 from sonosynth.errors import first_line, inert
 
 Dataset = Any
 """A `pydicom.Dataset`; pydicom is an extra."""
 
 
-def grey_of(stored: np.ndarray, header: Dataset, frame: int) -> tuple[np.ndarray, str]:
+def grey_of(stored: np.ndarray, header: Dataset, frame: int, how: Reading) -> tuple[np.ndarray, str]:
     """(H, W) uint8 grey of one frame, and what Pillow would call its mode.
 
-    Grey values are rescaled, then mapped by the first VOI table or window that the file has, else from their full
-    range; 8 bits without any of these stay as they are. White as zero is inverted, padding is black. Colour is weighted
-    as ITU-R 601 luma.
+    Grey values are rescaled, then mapped by the window or the percentiles of `how`, or if it has none by the first VOI
+    table or window that the file has, else from their full range; 8 bits without any of these stay as they are. White
+    as zero is inverted, padding is black. Colour is weighted as ITU-R 601 luma.
 
     Args:
         stored: (H, W), or (H, W, 3) in RGB.
@@ -25,9 +26,11 @@ def grey_of(stored: np.ndarray, header: Dataset, frame: int) -> tuple[np.ndarray
         frame: its number, from 0.
 
     Raises:
-        Unusable: if the photometric interpretation is none of these.
+        Unusable: if the photometric interpretation is none of these, or of colour where `how` asks for values.
     """
     kind, bits = header.PhotometricInterpretation, int(header.get("BitsStored", 32))
+    if kind == "PALETTE COLOR" or (stored.ndim == 3 and stored.shape[2] == 3):
+        check_grey(how)
     if kind == "PALETTE COLOR":
         from pydicom.pixels import apply_color_lut
 
@@ -37,14 +40,14 @@ def grey_of(stored: np.ndarray, header: Dataset, frame: int) -> tuple[np.ndarray
         return luma(_eight_bits(stored, bits)), "RGB"
     if stored.ndim != 2 or kind not in ("MONOCHROME1", "MONOCHROME2"):
         raise Unusable(f"has the photometric interpretation {inert(first_line(kind))}, of shape {stored.shape}")
-    grey = _shown(stored, header, frame, bits)
+    grey = _shown(stored, header, frame, bits, how)
     if kind == "MONOCHROME1":
         grey = 255 - grey
     grey[_padding(stored, header)] = 0
     return grey, "1" if bits == 1 else "L" if bits <= 8 else "I;16"
 
 
-def _shown(stored: np.ndarray, header: Dataset, frame: int, bits: int) -> np.ndarray:
+def _shown(stored: np.ndarray, header: Dataset, frame: int, bits: int, how: Reading) -> np.ndarray:
     rescale = _where(header, frame, "PixelValueTransformationSequence", "RescaleSlope")
     window = _where(header, frame, "FrameVOILUTSequence", "WindowWidth")
     values: np.ndarray = stored
@@ -54,6 +57,20 @@ def _shown(stored: np.ndarray, header: Dataset, frame: int, bits: int) -> np.nda
         slope, intercept = float(rescale.RescaleSlope), float(rescale.RescaleIntercept)
         if (slope, intercept) != (1, 0):
             values = stored * slope + intercept
+    shown = ~_padding(stored, header)
+    grey = asked(values, values[shown], how)
+    if grey is None:
+        grey = _in_window(values, header, window)
+    if grey is None and values is stored and stored.dtype == np.uint8 and bits == 8:
+        grey = stored.copy()
+    if grey is not None:
+        return grey
+    seen = values[shown & np.isfinite(values)]
+    return stretch(values, float(seen.min()), float(seen.max())) if seen.size else full_range(values)
+
+
+def _in_window(values: np.ndarray, header: Dataset, window: Dataset) -> np.ndarray | None:
+    """uint8 grey of rescaled values by the first table or window that the file has, None if it has neither."""
     if header.get("VOILUTSequence"):
         values, depth = _looked_up(values, header.VOILUTSequence[0], header)
         return stretch(values, 0, 2**depth - 1)
@@ -66,10 +83,7 @@ def _shown(stored: np.ndarray, header: Dataset, frame: int, bits: int) -> np.nda
             return stretch(values, centre - width / 2, centre + width / 2)
         if function == "LINEAR" and width > 1:
             return stretch(values, centre - width / 2, centre + width / 2 - 1)
-    if values is stored and stored.dtype == np.uint8 and bits == 8:
-        return stored.copy()
-    seen = values[~_padding(stored, header) & np.isfinite(values)]
-    return stretch(values, float(seen.min()), float(seen.max())) if seen.size else full_range(values)
+    return None
 
 
 def _where(header: Dataset, frame: int, group: str, keyword: str) -> Dataset:

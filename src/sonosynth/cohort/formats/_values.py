@@ -4,6 +4,7 @@ import numpy as np
 from PIL import Image
 
 from sonosynth.cohort.decoding import LARGE, MAX_PIXELS, Unusable
+from sonosynth.cohort.settings import Reading
 
 MASK = "mask"
 """The name of a part that is a mask: what is not 0 is white, whatever else the file says."""
@@ -57,3 +58,32 @@ def full_range(values: np.ndarray) -> np.ndarray:
     if not finite.size:
         raise Unusable("has no finite value")
     return stretch(values, float(finite.min()), float(finite.max()))
+
+
+def asked(values: np.ndarray, seen: np.ndarray, how: Reading) -> np.ndarray | None:
+    """uint8 grey of values as the settings ask for it; None if they don't.
+
+    Args:
+        seen: the values whose percentiles count; those that are no numbers never do.
+    """
+    if how.window:
+        centre, width = how.window
+        return stretch(values, centre - width / 2, centre + width / 2)
+    if how.percentiles:
+        finite = seen[np.isfinite(seen)]
+        return stretch(values, *np.percentile(finite, how.percentiles)) if finite.size else full_range(values)
+    return None
+
+
+def check_grey(how: Reading) -> None:
+    """Raise Unusable if the settings ask for a scale of values, of a picture that is in colour."""
+    if scale := [name for name in how.given if name != "frame"]:
+        raise Unusable(f"is in colour, and has no scale of values for reading.{scale[0]}")
+
+
+def frame_of(count: int, how: Reading) -> int:
+    """The position, from 0, of the picture that is read of `count`; raises Unusable if there is none."""
+    try:
+        return how.index(count)
+    except IndexError:
+        raise Unusable(f"has {count} frames or slices, none with the number {how.frame} (reading.frame)") from None

@@ -1,6 +1,7 @@
 """A folder of class folders with DICOM files in them, at any depth; X_mask beside X is its mask. Needs pydicom.
 
-Of a file with several frames, the middle one is read. Messages of pydicom are not quoted: they may quote the header.
+Of a file with several frames, one is read, the middle one unless settings say another. Messages of pydicom are not
+quoted: they may quote the header.
 """
 
 import warnings
@@ -11,14 +12,16 @@ from typing import Any
 
 import numpy as np
 
-from sonosynth.cohort.decoding import EXTENSIONS, MAX_BYTES, Unusable
+from sonosynth.cohort.decoding import AS_STORED, EXTENSIONS, MAX_BYTES, Unusable
 from sonosynth.cohort.formats import _class_folders, _dicom_grey, _dicom_people
 from sonosynth.cohort.formats._dicom_people import Person
-from sonosynth.cohort.formats._values import MASK, as_stored, check_size
+from sonosynth.cohort.formats._values import MASK, as_stored, check_size, frame_of
 from sonosynth.cohort.places import Part
+from sonosynth.cohort.settings import Reading
 from sonosynth.cohort.sources import Listing
 from sonosynth.errors import UserError, first_line, inert
 
+SCALED = True  # `decode` takes settings
 SUFFIXES = (".dcm", ".dicom", ".ima")
 INSTALL = "pip install 'sonosynth[dicom]'"
 DECODERS = "pip install pylibjpeg pylibjpeg-libjpeg pylibjpeg-openjpeg"
@@ -90,12 +93,13 @@ def _person(file: Path) -> Person | str | None:
         return None
 
 
-def decode(file: Path, name: str) -> tuple[np.ndarray, str]:
+def decode(file: Path, name: str, how: Reading = AS_STORED) -> tuple[np.ndarray, str]:
     """(H, W) uint8 grey, and what Pillow would call the mode, of a frame.
 
     Args:
         file: the DICOM file.
-        name: the frame's number, from 1; "": the middle one; `MASK`: of that, what is not 0 is white.
+        name: the frame's number, from 1; "": the one that `how` says; `MASK`: of that, what is not 0 is white.
+        how: also the values that are shown, see `_dicom_grey.grey_of`.
 
     Raises:
         Unusable: if it can't be read, or pydicom is not installed.
@@ -118,13 +122,13 @@ def decode(file: Path, name: str) -> tuple[np.ndarray, str]:
                 raise Unusable(compressed)
             check_size(int(image.Rows), int(image.Columns))
             frames = int(image.get("NumberOfFrames") or 1)
-            frame = frames // 2 if name in ("", MASK) else int(name) - 1
+            frame = frame_of(frames, how) if name in ("", MASK) else int(name) - 1
             if not 0 <= frame < frames:
                 raise Unusable(f"has {frames} frames, none with the number {name}")
             stored = pydicom.pixels.pixel_array(image, index=frame)
             if name == MASK:
                 return as_stored(stored.any(-1) if stored.ndim == 3 else stored != 0)
-            return _dicom_grey.grey_of(stored, image, frame)
+            return _dicom_grey.grey_of(stored, image, frame, how)
         except (Unusable, MemoryError):
             raise
         except NotImplementedError:

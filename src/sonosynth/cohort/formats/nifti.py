@@ -1,8 +1,8 @@
 """A folder of class folders with NIfTI files in them, at any depth; X_gt or X_mask beside X is its mask. Needs nibabel.
 
-Of a volume the middle axial slice is read, as radiologists see it: the patient's right on the left, front on top. Where
-the header gives no orientation, it is the middle along the third axis, with the first axis to the right and the second
-down. Of further axes, such as time, the middle is read, too.
+Of a volume one axial slice is read, the middle one unless settings say another, as radiologists see it: the patient's
+right on the left, front on top. Where the header gives no orientation, the slice is across the third axis, with the
+first axis to the right and the second down. Of further axes, such as time, the middle is read, too.
 """
 
 from pathlib import Path
@@ -10,13 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from sonosynth.cohort.decoding import MAX_BYTES, Unusable
+from sonosynth.cohort.decoding import AS_STORED, MAX_BYTES, Unusable
 from sonosynth.cohort.formats import _class_folders
-from sonosynth.cohort.formats._values import MASK, as_stored, check_size, full_range
+from sonosynth.cohort.formats._values import MASK, as_stored, asked, check_grey, check_size, frame_of, full_range
 from sonosynth.cohort.places import Part
+from sonosynth.cohort.settings import Reading
 from sonosynth.cohort.sources import Listing
 from sonosynth.errors import UserError, first_line
 
+SCALED = True  # `decode` takes settings
 SUFFIXES = (".nii", ".nii.gz")
 INSTALL = "pip install 'sonosynth[nifti]'"
 SHOWN = {"R": "L", "L": "L", "A": "P", "P": "P", "S": "I", "I": "I"}
@@ -53,11 +55,11 @@ def listing(root: Path) -> Listing:
     return _class_folders.listing(root)
 
 
-def decode(file: Path, name: str) -> tuple[np.ndarray, str]:
-    """(H, W) uint8 grey of the middle slice, and what Pillow would call its mode.
+def decode(file: Path, name: str, how: Reading = AS_STORED) -> tuple[np.ndarray, str]:
+    """(H, W) uint8 grey of the slice that `how` says, and what Pillow would call its mode.
 
-    8 bits without a scale stay as they are; other values are mapped from the full range of the slice. If `name` is
-    `MASK`, what is not 0 is white.
+    Values are mapped by the window or the percentiles of `how`; if it has none, 8 bits without a scale stay as they
+    are, and others are mapped from the full range of the slice. If `name` is `MASK`, what is not 0 is white.
 
     Raises:
         Unusable: if it can't be read, or nibabel is not installed.
@@ -71,22 +73,25 @@ def decode(file: Path, name: str) -> tuple[np.ndarray, str]:
         if size > MAX_BYTES:
             raise Unusable(f"has {size:,} bytes, more than {MAX_BYTES:,}")
         image: Any = nibabel.load(file)
-        values = _middle(image)
+        values = _slice(image, how)
     except (Unusable, MemoryError):
         raise
     except Exception as error:  # of any kind, if the file is damaged
         raise Unusable(f"can't be decoded as NIfTI ({first_line(error).replace(str(file), file.name)})") from None
     if values.dtype.names == ("R", "G", "B"):
+        check_grey(how)
         return as_stored(np.stack([values[colour] for colour in "RGB"], -1))
     if values.dtype.kind not in "buif":
         raise Unusable(f"has values of type {values.dtype}, which are no grey values")
     if name == MASK:
         return as_stored(np.nan_to_num(values) != 0)
+    if (grey := asked(values, values, how)) is not None:
+        return grey, "F"
     return as_stored(values) if values.dtype == np.uint8 else (full_range(values), "F")
 
 
-def _middle(image: Any) -> np.ndarray:
-    """(H, W) values of the middle slice; only these are held in memory."""
+def _slice(image: Any, how: Reading) -> np.ndarray:
+    """(H, W) values of the slice that `how` says, of one slice the frame; only these are held in memory."""
     import nibabel
 
     shape = image.shape
@@ -102,7 +107,14 @@ def _middle(image: Any) -> np.ndarray:
     check_size(shape[axes[1]], shape[axes[0]])
     if 0 in shape:
         raise Unusable(f"has values of shape {shape}")
-    index = tuple(slice(None) if axis in axes else length // 2 for axis, length in enumerate(shape))
+    further = [axis for axis in range(len(shape)) if axis not in axes]
+    chosen = {axis: shape[axis] // 2 for axis in further}
+    several = [axis for axis in further if shape[axis] > 1][:1]  # of the others, such as time, the middle
+    number = frame_of(shape[several[0]] if several else 1, how)
+    for axis in several:
+        downwards = how.frame != AS_STORED.frame and axis < 3 and codes[axis] == "I"
+        chosen[axis] = shape[axis] - 1 - number if downwards else number
+    index = tuple(chosen.get(axis, slice(None)) for axis in range(len(shape)))
     values: np.ndarray = np.asanyarray(image.dataobj[index])
     turned = [codes[axis] for axis in axes]
     for position, code in enumerate(turned):

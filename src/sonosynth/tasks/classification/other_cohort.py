@@ -42,8 +42,8 @@ class Excluded(StrEnum):
 class Testing:
     """name: the test's. path: the cohort's. contents: as `contents_of`. labels: ours by theirs, see `mapped`. split:
     how near-duplicates with several labels are dealt with. start: of the classifiers' training. side: of the study's
-    images, pixels. resolution: the classifiers'. fill: whether marks are filled in, as in the study's images.
-    table: how the cohort's table is read.
+    images, pixels. resolution: the classifiers'. fill, how: whether marks are filled in, and how values become grey, as
+    in the study's images. table: how the cohort's table is read.
     """
 
     name: str
@@ -55,6 +55,7 @@ class Testing:
     side: int
     resolution: int
     fill: bool
+    how: sections.Reading
     table: Annotated[sections.Table, NO_EFFECT] = sections.AS_IT_IS
 
 
@@ -118,7 +119,7 @@ def predict(
             "the same images, with the same labels, groups and masks",
             "restore it, or test it under another --name",
         )
-    found = reading.decode(files, settings.side, fill=settings.fill)
+    found = reading.decode(files, settings.side, fill=settings.fill, how=settings.how)
     table = _table(found, settings, cohort, sets)
     rows = np.flatnonzero(table["excluded"].iloc[: len(found.images)] == "")
     scored = table.iloc[rows]

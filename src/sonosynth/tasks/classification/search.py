@@ -12,7 +12,7 @@ from sonosynth.artefacts import Artefact, CohortImages, Split, group_names
 from sonosynth.cohort.decoding import resize
 from sonosynth.cohort.split import a_fifth
 from sonosynth.evidence.scores import macro_f1
-from sonosynth.synthesis import requests
+from sonosynth.synthesis import strata
 from sonosynth.synthesis.settings import Balance
 from sonosynth.tasks.classification.classifier import Recipe, predict
 from sonosynth.tasks.classification.models import Start
@@ -27,8 +27,9 @@ ARM = Arm(augmentation="classical", balance="oversample")
 
 def steps_of_epoch(settings: Classifier, balance: Balance, split: Split) -> int:
     """The steps in which a classifier sees as many images as there are after the balance plan."""
-    labels = list(split.train["label"])
-    return math.ceil((len(labels) + sum(requests.plan(labels, balance.target).values())) / settings.batch)
+    train = split.train
+    made = strata.plan(strata.members(train, balance.by), balance.target)
+    return math.ceil((len(train) + sum(made.values())) / settings.batch)
 
 
 def steps_of(settings: Classifier, balance: Balance, split: Split, search: Artefact | None) -> int:
