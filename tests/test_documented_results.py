@@ -45,3 +45,6 @@ def test_what_is_said_of_the_run_with_sound():
     text, variation = found.loc[f"{comparator}+sd+ti"], found.loc[f"{comparator}+variation"]
     assert f"({text['embedded_distance']:.1f} where other real images are at {text['embedded_floor']:.1f})" in page
     assert f"({variation['embedded_distance']:.1f}), and {variation['copies']:.0%} of them are copies" in page
+    smallest = f"{(found['real_high'] - found['real_low']).min() / 2:.3f}"
+    assert f"no gain over `real` below {smallest} would have been significant" in readme
+    assert f"gains over `real` below {smallest} can't be seen" in page
