@@ -1,16 +1,18 @@
 """The job that makes a set, where it starts from training images and needs no model."""
 
 import json
+from importlib.metadata import version
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from sonosynth import seeding
+from sonosynth import read_provenance, seeding
 from sonosynth.artefacts import CohortImages, Split, SyntheticSet
 from sonosynth.errors import UserError
 from sonosynth.jobs import Made
 from sonosynth.synthesis.jobs import Making, make
+from sonosynth.synthesis.provenance import Provenance
 from sonosynth.synthesis.settings import Synthesis
 
 SIDES = {"train": 6, "validation": 2, "inner": 1}  # images of each of two classes
@@ -57,6 +59,10 @@ def test_copies_are_the_training_images_pixel_by_pixel_in_the_order_of_variation
     assert set(rows["base"]) == set(rows["precision"]) == set(rows["adapter"]) == {""}
     origins = json.loads((tmp_path / "origins").read_text())
     assert origins["own"] == [[f"hash {name}"] for name in expected] and origins["shared"] == []
+    said = read_provenance(tmp_path / "images" / rows["file_name"][9])
+    assert said == Provenance(
+        False, f"sonosynth {version('sonosynth')}", "copies", "b", "copy", "a b", None, "", "", True
+    )
 
 
 def test_a_set_that_starts_from_another_takes_its_usable_images_alone(images, tmp_path):
