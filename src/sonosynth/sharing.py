@@ -95,7 +95,8 @@ class Origin:
 
     base: a hub id, `embedded`, or "" for a folder of somebody's machine; with its digest. cohort: a digest of its
     images, labels, groups and masks. training: the number of training images of each class. repeats: splits and
-    generators of the study; what is exported is of the first. versions: of packages, by name.
+    generators of the study; what is exported is of the first. sampling: the settings of the section `synthesis`.
+    versions: of packages, by name.
     """
 
     base: str
@@ -107,6 +108,7 @@ class Origin:
     resolution: int
     repeats: int
     leaks: bool
+    sampling: Mapping[str, Any]
     versions: Mapping[str, str]
 
 

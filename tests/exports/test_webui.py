@@ -27,10 +27,10 @@ def strong(shared, tmp_path_factory):
     pipe = sd1.load(base, torch.float32, "cpu")
     added = token.add(pipe, "<t>", "ultrasound")
     torch.manual_seed(0)
-    added.vector.data += torch.randn_like(added.vector)
+    added.vector.data += 10 * torch.randn_like(added.vector)
     token.save(added, folder)
     for parameter in lora.attach(pipe, 4, "all", 0):
-        parameter.data += 0.05 * torch.randn_like(parameter)
+        parameter.data += 0.2 * torch.randn_like(parameter)
     lora.save(pipe, folder)
     made = Adapter(Made("adapters/my adapter", {"adapter": folder}, {}, "", 0.0, 0))
     labels = dict.fromkeys(["benign", "other"], PROMPT)
@@ -48,7 +48,7 @@ def written(strong, tmp_path_factory):
 
 def image(pipe, prompt):
     made = pipe(
-        prompt, num_inference_steps=3, height=64, width=64, guidance_scale=1, output_type="np",
+        prompt, num_inference_steps=3, height=64, width=64, guidance_scale=7, output_type="np",
         generator=torch.Generator().manual_seed(0),
     )  # fmt: skip
     return made.images[0] * 255

@@ -74,11 +74,6 @@ def _write_adapter(one: SharedAdapter, shared: Shared, folder: Path) -> None:
         **_header(shared, *kinds), "library_name": "diffusers", "pipeline_tag": "text-to-image",
         **({"base_model": origin.base} if origin.base not in ("", sd1.EMBEDDED) else {}),
     }  # fmt: skip
-    header["tags"] = [
-        *header["tags"],
-        *(["lora"] if "lora" in one.learned else []),
-        *["textual_inversion"] * bool(tokens),
-    ]
     _cards.write(
         folder / "README.md", "model", shared, header, adapter=one, prompts=prompts, tokens=tokens,
         whole=one.kind is Kind.UNET, embedded=origin.base == sd1.EMBEDDED,
