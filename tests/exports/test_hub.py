@@ -1,5 +1,6 @@
 """The folders for the hub: data set and models, with cards."""
 
+import dataclasses
 import re
 
 import numpy as np
@@ -40,6 +41,16 @@ def test_each_set_is_an_image_folder_with_its_files_as_they_were(written, shared
                 one.made.name, row["label"], row["prompt"], row["seed"],
             )  # fmt: skip
             assert (said.base, said.adapter) == (row["base"], row["adapter"])
+
+
+def test_what_is_not_kept_is_not_there(shared, tmp_path):
+    one = dataclasses.replace(shared.sets[0], kept=shared.sets[0].kept[1:3])
+    hub.write(dataclasses.replace(shared, sets=[one], adapters=[]), tmp_path)
+    rows = pd.read_csv(tmp_path / "dataset" / "sd" / "metadata.csv")
+    assert list(rows["file_name"]) == list(one.made.rows["file_name"].iloc[one.kept])
+    assert len(list(tmp_path.rglob("*.png"))) == 2 and not (tmp_path / "models").exists()
+    card = (tmp_path / "dataset" / "README.md").read_text(encoding="utf-8")
+    assert sum(int(count) for count in re.findall(r"^- `\w+`: (\d+)$", card.split("## The cohort")[0], re.M)) == 2
 
 
 def test_datasets_loads_it(written, shared):
@@ -85,9 +96,7 @@ def test_the_lines_of_a_model_card_make_images(written, tiny_base, monkeypatch, 
     assert ("load_textual_inversion" in lines) == (name == "sd+ti") and "load_lora_weights" in lines
     monkeypatch.chdir(folder)
     names = {}
-    exec(
-        lines.replace("FOLDER-OF-THE-BASE", str(tiny_base)).replace("height=", "num_inference_steps=2, height="), names
-    )
+    exec(lines.replace("FOLDER-OF-THE-BASE", str(tiny_base)), names)
     assert isinstance(names["image"], Image.Image) and names["image"].size == (32, 32)
 
 
