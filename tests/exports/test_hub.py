@@ -2,15 +2,21 @@
 
 import dataclasses
 import re
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 import yaml
 from PIL import Image
 
-from sonosynth import read_provenance
+from sonosynth import disk, read_provenance
+from sonosynth.adapters import unet
+from sonosynth.artefacts import Adapter
 from sonosynth.exports import _cards, hub
+from sonosynth.jobs import Made
+from sonosynth.sharing import Kind
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +104,23 @@ def test_the_lines_of_a_model_card_make_images(written, tiny_base, monkeypatch, 
     names = {}
     exec(lines.replace("FOLDER-OF-THE-BASE", str(tiny_base)), names)
     assert isinstance(names["image"], Image.Image) and names["image"].size == (32, 32)
+
+
+def test_the_lines_of_a_whole_unets_card_make_images(shared, tiny_base, tmp_path, monkeypatch):
+    folder = tmp_path / "whole"
+    unet.save(unet.start(tiny_base, "random", 0), torch.float32, folder)
+    disk.write_json(folder / "adapter.json", {"images": ["a hash"]})
+    made = Adapter(Made("adapters/whole", {"adapter": folder}, {}, "", 0.0, 0))
+    tokens = dict.fromkeys(shared.adapters[0].prompts)
+    one = dataclasses.replace(shared.adapters[0], made=made, kind=Kind.UNET, tokens=tokens, learned={"unet": {}})
+    hub.write(dataclasses.replace(shared, sets=[], adapters=[one]), tmp_path / "out")
+    monkeypatch.chdir(tmp_path / "out" / "models" / "whole")
+    card = Path("README.md").read_text(encoding="utf-8")
+    names = {}
+    exec(re.findall(r"```python\n(.*?)```", card, re.S)[0].replace("FOLDER-OF-THE-BASE", str(tiny_base)), names)
+    kept, own = names["pipe"].unet.state_dict(), unet.load(folder, torch.float32).state_dict()
+    assert all(torch.equal(kept[name], own[name]) for name in own) and names["image"].size == (32, 32)
+    assert not Path("adapter.json").exists() and header(Path("README.md"))["tags"][-1] == "sonosynth"
 
 
 @pytest.mark.parametrize(("text", "shown"), [("a", "`a`"), ("a`b", "`` a`b ``"), ("<script>", "`<script>`")])

@@ -97,3 +97,15 @@ def test_a_training_image_that_is_a_scored_one_is_not_copied(images, tmp_path, s
     planted = CohortImages(cohort.made)
     with pytest.raises(UserError, match="a starting image of copies: was made from 1 validation image"):
         make(copying(count=6, leaks=leaks), split=split, cohort=planted, work=tmp_path)
+
+
+def test_a_file_names_columns_of_the_cohort_and_no_value_of_a_patient(images, tmp_path):
+    cohort, split = images
+    table = pd.read_csv(tmp_path / "cohort.csv", keep_default_na=False).assign(age="ninety")
+    table.to_csv(tmp_path / "cohort.csv", index=False)
+    make(copying(prompts={"a": "an a, {age}", "b": "a b"}), split=split, cohort=cohort, work=tmp_path)
+    rows = pd.read_csv(tmp_path / "images" / "metadata.csv")
+    assert set(rows["prompt"]) == {"an a, ninety", "a b"}
+    said = [read_provenance(tmp_path / "images" / name) for name in rows["file_name"]]
+    assert {one.prompt for one in said} == {"an a, {age}", "a b"}
+    assert not [name for name in rows["file_name"] if b"ninety" in (tmp_path / "images" / name).read_bytes()]
