@@ -1,7 +1,9 @@
+import dataclasses
 import json
 import os
 import shutil
 import sys
+from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 
@@ -27,10 +29,13 @@ from sonosynth import cli
 from sonosynth import settings as loading
 from sonosynth.cohort.reading import list_files
 from sonosynth.disk import sha256
+from sonosynth.exporting import _Finished
+from sonosynth.jobs import Made
 from sonosynth.machine import resolve
 from sonosynth.parallel import cores
 from sonosynth.phantom import write_cohort
-from sonosynth.run import Study
+from sonosynth.run import Study, reopen
+from sonosynth.sharing import Kind
 from sonosynth.study import plan
 
 SMALL = (
@@ -166,6 +171,35 @@ def finished(settings, phantoms, tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("runs") / "run"
     Study(phantoms, settings()).run(root, processes=False)
     return root
+
+
+@pytest.fixture(scope="session")
+def opened(finished) -> _Finished:
+    """The finished run, as `exporting` sees it."""
+    study = reopen(finished)
+    statuses = study.statuses(finished)
+    made = {job.name: status.made for job, status in statuses}
+    return _Finished(study.settings, {job.name: job for job, _ in statuses}, made, finished, force=False)
+
+
+@pytest.fixture(scope="session")
+def shared(opened):
+    """All of the finished run, as the forms of export get it."""
+    return dataclasses.replace(opened, force=True).shared([*Kind])
+
+
+@pytest.fixture
+def altered(opened, tmp_path) -> Callable:
+    """The finished run, in which what a job made in a role is another text."""
+
+    def changed(job: str, role: str, change: Callable[[str], str], **more) -> _Finished:
+        made: Made = opened.made[job]
+        file: Path = tmp_path / f"altered {len(list(tmp_path.iterdir()))}"
+        file.write_text(change(made.places[role].read_text()))
+        instead = dataclasses.replace(made, places={**made.places, role: file})
+        return dataclasses.replace(opened, made={**opened.made, job: instead}, **more)
+
+    return changed
 
 
 def sign(root: Path, job: str) -> None:

@@ -12,16 +12,18 @@ import torch
 from PIL import Image
 
 from conftest import SMALL, sign
-from sonosynth import disk
-from sonosynth.artefacts import CohortImages, Split
+from sonosynth import disk, read_provenance
+from sonosynth.artefacts import CohortImages, Split, SyntheticSet
 from sonosynth.bases import sd1
 from sonosynth.bases.latents import reconstruct
 from sonosynth.errors import UserError
+from sonosynth.exporting import export
 from sonosynth.phantom import write_cohort
 from sonosynth.report.facts import Counts
 from sonosynth.report.words import measured_on
 from sonosynth.run import Study, reopen
 from sonosynth.settings import load
+from sonosynth.sharing import Reason
 
 PAGE = (Path(__file__).parents[1] / "docs" / "settings.md").read_text(encoding="utf-8")
 FEWER = (
@@ -152,3 +154,34 @@ def test_synthetic_images_alone_have_to_be_of_every_class(copy):
     sign(copy, "synthetic/enough")
     with pytest.raises(UserError, match=r"arms\.enough\.real: is false, and its sets have no image of normal to train"):
         again(copy)
+
+
+def test_controls_are_exported_by_force_alone_and_copies_are_not_called_synthetic(finished, tmp_path):
+    pydicom = pytest.importorskip("pydicom")
+    rows = {name: finished / "synthetic" / name for name in ("copies", "vae", "weak", "enough")}
+    said = {name: read_provenance(next(folder.rglob("*.png"))) for name, folder in rows.items()}
+    assert {name: one.synthetic for name, one in said.items()} == {
+        "copies": False, "vae": True, "weak": True, "enough": said["enough"].synthetic,
+    }  # fmt: skip
+    assert said["copies"].real and said["vae"].real and said["weak"].real
+    assert {name: SyntheticSet(made).real for name, made in sets_of(finished).items()} == {
+        name: one.real for name, one in said.items()
+    }
+    export(finished, "dicom", tmp_path / "out", force=True)
+    card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+    for name in ("copies", "vae", "weak"):
+        image = pydicom.dcmread(next((tmp_path / "out" / name).rglob("*.dcm")))
+        assert f"Exported by force: {Reason.CONTROL}. Exported by force: {Reason.REAL}" in image.DerivationDescription
+        assert f"`{name}` was exported by force" in card
+        assert image.SyntheticData == ("NO" if name == "copies" else "YES") and "BurnedInAnnotation" not in image
+    try:
+        export(finished, "dicom", tmp_path / "few")
+    except UserError as error:
+        assert f"set copies: {Reason.CONTROL}" in str(error) and not (tmp_path / "few").exists()
+    else:
+        assert [path.name for path in (tmp_path / "few").iterdir() if path.is_dir()] == ["enough"]
+
+
+def sets_of(root):
+    made = {job.name: status.made for job, status in reopen(root).statuses(root)}
+    return {name: made[f"synthetic/{name}"] for name in ("copies", "vae", "weak", "enough")}

@@ -14,6 +14,7 @@ _WHERE = {
     "frechet_distance": ("sonosynth.evaluation", "frechet_distance"),
     "load_settings": ("sonosynth.settings", "load"),
     "read_cohort": ("sonosynth.cohort.reading", "read"),
+    "read_provenance": ("sonosynth.synthesis.provenance", "read"),
     "simulate": ("sonosynth.phantom", "simulate"),
 }
 

@@ -223,6 +223,11 @@ class SyntheticSet(Artefact):
         return [self.made.files[f"images/{name}"] for name in self.rows["file_name"]]
 
     @property
+    def real(self) -> bool:
+        """Whether its images were computed from real ones: from their pixels, not through the training of a model."""
+        return bool(self.json("origins")["real"])
+
+    @property
     def negative_control(self) -> bool:
         """Whether it is a negative control, which may copy training images; False for a set without images."""
         return bool(self.rows["negative_control"].any())

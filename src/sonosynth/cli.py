@@ -195,6 +195,22 @@ def test(
     _reopened(run).test(run, cohort, name, labels, table=table_of(columns, images))
 
 
+@app.command()
+def export(
+    run: RunPath,
+    to: Annotated[str, typer.Option(metavar="hub|webui|dicom", help="The form that other tools take.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="A new folder.")],
+    force: Annotated[
+        bool, typer.Option("--force", help="Also controls, images made from patients' and sets refused as copies.")
+    ] = False,
+) -> None:
+    """Export the sets and adapters of a finished run in the form that other tools take."""
+    with _nothing_to_save():
+        from sonosynth import exporting
+
+    exporting.export(run, to, out, force=force)
+
+
 def _up_to(command: str, run: Path) -> None:
     _reopened(run).run(run, command)
 

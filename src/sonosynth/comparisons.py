@@ -11,7 +11,7 @@ from sonosynth.synthesis.settings import Set
 
 def comparisons(settings: Settings) -> dict[str, Comparison]:
     """What each arm adds, and what it has to beat: found by the arms' values, never by their names."""
-    arms, generated = settings.declared_arms, _with_those_from(settings, _of_a_generator)
+    arms, generated = settings.declared_arms, with_those_from(settings, _of_a_generator)
     controls = controlling(settings)
     plain = {name: arm.alone for name, arm in arms.items() if not (arm.sets or arm.best_of)}
     cheap = settings.compare.cheap if settings.compare.cheap in arms else None
@@ -118,7 +118,7 @@ def _of_unknown_origin(made: Set) -> bool:
     return made.folder is not None and made.trained_on is None
 
 
-def _with_those_from(settings: Settings, holds: Callable[[Set], bool]) -> set[str]:
+def with_those_from(settings: Settings, holds: Callable[[Set], bool]) -> set[str]:
     """The sets for which something holds, and those that started from such a set."""
     found: set[str] = set()
     for name, made in settings.declared_sets.items():
@@ -130,6 +130,6 @@ def refusals(settings: Settings, arms: Mapping[str, Comparison]) -> dict[str, Re
     """The arms on whose scores no verdict may rest, whatever their images show."""
     if settings.classifier.selection == "validation":
         return {name: Refusal(Fault.CHOSEN) for name in arms if name != REFERENCE}
-    leaks, unknown = settings.adapt.on == "all", _with_those_from(settings, _of_unknown_origin)
+    leaks, unknown = settings.adapt.on == "all", with_those_from(settings, _of_unknown_origin)
     leaking = {name: Refusal(Fault.LEAK) for name, arm in arms.items() if leaks and arm.generated}
     return leaking | {name: Refusal(Fault.UNKNOWN) for name, arm in arms.items() if unknown & set(arm.sets)}

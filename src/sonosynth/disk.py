@@ -3,8 +3,11 @@
 import hashlib
 import json
 import os
+import shutil
 import stat
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +75,32 @@ def write_array(path: Path, array: np.ndarray) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as file:
         np.save(file, array, allow_pickle=False)
+
+
+def check_new(out: Path) -> None:
+    """Raise UserError if something is at `out`, other than an empty folder."""
+    if out.is_symlink() or (out.exists() and (not out.is_dir() or any(out.iterdir()))):
+        raise UserError(f"--out {out}: exists and is not empty", "a new folder")
+
+
+@contextmanager
+def new_folder(out: Path) -> Iterator[Path]:
+    """A folder to fill, which becomes `out` at the end; nothing stays of it if that is not reached.
+
+    Raises:
+        UserError: as `check_new`.
+    """
+    check_new(out)
+    final = out.resolve()
+    final.parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=f".{final.name}.", dir=final.parent))
+    folder.chmod(0o755)
+    try:
+        yield folder
+        folder.replace(final)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 def sync(folder: Path) -> None:

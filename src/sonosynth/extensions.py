@@ -1,7 +1,7 @@
 """Extensions found by name: a file in the folder of their kind, or an entry point of another installed package.
 
-The folders are `cohort/formats`, `sets` and `measures`; the entry point groups `sonosynth.formats`, `sonosynth.sets`
-and `sonosynth.measures`. An entry point names a module.
+The folders are `cohort/formats`, `sets`, `measures` and `exports`; the entry point groups `sonosynth.formats`,
+`sonosynth.sets`, `sonosynth.measures` and `sonosynth.exports`. An entry point names a module.
 """
 
 from functools import cache
@@ -15,6 +15,7 @@ FOLDERS = {
     "formats": "sonosynth.cohort.formats",
     "sets": "sonosynth.sets",
     "measures": "sonosynth.measures",
+    "exports": "sonosynth.exports",
 }
 
 
@@ -25,7 +26,7 @@ def _own(group: str) -> tuple[str, ...]:
 
 
 def names(group: str) -> list[str]:
-    """The names of a group ("formats", "sets" or "measures"), this package's own first; nothing is imported."""
+    """The names of a group (a key of `FOLDERS`), this package's own first; nothing is imported."""
     own = _own(group)
     return [*own, *sorted({entry.name for entry in entry_points(group=f"sonosynth.{group}")} - set(own))]
 

@@ -157,7 +157,7 @@ class Study:
         """
         _check_folder(root)
         with store.Run(root).locked():
-            _check_finished(
+            check_finished(
                 root, self.statuses(root),
                 "a run in which all classifiers are trained: the sealed part is scored once, by all of them",
             )  # fmt: skip
@@ -185,7 +185,7 @@ class Study:
         with run.locked():
             files, machine = list_files(self.path, self.settings.cohort), resolve(self.settings)
             changes.check_cohort(run, COHORT, files)
-            made = _check_finished(
+            made = check_finished(
                 root, run.statuses(self._plan(root, files, machine)),
                 "a run in which all classifiers are trained, and those of the arms in test.arms kept",
                 f"; if it has not kept them, sonosynth run COHORT --out {root} --config {root / store.STUDY}"
@@ -251,16 +251,17 @@ def reopen(root: Path) -> Study:
     return Study(Path(path), validated({k: v for k, v in of_study(values).items() if k != "resolved"}, str(file)))
 
 
-def _check_finished(
-    root: Path, statuses: Sequence[tuple[Job, Status]], expected: str, more: str = ""
+def check_finished(
+    root: Path, statuses: Sequence[tuple[Job, Status]], expected: str, more: str = "",
+    wanted: Callable[[Job], bool] = lambda job: job.name == TABLES,
 ) -> dict[str, Made]:  # fmt: skip
-    """What the jobs of a run have made, if all that its tables need is done.
+    """What the jobs of a run have made, if all that those `wanted` need is done; by default, those of its tables.
 
     Raises:
         UserError: if not, with what was `expected`, and `more` on how to finish it.
     """
     made = {job.name: status.made for job, status in statuses if status.made}
-    needed = jobs.with_needs([job for job, _ in statuses], lambda job: job.name == TABLES)
+    needed = jobs.with_needs([job for job, _ in statuses], wanted)
     if left := [job.name for job in needed if job.name not in made]:
         raise UserError(
             f"{root}: is not finished: {len(left)} jobs are left, the first is {left[0]}", expected,

@@ -58,7 +58,7 @@ def search(inputs, real, work, pixels, own, flaws=""):
     rows = pd.DataFrame({"file_name": [f"{n}.png" for n in range(len(pixels))], "label": "benign"})
     rows.assign(prompt="", source="", flaw=flaws).to_csv(images / "metadata.csv", index=False)
     np.save(work / "pixels.npy", pixels)
-    (work / "origins.json").write_text(json.dumps({"shared": [], "own": own, "samples": []}))
+    (work / "origins.json").write_text(json.dumps({"real": True, "shared": [], "own": own, "samples": []}))
     safetensors.numpy.save_file({"features": np.zeros((len(pixels), 32))}, work / "features.safetensors")
     made_set = SyntheticSet(made(images=images, pixels=work / "pixels.npy", origins=work / "origins.json"))
     memorisation.search(

@@ -1,16 +1,18 @@
 """The job that makes a set, where it starts from training images and needs no model."""
 
 import json
+from importlib.metadata import version
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from sonosynth import seeding
+from sonosynth import read_provenance, seeding
 from sonosynth.artefacts import CohortImages, Split, SyntheticSet
 from sonosynth.errors import UserError
 from sonosynth.jobs import Made
 from sonosynth.synthesis.jobs import Making, make
+from sonosynth.synthesis.provenance import Provenance
 from sonosynth.synthesis.settings import Synthesis
 
 SIDES = {"train": 6, "validation": 2, "inner": 1}  # images of each of two classes
@@ -57,6 +59,10 @@ def test_copies_are_the_training_images_pixel_by_pixel_in_the_order_of_variation
     assert set(rows["base"]) == set(rows["precision"]) == set(rows["adapter"]) == {""}
     origins = json.loads((tmp_path / "origins").read_text())
     assert origins["own"] == [[f"hash {name}"] for name in expected] and origins["shared"] == []
+    said = read_provenance(tmp_path / "images" / rows["file_name"][9])
+    assert said == Provenance(
+        False, f"sonosynth {version('sonosynth')}", "copies", "b", "copy", "a b", None, "", "", True
+    )
 
 
 def test_a_set_that_starts_from_another_takes_its_usable_images_alone(images, tmp_path):
@@ -91,3 +97,15 @@ def test_a_training_image_that_is_a_scored_one_is_not_copied(images, tmp_path, s
     planted = CohortImages(cohort.made)
     with pytest.raises(UserError, match="a starting image of copies: was made from 1 validation image"):
         make(copying(count=6, leaks=leaks), split=split, cohort=planted, work=tmp_path)
+
+
+def test_a_file_names_columns_of_the_cohort_and_no_value_of_a_patient(images, tmp_path):
+    cohort, split = images
+    table = pd.read_csv(tmp_path / "cohort.csv", keep_default_na=False).assign(age="ninety")
+    table.to_csv(tmp_path / "cohort.csv", index=False)
+    make(copying(prompts={"a": "an a, {age}", "b": "a b"}), split=split, cohort=cohort, work=tmp_path)
+    rows = pd.read_csv(tmp_path / "images" / "metadata.csv")
+    assert set(rows["prompt"]) == {"an a, ninety", "a b"}
+    said = [read_provenance(tmp_path / "images" / name) for name in rows["file_name"]]
+    assert {one.prompt for one in said} == {"an a, {age}", "a b"}
+    assert not [name for name in rows["file_name"] if b"ninety" in (tmp_path / "images" / name).read_bytes()]

@@ -45,6 +45,11 @@ def resolve(name: str) -> Base:
     return Base(name, folder, disk.digest(folder, ["model_index.json", *(f"{part}/**/*" for part in PARTS)]))
 
 
+def is_folder(base: str) -> bool:
+    """Whether a base is named by its folder."""
+    return base != EMBEDDED and (Path(base).expanduser().exists() or base.startswith((".", "/", "~")))
+
+
 def find(base: str) -> Path:
     """The folder of a base: "embedded", a folder, or a hub id (fetched or cached; safetensors only).
 
@@ -53,7 +58,7 @@ def find(base: str) -> Path:
     """
     if base == EMBEDDED:
         folder = Path(str(resources.files("sonosynth.weights").joinpath("base")))
-    elif Path(base).expanduser().exists() or base.startswith((".", "/", "~")):
+    elif is_folder(base):
         folder = Path(base).expanduser()
     else:
         folder = _fetch(base)

@@ -1,14 +1,12 @@
 """A simulated cohort on disk, in BUSI layout."""
 
-import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from sonosynth import progress, seeding
+from sonosynth import disk, progress, seeding
 from sonosynth.errors import UserError
 from sonosynth.phantom.simulate import DEMO_PROBE, KINDS, simulate
 
@@ -24,26 +22,17 @@ def write_cohort(out: Path, counts: Mapping[str, int], seed: int, size: int = 12
     for kind, count in counts.items():
         if kind not in KINDS or count < 1:
             raise UserError(f"--count {kind}={count}", f"a count of 1 or more of {', '.join(KINDS)}")
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UserError(f"--out {out}: exists and is not empty", "a new folder")
-    final = out.resolve()
-    final.parent.mkdir(parents=True, exist_ok=True)
-    out = Path(tempfile.mkdtemp(prefix=f".{final.name}.", dir=final.parent))
-    out.chmod(0o755)
-    try:
+    with disk.new_folder(out) as folder:
         with progress.task("simulating phantoms", sum(counts.values())) as bar:
             for kind, count in counts.items():
-                (out / kind).mkdir(parents=True, exist_ok=True)
+                (folder / kind).mkdir()
                 for n in range(1, count + 1):
                     phantom = simulate(kind, seeding.numpy_generator(seed, "phantom", kind, n), DEMO_PROBE, size)
-                    Image.fromarray(phantom.image).save(out / kind / f"{kind} ({n}).png")
-                    Image.fromarray(phantom.mask.astype(np.uint8) * 255).save(out / kind / f"{kind} ({n})_mask.png")
+                    Image.fromarray(phantom.image).save(folder / kind / f"{kind} ({n}).png")
+                    mask = Image.fromarray(phantom.mask.astype(np.uint8) * 255)
+                    mask.save(folder / kind / f"{kind} ({n})_mask.png")
                     bar.advance()
-        (out / MARKER).write_text(
+        (folder / MARKER).write_text(
             f"Simulated B-mode images made by sonosynth phantoms, seed {seed}. No patient was imaged.\n",
             encoding="utf-8",
         )
-    except BaseException:
-        shutil.rmtree(out, ignore_errors=True)
-        raise
-    out.replace(final)

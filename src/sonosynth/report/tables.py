@@ -99,16 +99,25 @@ def unseen(
 
 def copying(settings: Tabulating, copies: Sequence[Artefact]) -> dict[str, Refusal]:
     """The arms that add copies of training images, and are no controls."""
+    refused = {name: why for name, why in copied_sets(copies).items() if name not in settings.controls}
+    arms = settings.arms.items()
+    return {arm: refused[name] for arm, comparison in arms for name in comparison.sets if name in refused}
+
+
+def copied_sets(copies: Sequence[Artefact]) -> dict[str, Refusal]:
+    """The sets, controls among them, and real images that are copies of training images more often than by chance.
+
+    Args:
+        copies: the tables of the search for copies, of all repeats.
+    """
     found = pd.concat([table.table("table", "set") for table in copies])
-    flags = {str(name): rows for name, rows in found.groupby("set") if name not in settings.controls}
     refused = {}
-    for arm, comparison in settings.arms.items():
-        for own in (flags[name] for name in comparison.sets if name in flags):
-            copied, verbatim = own["copy"].astype(bool), own["verbatim"].astype(bool)
-            if verbatim.any():
-                refused[arm] = Refusal(Fault.VERBATIM, float(verbatim.mean()))
-            elif wilson(int(copied.sum()), len(own))[0] > 2 * FALSE_POSITIVE_RATE:
-                refused[arm] = Refusal(Fault.COPIES, float(copied.mean()))
+    for name, own in found.groupby("set"):
+        copied, verbatim = own["copy"].astype(bool), own["verbatim"].astype(bool)
+        if verbatim.any():
+            refused[str(name)] = Refusal(Fault.VERBATIM, float(verbatim.mean()))
+        elif wilson(int(copied.sum()), len(own))[0] > 2 * FALSE_POSITIVE_RATE:
+            refused[str(name)] = Refusal(Fault.COPIES, float(copied.mean()))
     return refused
 
 

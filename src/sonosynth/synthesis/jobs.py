@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,11 +21,12 @@ from sonosynth.synthesis.described import COLUMN as DESCRIBED
 from sonosynth.synthesis.described import described
 from sonosynth.synthesis.given import Given
 from sonosynth.synthesis.making import Maker, make_set
+from sonosynth.synthesis.provenance import Provenance
 from sonosynth.synthesis.requests import Request
 from sonosynth.synthesis.selector import Selector
 from sonosynth.synthesis.settings import Balance, Synthesis
 
-VERSION = 3
+VERSION = 4
 SOURCE_LABEL = "source_label"  # column of metadata.csv: the class of the image that one starts from, if another
 SAMPLES = 4  # images of each class that the set lacks
 
@@ -140,7 +142,8 @@ def make(
     maker: Maker = extensions.find("sets", settings.kind).open(settings, adapter.folder if adapter else None)
     if selector and not maker.draws:
         raise undrawn(settings.name)
-    maker = _recording(maker, settings, split, adapter)
+    real = bool(cohort) or bool(source and source.real)
+    maker = _recording(maker, settings, split, adapter, real=real)
 
     def made(counts: Mapping[str, int], folder: str, selector: Selector | None = None) -> tuple[np.ndarray, Origins]:
         wanted = described(
@@ -167,6 +170,7 @@ def make(
     sample_pixels, of_samples = made(samples, "samples")
     disk.write_array(work / "samples" / "pixels.npy", sample_pixels)
     stored = {
+        "real": real,
         "shared": sorted(own.shared | of_samples.shared | shared),
         "own": [sorted(origins) for origins in own.own],
         "samples": [sorted(origins) for origins in of_samples.own],
@@ -183,15 +187,16 @@ def undrawn(name: str) -> UserError:
     )
 
 
-def _recording(maker: Maker, settings: Making, split: Split, adapter: Adapter | None) -> Maker:
-    """The same maker, with all columns of metadata.csv."""
+def _recording(maker: Maker, settings: Making, split: Split, adapter: Adapter | None, *, real: bool) -> Maker:
+    """The same maker, with all columns of metadata.csv and the provenance of each image; `real`: as there."""
     columns = {
         **maker.columns, "resolution": settings.resolution, "precision": settings.precision if settings.base else "",
         "base": settings.base.digest if settings.base else "", "adapter": adapter.made.digest if adapter else "",
         "negative_control": settings.negative_control,
     }  # fmt: skip
     columns |= {"mirrored": False} if settings.mirror else {}
-    columns |= {SOURCE_LABEL: ""} if ways.find(settings.kind).across else {}
+    way, software = ways.find(settings.kind), f"sonosynth {version('sonosynth')}"
+    columns |= {SOURCE_LABEL: ""} if way.across else {}
     columns |= {DESCRIBED: ""} if captions.columns(settings.prompts.values()) else {}
     label_of = dict(zip(split.train["id"], split.train["label"], strict=True))
 
@@ -202,7 +207,14 @@ def _recording(maker: Maker, settings: Making, split: Split, adapter: Adapter | 
         }  # fmt: skip
         return {name: value for name, value in found.items() if name in columns}
 
-    return replace(maker, columns=columns, own=own)
+    def provenance(request: Request, seed: int | None) -> Provenance:
+        return Provenance(
+            synthetic=way.model or not real, software=software, set=settings.name, label=request.label,
+            kind=settings.kind, prompt=settings.prompts[request.label], seed=seed, base=columns["base"],
+            adapter=columns["adapter"], real=real,
+        )  # fmt: skip
+
+    return replace(maker, columns=columns, own=own, provenance=provenance)
 
 
 def _counts(settings: Making, split: Split) -> dict[str, int]:

@@ -16,6 +16,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from sonosynth import disk, interruption, progress
 from sonosynth.synthesis import selector as selection
+from sonosynth.synthesis.provenance import Provenance
 from sonosynth.synthesis.requests import Request
 from sonosynth.synthesis.selector import Selector
 
@@ -37,13 +38,15 @@ class Maker:
     make: turns N requests and, unless they start from noise, their starting images (N, H, W) uint8, into as
     many images (N, H, W) uint8. columns: further columns of metadata.csv, and what most rows have in them. draws:
     whether an image is drawn at random, by the seed of its request; if not, it follows from its starting image, and may
-    repeat another. own: what the row of a request has in some of the columns.
+    repeat another. own: what the row of a request has in some of the columns. provenance: what the file says of a
+    request's image, given the seed it was drawn with, or None.
     """
 
     make: Callable[[Sequence[Request], np.ndarray | None], np.ndarray]
     columns: Mapping[str, Any]
     draws: bool = True
     own: Callable[[Request], Mapping[str, Any]] = lambda _: {}
+    provenance: Callable[[Request, int | None], Provenance | None] = lambda *_: None
 
 
 def unchanged() -> Maker:
@@ -92,13 +95,14 @@ def make_set(
                 before, own = earlier[request.label], None if initial is None else initial[i : i + 1]
                 made = kept[i] if not len(new) else _with_retries(request, own, new[i], maker, before, selector)
                 assert made is not None
-                _write_image(folder / request.file_name, made)
+                seed = made.seed if maker.draws else None
+                _write_image(folder / request.file_name, made, maker.provenance(request, seed))
                 before.add(made.image)
                 if selector:
                     selector.add(request, made.image, [*(made.dropped or ()), made.flaw])
                 images.append(made.image)
-                seed = made.seed if maker.draws else ""
-                rows.append([request.file_name, request.label, request.prompt, seed, request.source])
+                drawn = "" if seed is None else seed
+                rows.append([request.file_name, request.label, request.prompt, drawn, request.source])
                 rows[-1] += [made.attempts, made.flaw, *{**maker.columns, **maker.own(request)}.values()]
             bar.advance(len(chosen))
             if interrupted():
@@ -186,13 +190,15 @@ def _flaw(image: np.ndarray, request: Request, earlier: _Earlier | None, selecto
     return selector.flaw(image, request) if selector else ""
 
 
-def _write_image(path: Path, made: _Made) -> None:
+def _write_image(path: Path, made: _Made, provenance: Provenance | None) -> None:
     about = PngInfo()
     for name in ABOUT:
         about.add_text(name, str(getattr(made, name)))
     if made.dropped is not None:
         about.add_text(DROPPED, json.dumps(made.dropped))
     about.add_text(CHECK, _digest(path, made))
+    if provenance:
+        provenance.add_to(about)
     data = BytesIO()
     Image.fromarray(made.image).save(data, format="PNG", pnginfo=about)
     disk.write_bytes(path, data.getvalue())
