@@ -160,6 +160,23 @@ def test(
     _reopened(run).test(run, cohort, name, labels)
 
 
+@app.command()
+def compare(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN RUN...", help="Folders of finished runs.")],
+    as_json: AsJson = False,
+) -> None:
+    """Show runs side by side: settings that differ, arms, distances; tested on the images that they share."""
+    from sonosynth.comparing import side_by_side
+    from sonosynth.report.side_by_side import as_json as printed
+    from sonosynth.report.side_by_side import show
+
+    found = side_by_side(runs)
+    if as_json:
+        typer.echo(printed(found))
+    else:
+        show(found)
+
+
 def _up_to(command: str, run: Path) -> None:
     _reopened(run).run(run, command)
 

@@ -45,7 +45,7 @@ def show_cohort(description: Mapping[str, Any]) -> None:
     for label, count in description["classes"].items():
         share = description["lesion_share"].get(label)
         masks = str(description["masks"].get(label, 0))
-        shown.add_row(_text(label), str(count), masks, "–" if share is None else f"{share:.1%}")
+        shown.add_row(as_text(label), str(count), masks, "–" if share is None else f"{share:.1%}")
     console.print(shown)
     (w, width), (h, height) = description["width"], description["height"]
     console.print(f"sizes: {w} to {width} x {h} to {height} pixels; stored as {_listed(description['modes'])}")
@@ -56,17 +56,17 @@ def show_cohort(description: Mapping[str, Any]) -> None:
         console.print(f"near-duplicates: {len(twins)} pairs (--json lists them)")
     for title, groups in (("exact copies", "exact_copies"), ("label conflicts of near-duplicates", "label_conflicts")):
         for ids in description[groups]:
-            console.print(f"{title}: {_text(', '.join(ids))}", soft_wrap=True, highlight=False)
+            console.print(f"{title}: {as_text(', '.join(ids))}", soft_wrap=True, highlight=False)
     for found in description["adjacent"]:
         if found["suspicious"]:
-            console.print(_text(words.adjacent(found["label"])), soft_wrap=True, highlight=False)
+            console.print(as_text(words.adjacent(found["label"])), soft_wrap=True, highlight=False)
     traits = tuple(map(Trait.of, description["marks"] + description["colour"]))
     told = [marked(trait) for trait in traits if trait.kind != COLOUR] + warnings(traits, filled=False)
     for sentence in told:
-        console.print(_text(sentence), soft_wrap=True, highlight=False)
+        console.print(as_text(sentence), soft_wrap=True, highlight=False)
     for title, key in (("can't be used", "unusable"), ("ignored", "ignored")):
         for name, reason in description[key].items():
-            console.print(f"{title}: {_text(name)} {_text(reason)}", soft_wrap=True, highlight=False)
+            console.print(f"{title}: {as_text(name)} {as_text(reason)}", soft_wrap=True, highlight=False)
 
 
 def planned(statuses: Sequence[tuple[Job, Status]], cores: int) -> list[dict[str, Any]]:
@@ -112,7 +112,7 @@ def show_plan(rows: Sequence[Mapping[str, Any]], left: Sequence[Leftover] = (), 
         known = row["seconds"] is not None
         costs = (f"{about}{progress.duration(row['seconds'])}", f"{row['peak_mb']} MB") if known else ("unknown",) * 2
         cells = (row["name"], _some(needs), _some(list(row["makes"].values())), state, *costs)
-        shown.add_row(*map(_text, cells))
+        shown.add_row(*map(as_text, cells))
     console.print(shown)
     counts = {state: sum(row["state"] == state for row in rows) for state in ("done", "missing", "stale", "waiting")}
     spent = sum(row["seconds"] for row in rows if row["state"] == "done")
@@ -122,10 +122,11 @@ def show_plan(rows: Sequence[Mapping[str, Any]], left: Sequence[Leftover] = (), 
     if left:
         console.print("no longer part of the study (sonosynth run … --change removes it):")
     for one in left:
-        console.print(f"  {_text(one.name)}: {one.size / 1e3:,.0f} kB", highlight=False, soft_wrap=True)
+        console.print(f"  {as_text(one.name)}: {one.size / 1e3:,.0f} kB", highlight=False, soft_wrap=True)
 
 
-def _text(text: str) -> str:
+def as_text(text: str) -> str:
+    """Text as rich prints it: no markup, and nothing that a terminal would interpret."""
     return escape(inert(text))
 
 
