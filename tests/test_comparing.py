@@ -93,6 +93,17 @@ def test_other_splits_classes_and_selection_allow_no_test(finished, copy, capsys
     assert side_by_side([finished, copy]).tests[0].why is Untestable.OTHER_CLASSES
 
 
+def test_other_groups_and_other_arms_allow_no_test(finished, copy):
+    before = (copy / ".parts" / "images.csv").read_text()
+    of_one = pd.read_csv(copy / "evaluation" / "predictions.csv")["id"].unique()[:2]
+    rewrite(copy, "cohort", ".parts/images.csv", lambda x: x.assign(group=x["id"].isin(of_one).map({True: "p"})))
+    assert side_by_side([finished, copy]).tests[0].why is Untestable.OTHER_GROUPS
+    (copy / ".parts" / "images.csv").write_text(before)
+    sign(copy, "cohort")
+    rewrite(copy, "predictions", "evaluation/predictions.csv", lambda x: x.assign(arm="x" + x["arm"]))
+    assert side_by_side([finished, copy]).tests[0].why is Untestable.NO_ARM
+
+
 def test_scores_that_chose_their_epoch_are_not_tested(finished, copy):
     text = (copy / "study.yaml").read_text()
     assert "selection: last" in text

@@ -90,10 +90,13 @@ def test_another_reader_starts_anew_and_the_first_loses_nothing(page, tmp_path):
     assert len(pd.read_csv(file(page, tmp_path))) == 1
 
 
-def test_what_is_kept_where_is_said(page, request):
+def test_what_is_kept_where_is_said(page, kit, request):
     start(page)
-    kept = page.locator("#kept").inner_text()
-    assert ("only while this tab is open" in kept) == ("localStorage" not in request.node.name)
+    lasting = "localStorage" in request.node.name
+    assert ("only while this tab is open" in page.locator("#kept").inner_text()) != lasting
+    other = page.context.new_page()
+    other.goto(kit[1].as_uri())
+    assert other.locator("#read").is_visible() == lasting
 
 
 @pytest.mark.parametrize("width", [390, 820])
