@@ -32,8 +32,8 @@ def reading():
 def test_shares_are_counts_with_wilsons_interval(reading):
     first, second = Readers(reading, "34").rows()
     assert set(first) == {*COLUMNS}
-    assert first["accuracy"] == "3 of 4, 75% (30% to 95%)" and first["images"] == "4"
-    assert (second["sensitivity"], second["specificity"]) == ("0 of 1, 0% (0% to 79%)", "2 of 2, 100% (34% to 100%)")
+    assert first["accuracy"] == "3/4, 75% (30–95%)" and first["images"] == "4"
+    assert (second["sensitivity"], second["specificity"]) == ("0/1, 0% (0–79%)", "2/2, 100% (34–100%)")
 
 
 def test_sources_are_rated_one_by_one(reading):
@@ -46,9 +46,10 @@ def test_sources_are_rated_one_by_one(reading):
 
 
 def test_what_the_readings_rest_on_is_said(reading):
-    kit, seen, intervals, origin, classes = Readers(reading, "34").sentences()
+    kit, seen, terms, intervals, origin, classes = Readers(reading, "34").sentences()
     assert kit.startswith("Kit kit: 2 real and 2 synthetic images (sd, ti)") and "2 readers" in kit
     assert "which no generator of these sets was trained on" in seen and "other readers" in intervals
+    assert terms.startswith("Sensitivity is the share of synthetic images that were called synthetic")
     assert "real or synthetic: Cohen's kappa 0.00 (3 images that all have read)" in origin
     assert "class: Cohen's kappa 1.00" in classes
     assert "trained on 1 of the real images" in Readers(replace(reading, seen=1), "34").sentences()[1]

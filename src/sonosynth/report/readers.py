@@ -8,13 +8,12 @@ from sonosynth.reader.scoring import Reading, Share
 from sonosynth.report.words import number, number_of
 
 COLUMNS = {
-    "reader": "reader", "images": "images read", "accuracy": "real or synthetic: accuracy",
-    "sensitivity": "synthetic called synthetic (sensitivity)", "specificity": "real called real (specificity)",
-    "real": "class as labelled: real", "synthetic": "class as labelled: synthetic",
+    "reader": "reader", "images": "images", "accuracy": "accuracy", "sensitivity": "sensitivity",
+    "specificity": "specificity", "real": "class, real", "synthetic": "class, synthetic",
 }  # fmt: skip
 SOURCES = {
     "source": "images", "reader": "reader", "count": "number", "synthetic": "called synthetic",
-    "agreement": "class as labelled", "quality": "quality, mean (SD)",
+    "agreement": "class right", "quality": "quality, mean (SD)",
 }  # fmt: skip
 QUESTIONS = {"origin": "real or synthetic", "class": "class"}
 
@@ -61,10 +60,12 @@ class Readers:
             f" random order, read blinded by {number_of(len(found.readers), 'reader')}.",
             self._seen(),
             self._gone(),
+            "Sensitivity is the share of synthetic images that were called synthetic, specificity that of real images"
+            " that were called real. A class is right if it is that of the label; that of a synthetic image is the"
+            " class that it was made for.",
             "A reader who guesses is right about half of the images. Each 95% interval (Wilson) is one reader's, for"
             " other images of the same kinds: it says nothing about other readers or other generators. One that"
-            " includes 50% does not show that the images can't be told apart. The label of a synthetic image is the"
-            " class that it was made for.",
+            " includes 50% does not show that the images can't be told apart.",
         ]
         for question, value in found.kappas.items():
             name = "Cohen's kappa" if len(found.readers) == 2 else "Fleiss' kappa"
@@ -97,8 +98,8 @@ class Readers:
 
 
 def share(found: Share) -> str:
-    """A share of images as counts, with its interval; a dash of none."""
+    """A share of images, counted and in per cent, with its interval; a dash of none."""
     if not found.of:
         return "–"
     low, high = found.interval
-    return f"{found.hits} of {found.of}, {found.value:.0%} ({low:.0%} to {high:.0%})"
+    return f"{found.hits}/{found.of}, {found.value:.0%} ({100 * low:.0f}–{high:.0%})"
