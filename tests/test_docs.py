@@ -20,6 +20,9 @@ from sonosynth import cli, demo
 from sonosynth import settings as loading
 from sonosynth.adapters.settings import Adapter
 from sonosynth.phantom import write_cohort
+from sonosynth.reader import answers
+from sonosynth.readers import make_kit
+from sonosynth.run import reopen
 from sonosynth.runners.local import run_jobs
 from sonosynth.section import Section
 from sonosynth.settings import PRESETS, Settings
@@ -138,6 +141,16 @@ def place(tmp_path, monkeypatch, phantoms, finished, tiny_base, tiny_classifier)
     return tmp_path
 
 
+def read_by_two(run, place):
+    """Make the kit `pilot` of a run, and leave the files of answers of two readers at a place."""
+    make_kit(reopen(run), run, place / "pilot.html")
+    key = pd.read_csv(run / "reader" / "pilot" / "key.csv", dtype=str)
+    given = {"kit": answers.kit_id(run / "reader" / "pilot"), "class": key["label"], "quality": "3"}
+    for reader in ("AB", "CD"):
+        rows = key.assign(reader=reader, **given)[answers.COLUMNS]
+        rows.to_csv(place / f"answers-{reader}.csv", index=False)
+
+
 @pytest.fixture
 def one_process(monkeypatch):
     """Jobs of milliseconds run in this process: starting others would take seconds."""
@@ -155,6 +168,8 @@ def test_every_command_runs(command, place, tiny_base, tiny_classifier, one_proc
         folds = ("repeats.folds=2", "repeats.draws=1") if {"repeats.folds=5", "sound"} & set(command) else ()
         small = [word for change in (*base, *small, *folds) for word in ("--set", change)]
         command = [*command, *small]
+    if "--answers" in command:
+        read_by_two(Path(command[1]), place)
     monkeypatch.setattr(sys, "argv", ["sonosynth", *command])
     with pytest.raises(SystemExit) as ended:
         cli.main()

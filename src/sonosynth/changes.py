@@ -83,23 +83,39 @@ def find(
         before, now: study.yaml as it is, None if there is none, and as it will be. statuses: the jobs and their states.
             replaceable: functions of jobs whose results may be replaced at any time.
     """
-    differing = [] if before is None else list(_differing(before, now))
+    found = () if before is None else differing(before, now)
+    others = [f"{one.name}: {' -> '.join(map(shown, one.values))}" for one in found]
     again = [job for job, status in statuses if status.state is State.STALE and job.run not in replaceable]
-    if not run.recorded() or not (differing or again):
+    if not run.recorded() or not (others or again):
         return None
-    certain = [_shown(job, status) for job, status in statuses if status.state in (State.STALE, State.MISSING)]
+    certain = [_named(job, status) for job, status in statuses if status.state in (State.STALE, State.MISSING)]
     possible = [job.name for job, status in statuses if status.state is State.WAITING]
-    return Changes(differing, certain, possible)
+    return Changes(others, certain, possible)
 
 
-def _differing(before: Any, now: Any, name: str = "") -> Iterator[str]:
-    if isinstance(before, Mapping) and isinstance(now, Mapping):
-        for part in dict.fromkeys([*before, *now]):
+@dataclass(frozen=True)
+class Difference:
+    """A setting that differs: its dotted name, and its value in each study, `ABSENT` where it has none."""
+
+    name: str
+    values: tuple[Any, ...]
+
+
+def differing(*studies: Any, name: str = "") -> Iterator[Difference]:
+    """The settings in which the values of several study.yaml differ, in the order of the first."""
+    if all(isinstance(study, Mapping) for study in studies):
+        for part in dict.fromkeys(part for study in studies for part in study):
             if name or part not in ABOUT_A_RUN:
-                yield from _differing(before.get(part, ABSENT), now.get(part, ABSENT), f"{name}.{part}".lstrip("."))
-    elif before != now:
-        yield f"{name}: " + " -> ".join("absent" if x is ABSENT else first_line(repr(x)) for x in (before, now))
+                values = (study.get(part, ABSENT) for study in studies)
+                yield from differing(*values, name=f"{name}.{part}".lstrip("."))
+    elif any(study != studies[0] for study in studies[1:]):
+        yield Difference(name, studies)
 
 
-def _shown(job: Job, status: Status) -> str:
+def shown(value: Any) -> str:
+    """The value of a setting in a message."""
+    return "absent" if value is ABSENT else first_line(repr(value))
+
+
+def _named(job: Job, status: Status) -> str:
     return f"{job.name} ({status.state}: {first_line(status.reason)})"

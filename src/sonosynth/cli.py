@@ -211,6 +211,37 @@ def export(
     exporting.export(run, to, out, force=force)
 
 
+@app.command()
+def compare(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN RUN...", help="Folders of finished runs.")],
+    as_json: AsJson = False,
+) -> None:
+    """Show runs side by side: settings that differ, arms, distances; tested on the images that they share."""
+    from sonosynth import comparing
+    from sonosynth.report import side_by_side as told
+
+    found = comparing.side_by_side(runs)
+    typer.echo(told.as_json(found)) if as_json else told.show(found)
+
+
+@app.command()
+def reader(
+    run: RunPath,
+    out: Annotated[Path | None, typer.Option(metavar="KIT", help="A new page to hand out, KIT.html.")] = None,
+    each: Annotated[
+        int | None, typer.Option(min=1, help="Real images of each class in it, and as many synthetic ones.")
+    ] = None,
+    answers: Annotated[list[Path], typer.Option(metavar="FILE", help="Answers to take in; several times.")] = [],  # noqa: B006
+) -> None:
+    """Make a page of blinded images for human readers, or take in the answers that they saved."""
+    if (out is None) == (not answers) or (answers and each):
+        raise UserError("reader: needs either --out KIT (and --each N) or --answers FILE")
+    study = _reopened(run)
+    from sonosynth.readers import make_kit, take_answers
+
+    make_kit(study, run, out, each) if out else take_answers(study, run, answers)
+
+
 def _up_to(command: str, run: Path) -> None:
     _reopened(run).run(run, command)
 

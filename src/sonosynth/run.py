@@ -14,6 +14,7 @@ from sonosynth.graph import COHORT
 from sonosynth.jobs import Job, Made, State, Status
 from sonosynth.machine import Machine, resolve
 from sonosynth.modality import ULTRASOUND
+from sonosynth.reader import answers
 from sonosynth.repeats import of_cohort
 from sonosynth.report import inspected, words
 from sonosynth.report.facts import Tested
@@ -147,7 +148,8 @@ class Study:
     def _plan(self, root: Path, files: Files, machine: Machine, *tests: Tested) -> list[Job]:
         seen, opened = looks.count(root, self.settings), unsealing.opened(root, self.settings)
         known = {test.name: test for test in (*testing.tests(root, self.settings), *tests)}
-        return plan(self.settings, files, machine, self.as_yaml(machine), seen, opened, [*known.values()])
+        read = answers.readings(root)
+        return plan(self.settings, files, machine, self.as_yaml(machine), seen, opened, [*known.values()], read)
 
     def unseal(self, root: Path, *, processes: bool = True) -> dict[str, Made]:
         """Open the sealed part of a finished run, once: score it, and draw the report again; returns as `run`.

@@ -18,6 +18,7 @@ from sonosynth.fidelity import jobs as fidelity
 from sonosynth.graph import COHORT, PARTS, Graph, refine_steps
 from sonosynth.jobs import Job
 from sonosynth.machine import Machine
+from sonosynth.reader.scoring import Reading
 from sonosynth.repeats import Repeat, of_cohort, repeats
 from sonosynth.report import jobs as report
 from sonosynth.report import sealed, subgroups, tables, tested
@@ -51,13 +52,13 @@ OPTIONAL = (
 
 def plan(
     settings: Settings, cohort: Files, machine: Machine, study: str = "", looks: int = 1,
-    unsealed: Unsealed | None = None, tests: Sequence[Tested] = (),
+    unsealed: Unsealed | None = None, tests: Sequence[Tested] = (), readings: tuple[Reading, ...] = (),
 ) -> list[Job]:  # fmt: skip
     """The jobs of a study, each after those it needs.
 
     Args:
         study: study.yaml as text, which the report prints. looks, unsealed: as in `report.facts.Facts`. tests: on other
-            cohorts.
+            cohorts. readings: what human readers answered.
 
     Raises:
         UserError: if the settings don't fit the cohort, an installed extension doesn't fit the settings, or the images
@@ -78,7 +79,7 @@ def plan(
     )  # fmt: skip
     found += _tables(graph, every, found, tabulating, opened=opened)
     found += [job for test in tests for job in _test(graph, every, found, tabulating, test)]
-    found.append(_report(graph, found, study, first, looks, unsealed, tuple(tests)))
+    found.append(_report(graph, found, study, first, looks, unsealed, tuple(tests), readings))
     return jobs.ordered(found)
 
 
@@ -225,7 +226,7 @@ def _test(
 
 def _report(
     graph: Graph, others: Sequence[Job], study: str, repeated: Sequence[Job], looks: int, unsealed: Unsealed | None,
-    tests: tuple[Tested, ...],
+    tests: tuple[Tested, ...], readings: tuple[Reading, ...],
 ) -> Job:  # fmt: skip
     """The figures and the page."""
     s, m = graph.settings, graph.machine
@@ -243,7 +244,7 @@ def _report(
     drawing = report.Drawing(
         facts, {name: arm.sets for name, arm in graph.arms.items()},
         {name: made.start for name, made in s.declared_sets.items() if made.start not in (NOISE, REAL)}, study,
-        curves(s, graph.arms), tests,
+        curves(s, graph.arms), tests, readings,
     )  # fmt: skip
     gathered = [TABLES, PREDICTIONS, "memorisation", *(job.name for job in others if job.name in OPTIONAL)]
     needs: dict[str, str | tuple[str, ...]] = {

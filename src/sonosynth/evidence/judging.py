@@ -73,7 +73,7 @@ def judge(
     rows = []
     for arm in arms:
         p_holm, finding = verdicts[arm]
-        if not _enough(design, arm, pairs[arm]):
+        if not enough(design, arm, pairs[arm]):
             finding = Finding.NOT_ENOUGH_RUNS
         elif finding is Finding.NO_EVIDENCE and design.blocks >= BLOCKS_TO_RULE_OUT and beyond[arm] < ALPHA:
             finding = Finding.NO_RELEVANT_DIFFERENCE
@@ -85,7 +85,7 @@ def judge(
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _enough(design: Design, arm: str, others: Sequence[str]) -> bool:
+def enough(design: Design, arm: str, others: Sequence[str]) -> bool:
     """Whether a study is large enough to say anything of an arm."""
     if design.one_split:
         return design.units(arm) >= ENOUGH_RUNS and all(design.units(x) >= ENOUGH_OF_OTHERS for x in others)

@@ -13,10 +13,12 @@ from sonosynth.cohort.split import crossing
 from sonosynth.cohort.traits import Trait
 from sonosynth.fidelity.jobs import COLUMNS
 from sonosynth.jobs import Made
+from sonosynth.reader.scoring import Reading
 from sonosynth.report.elsewhere import Elsewhere
 from sonosynth.report.facts import Counts, Curve, Excluded, Facts, Tested
 from sonosynth.report.figures import save
 from sonosynth.report.page import Provenance, page
+from sonosynth.report.readers import Readers
 from sonosynth.report.results import Results, Shown
 from sonosynth.report.sections import SECTIONS
 from sonosynth.report.terminal import summary
@@ -35,7 +37,8 @@ ABOUT = "about"  # the role of a table's JSON
 @dataclass(frozen=True)
 class Drawing:
     """arms: the sets that each adds. refined: for each set that starts from another one, that one. study:
-    study.yaml as text. curves: arms that differ in one value. tests: on other cohorts.
+    study.yaml as text. curves: arms that differ in one value. tests: on other cohorts. readings: what human
+    readers answered.
     """
 
     facts: Facts
@@ -44,6 +47,7 @@ class Drawing:
     study: str
     curves: tuple[Curve, ...]
     tests: tuple[Tested, ...] = ()
+    readings: tuple[Reading, ...] = ()
 
 
 def draw(  # noqa: PLR0913 (a handle for each need of the job)
@@ -72,6 +76,7 @@ def draw(  # noqa: PLR0913 (a handle for each need of the job)
         groups=(cohort.groups(split.train["id"]), cohort.groups(split.validation["id"])),
         traits=tuple(map(Trait.of, cohort.about["traits"])),
     )  # fmt: skip
+    files = {digest for made in sets for digest in made.made.files.values()}
     always = ("table", "classes", "verdicts", "memorisation", "predictions")
     results = Results(
         **{name: found[name] for name in always},
@@ -93,6 +98,7 @@ def draw(  # noqa: PLR0913 (a handle for each need of the job)
             )
             for one, there, said in zip(settings.tests, tested, judged, strict=True)
         ),
+        readers=tuple(Readers(one, files) for one in settings.readings),
     )  # fmt: skip
     optional = (found.get(name) for name in ("ultrasound", "texture", "learning_curve", "probes"))
     shown = Shown(results, cohort, split, adapters, sets, settings.refined, *optional)

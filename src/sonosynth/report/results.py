@@ -14,6 +14,7 @@ from sonosynth.fidelity.jobs import ACROSS, ALL, TRAINING
 from sonosynth.report import sentences, words
 from sonosynth.report.elsewhere import Elsewhere
 from sonosynth.report.facts import Counts, Curve, Facts
+from sonosynth.report.readers import Readers
 from sonosynth.synthesis.making import CONSTANT, REPEATS
 from sonosynth.synthesis.selector import KEPT, OTHER_CLASS, TOO_NEAR
 
@@ -42,7 +43,7 @@ class Results:
     on the sealed part, None while that is closed. curves: arms that differ in one value. choices: rows of choices.csv,
     None if no arm chooses among others. selection: every image that was drawn for a set whose images are selected
     (`synthesis.selector`), None if there is no such set. critics: rows of critics.csv, None if no arm weights images.
-    subgroups: rows of subgroups.csv, None if no column is named. tests: on other cohorts.
+    subgroups: rows of subgroups.csv, None if no column is named. tests: on other cohorts. readers: of each kit.
     """
 
     table: pd.DataFrame
@@ -62,6 +63,7 @@ class Results:
     critics: pd.DataFrame | None = None
     subgroups: pd.DataFrame | None = None
     tests: tuple[Elsewhere, ...] = ()
+    readers: tuple[Readers, ...] = ()
 
     @property
     def measured_on(self) -> dict[str, str]:

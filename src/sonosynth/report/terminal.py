@@ -13,6 +13,7 @@ from sonosynth import cost, progress
 from sonosynth.errors import inert
 from sonosynth.jobs import Job, Made, Status
 from sonosynth.leftovers import Leftover
+from sonosynth.report.readers import Readers
 from sonosynth.report.results import COLUMNS, Results
 
 WIDTH = 120  # cuts no table
@@ -89,6 +90,18 @@ def show_plan(rows: Sequence[Mapping[str, Any]], left: Sequence[Leftover] = (), 
         console.print("no longer part of the study (sonosynth run … --change removes it):")
     for one in left:
         console.print(f"  {plain_text(one.name)}: {one.size / 1e3:,.0f} kB", highlight=False, soft_wrap=True)
+
+
+def show_readers(found: Readers) -> None:
+    """Print what the readers of one kit said."""
+    console = plain_console()
+    for columns, rows in ((found.columns, found.rows()), (found.source_columns, found.sources())):
+        shown = Table(*(Column(title, overflow="fold") for title in columns.values()))
+        for row in rows:
+            shown.add_row(*(plain_text(row[name]) for name in columns))
+        console.print(shown)
+    for sentence in found.sentences():
+        console.print(plain_text(sentence), soft_wrap=True, highlight=False)
 
 
 def plain_text(text: str) -> str:

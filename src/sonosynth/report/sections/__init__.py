@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from matplotlib.figure import Figure
 
 from sonosynth.report.results import Results, Shown
-from sonosynth.report.sections import ablation, classifier, copies, curves, fidelity, pictures, tests, training
+from sonosynth.report.sections import ablation, classifier, copies, curves, fidelity, pictures, readers, tests, training
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,7 @@ SECTIONS = (
     Section("sealed", "Sealed part", shown=lambda results: results.sealed is not None),
     Section("tests", "Other cohorts", tests.figures, shown=lambda results: bool(results.tests)),
     Section("pictures", "Pictures", pictures.figures, pictures.ALT),
+    Section("readers", "Human readers", readers.figures, readers.ALT, lambda results: bool(results.readers)),
     Section("classifier", "Classifier", classifier.figures, classifier.ALT),
     Section("subgroups", "Subgroups", shown=lambda results: results.subgroups is not None),
     Section("fidelity", "Fidelity", fidelity.figures, fidelity.ALT),
