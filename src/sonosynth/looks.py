@@ -25,8 +25,8 @@ def note(root: Path, settings: Settings) -> None:
 
 
 def digest(settings: Settings) -> str:
-    """A digest of all settings, but for those that only tell which classifiers are kept."""
-    return key(settings.model_dump(mode="json", exclude={"test"}))
+    """A digest of all settings, but for those that only tell which classifiers are kept, or what the report shows."""
+    return key(settings.model_dump(mode="json", exclude={"test": True, "compare": {"positive"}}))
 
 
 def _known(root: Path) -> list[str]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from sonosynth import changes, disk, jobs, leftovers, looks, plain_yaml, progress, store, testing, unsealing
+from sonosynth import changes, disk, jobs, leftovers, looks, plain_yaml, privacy, progress, store, testing, unsealing
 from sonosynth.artefacts import Split
 from sonosynth.cohort.reading import Files, list_files
 from sonosynth.errors import UserError, inert, is_plain
@@ -35,7 +35,7 @@ class Study:
 
     def run(
         self, root: Path, command: str = "report", *, change: bool = False,
-        ask: Callable[[str], bool] | None = None, processes: bool = True,
+        ask: Callable[[str], bool] | None = None, processes: bool = True, real_images: bool | None = None,
     ) -> dict[str, Made]:  # fmt: skip
         """Run the study in the folder `root`, up to what a command is for: adapt, synthesize, evaluate or report.
 
@@ -44,7 +44,8 @@ class Study:
         Args:
             change: whether results of a run with other settings may be replaced, and leftovers removed.
             ask: asks a person for that permission, given what would change; None if nobody can be asked.
-            processes: see `runners.local.run_jobs`.
+            processes: see `runners.local.run_jobs`. real_images: whether the report has them, and paths; None: as it
+                did before in this folder, and at first.
 
         Raises:
             UserError: if the input or a setting is wrong, `root` holds something else, or its results would be
@@ -59,7 +60,7 @@ class Study:
         with run.locked():
             files, machine = list_files(self.path), resolve(self.settings)
             changes.check_cohort(run, COHORT, files)
-            text = self.as_yaml(machine)
+            text, withheld = self.as_yaml(machine), privacy.withheld(root, real_images)
             ordered = self._plan(root, files, machine)
             unsealing.check_unseen(run, ordered)
             change = self._may_change(run, text, ordered, ask, change=change)
@@ -71,6 +72,8 @@ class Study:
                     f"the sealed part is spoiled: it was opened on {opened.date}, with other settings, and isn't scored"
                     " with these"
                 )
+            if command == "report" and (said := privacy.told(root, withheld=withheld, simulated=files.simulated)):
+                progress.say(said)
             wanted = jobs.with_needs(ordered, lambda job: job.run in COMMANDS[command])
             replaceable = None if change else COMMANDS["report"]
             made = run_jobs(run, wanted, machine.cores, processes=processes, replaceable=replaceable)
@@ -144,7 +147,8 @@ class Study:
     def _plan(self, root: Path, files: Files, machine: Machine, *tests: Tested) -> list[Job]:
         seen, opened = looks.count(root, self.settings), unsealing.opened(root, self.settings)
         known = {test.name: test for test in (*testing.tests(root, self.settings), *tests)}
-        return plan(self.settings, files, machine, self.as_yaml(machine), seen, opened, [*known.values()])
+        tested, shown = [*known.values()], not privacy.withheld(root)
+        return plan(self.settings, files, machine, self.as_yaml(machine), seen, opened, tested, real_images=shown)
 
     def unseal(self, root: Path, *, processes: bool = True) -> dict[str, Made]:
         """Open the sealed part of a finished run, once: score it, and draw the report again; returns as `run`.
@@ -218,6 +222,8 @@ class Study:
                 if isinstance(token, dict):
                     token = ", ".join(f"{text} for {label}" for label, text in token.items())
                 progress.say(f"prompts with the adapter {name} end with {token}")
+        if (positive := self.settings.compare.positive) and positive not in files.labels:
+            progress.say(f"no class is called {positive} (compare.positive): the table has no column of its recall")
         if not prompts.labels and self.settings.modality == ULTRASOUND:
             for name, words in shipped_words().items():
                 if set(files.labels) <= set(words):

@@ -21,9 +21,10 @@ from sonosynth.machine import Machine
 from sonosynth.repeats import Repeat, of_cohort, repeats
 from sonosynth.report import jobs as report
 from sonosynth.report import sealed, subgroups, tables, tested
+from sonosynth.report.declared import Declared
 from sonosynth.report.facts import Facts, Tested, Unsealed
 from sonosynth.section import AUTO
-from sonosynth.settings import REFERENCE, Settings, shipped_words
+from sonosynth.settings import REFERENCE, Settings, shipped_positives, shipped_words
 from sonosynth.synthesis import jobs as synthesis
 from sonosynth.synthesis import times
 from sonosynth.synthesis.given import Given
@@ -51,13 +52,13 @@ OPTIONAL = (
 
 def plan(
     settings: Settings, cohort: Files, machine: Machine, study: str = "", looks: int = 1,
-    unsealed: Unsealed | None = None, tests: Sequence[Tested] = (),
+    unsealed: Unsealed | None = None, tests: Sequence[Tested] = (), real_images: bool = True,
 ) -> list[Job]:  # fmt: skip
     """The jobs of a study, each after those it needs.
 
     Args:
         study: study.yaml as text, which the report prints. looks, unsealed: as in `report.facts.Facts`. tests: on other
-            cohorts.
+            cohorts. real_images: whether the report may show any.
 
     Raises:
         UserError: if the settings don't fit the cohort, an installed extension doesn't fit the settings, or the images
@@ -78,7 +79,8 @@ def plan(
     )  # fmt: skip
     found += _tables(graph, every, found, tabulating, opened=opened)
     found += [job for test in tests for job in _test(graph, every, found, tabulating, test)]
-    found.append(_report(graph, found, study, first, looks, unsealed, tuple(tests)))
+    facts = _facts(graph, first, looks, unsealed)
+    found.append(_report(graph, found, study, facts, tuple(tests), real_images=real_images))
     return jobs.ordered(found)
 
 
@@ -103,6 +105,12 @@ def _check(settings: Settings, cohort: Files, machine: Machine, taken: Mapping[s
         raise UserError(
             f"compare.subgroups: the cohort has no column {first_line(', '.join(unknown))}",
             f"further columns of its table: {first_line(', '.join(cohort.columns)) or '(none)'}",
+        )
+    positive = settings.compare.positive
+    if positive not in (None, *cohort.labels, *shipped_positives()):
+        raise UserError(
+            f"compare.positive: the cohort has no label {first_line(positive)}",
+            f"one of {', '.join(cohort.labels)}, or null",
         )
     shipped = {label: words[label] for words in shipped_words().values() for label in words}
     given = settings.prompts.labels.items()
@@ -215,13 +223,17 @@ def _test(
     )  # fmt: skip
 
 
-def _report(
-    graph: Graph, others: Sequence[Job], study: str, repeated: Sequence[Job], looks: int, unsealed: Unsealed | None,
-    tests: tuple[Tested, ...],
-) -> Job:  # fmt: skip
-    """The figures and the page."""
+def declared(settings: Settings) -> Declared:
+    """The adapters, sets and arms of a study."""
+    sets = settings.declared_sets
+    strengths = {name: settings.strength_of(name) for name, made in sets.items() if made.start != NOISE}
+    return Declared(settings.declared_adapters, sets, settings.declared_arms, strengths)
+
+
+def _facts(graph: Graph, repeated: Sequence[Job], looks: int, unsealed: Unsealed | None) -> Facts:
+    """What the report says of the study. repeated: the jobs of the first repeat."""
     s, m = graph.settings, graph.machine
-    facts = Facts(
+    return Facts(
         cohort=graph.files.path.name, base=s.base, embedded=s.base == sd1.EMBEDDED,
         resolution=s.resolution, precision=m.precision,
         classifier=s.classifier.model, classifier_resolution=s.classifier.resolution,
@@ -231,11 +243,20 @@ def _report(
         repeated={job.name: cost.share(job, m.cores) for job in repeated}, looks=looks,
         unsealed=unsealed, leave_out=s.split.leave_out,
         marks_filled=s.marks.remove == "all", modality=s.modality,
+        positive=s.compare.positive if s.compare.positive in graph.files.labels else None, reference=REFERENCE,
     )  # fmt: skip
+
+
+def _report(
+    graph: Graph, others: Sequence[Job], study: str, facts: Facts, tests: tuple[Tested, ...], *, real_images: bool
+) -> Job:  # fmt: skip
+    """The figures and the page."""
+    s = graph.settings
     drawing = report.Drawing(
         facts, {name: arm.sets for name, arm in graph.arms.items()},
         {name: made.start for name, made in s.declared_sets.items() if made.start not in (NOISE, REAL)}, study,
         curves(s, graph.arms), tests,
+        declared(s), real_images,
     )  # fmt: skip
     gathered = [TABLES, PREDICTIONS, "memorisation", *(job.name for job in others if job.name in OPTIONAL)]
     needs: dict[str, str | tuple[str, ...]] = {

@@ -104,8 +104,8 @@ class Facts:
     split and generator, which each further one repeats, and the share of the machine that each of them takes. looks:
     how often these validation images were scored in this folder, each time with other settings. unsealed: None if the
     sealed part, if any, was never opened. leave_out: the column each of whose values is held out in turn, "" for none.
-    sealed part, if any, was never opened. marks_filled: whether marks that were found are filled in.
-    modality: of the images.
+    marks_filled: whether marks that were found are filled in. modality: of the images. positive: the class that
+    matters most, None if none is named. reference: the arm that all others are compared with.
     """
 
     cohort: str
@@ -128,6 +128,8 @@ class Facts:
     leave_out: str = ""
     marks_filled: bool = False
     modality: Modality = ULTRASOUND
+    positive: str | None = None
+    reference: str = "real"
 
 
 @dataclass(frozen=True)
