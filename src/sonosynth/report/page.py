@@ -69,6 +69,7 @@ def page(results: Results, provenance: Provenance, figures: Path, pictured: pd.D
         tables["choices"] = results.choices
     environment.globals |= {
         "number": words.number,
+        "reason": words.reason,
         "alt": alt,
         "pictures": {name: _light(file) for name in alt if (file := figures / f"{name}.png").is_file()},
         "tables": {name: table.to_csv(index=False).encode() for name, table in tables.items()},
