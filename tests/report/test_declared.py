@@ -1,9 +1,15 @@
-"""Sets and arms are explained by what the settings declare."""
+"""Sets and arms are explained by what the settings declare, and the class that matters most is known."""
 
 import pytest
 
+from sonosynth import looks
 from sonosynth import settings as loading
-from sonosynth.study import declared
+from sonosynth.cohort.reading import list_files
+from sonosynth.errors import UserError
+from sonosynth.jobs import keyed
+from sonosynth.machine import resolve
+from sonosynth.phantom import write_cohort
+from sonosynth.study import declared, plan
 
 DECLARED = (
     "adapters={token: {token: <x>}, each: {token: {a: <a>, b: <b>}, lora: {}}, whole: {unet: {}}}",
@@ -69,3 +75,26 @@ def test_a_set_is_known_to_be_of_real_images_however_many_sets_lie_between(known
     assert known.from_real("copies") and known.from_real("crossed") and not known.from_real("again")
     further = declared(loading.load("paper", (), (*DECLARED, "sets.last={from: coded, adapter: sd, strength: 0.9}")))
     assert further.from_real("last")
+
+
+def test_the_class_that_matters_most_is_one_of_the_cohorts(planned):
+    assert planned()["report"].settings.facts.positive == "malignant"  # as breast-ultrasound names it
+    assert planned("compare.positive=benign")["report"].settings.facts.positive == "benign"
+    assert planned("compare.positive=null")["report"].settings.facts.positive is None
+    with pytest.raises(UserError, match="has no label Benign") as error:
+        planned("compare.positive=Benign")
+    assert error.value.expected == "one of benign, malignant, normal, or null"
+
+
+def test_the_class_that_matters_most_changes_the_report_alone(planned, settings):
+    before, after = planned(), planned("compare.positive=benign")
+    changed = {name for name, job in after.items() if keyed(job.settings) != keyed(before[name].settings)}
+    assert changed == {"report"}
+    assert looks.digest(settings()) == looks.digest(settings("compare.positive=benign"))
+
+
+def test_another_cohort_need_not_have_the_class_that_a_shipped_file_names(settings, tmp_path):
+    write_cohort(tmp_path / "cohort", {"normal": 5, "benign": 5}, seed=3, size=48)
+    wanted = settings()
+    jobs = plan(wanted, list_files(tmp_path / "cohort"), resolve(wanted))
+    assert next(job for job in jobs if job.name == "report").settings.facts.positive is None
