@@ -67,6 +67,7 @@ def across(rows: pd.DataFrame) -> Figure:
     found = list(dict.fromkeys(zip(rows["features"], rows["set"], strict=True)))
     made, real = (list(dict.fromkeys(rows[name])) for name in ("class", "against"))
     few = len(real) <= LEGIBLE
+    lines = 14 if few else 40  # characters
     with plt.rc_context(STYLE):
         figure, axes = panels(len(found), 2.2 if few else 2.8, most=4 if few else 3, sharex=True, sharey=True)
         for axis, (space, name) in zip(axes, found, strict=False):
@@ -77,8 +78,8 @@ def across(rows: pd.DataFrame) -> Figure:
             )
             axis.imshow(np.log2(distance / floor), cmap="Blues", vmin=0, vmax=2, aspect="auto")
             axis.set_title(f"{wrapped(name)}\n({space})")
-            axis.set_xticks(range(len(real)), [wrapped(label, 14) for label in real], rotation=90)
-            axis.set_yticks(range(len(made)), [wrapped(label, 14) for label in made])
+            axis.set_xticks(range(len(real)), [wrapped(label, lines) for label in real], rotation=90)
+            axis.set_yticks(range(len(made)), [wrapped(label, lines) for label in made])
             axis.label_outer()
             for a, b in np.argwhere(np.isfinite(distance)) if few else ():
                 colour = "white" if distance[a, b] > 2.5 * floor[a, b] else "black"

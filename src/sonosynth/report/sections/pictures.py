@@ -19,26 +19,26 @@ ALT = {
     "balance": "Bars: real and synthetic training images of each class",
 }
 SHOWN = 8
-LARGE = 150  # pixels: of larger pictures, a cell of the grid has one instead of four
+LARGE, MANY = 150, 6  # pixels, classes: above these, a cell of the grid has one picture instead of four
+FEWEST = 3  # columns that the grid has room for
 REAL = "real"
 
 
 @dataclass(frozen=True)
 class Column:
-    """Images that may be shown: the columns `LISTED` of each but the first two, and their pixels (N, H, W) uint8."""
+    """Images that may be shown: the columns `LISTED` of each but the first two, and their pixels (N, H, W) uint8.
+
+    each: how many of them a cell of the grid has, 1 or 4.
+    """
 
     rows: pd.DataFrame
     pixels: np.ndarray
+    each: int
 
     def of(self, label: str) -> np.ndarray:
         """The positions of those of a class that the grid has, spread evenly over all, not chosen."""
         places = np.flatnonzero(self.rows["label"] == label)
-        return places[evenly(len(places), per_cell(self.pixels))]
-
-
-def per_cell(pixels: np.ndarray) -> int:
-    """How many pictures are in a cell of the grid."""
-    return 4 if max(pixels.shape[1:]) <= LARGE else 1
+        return places[evenly(len(places), self.each)]
 
 
 def figures(shown: Shown) -> dict[str, Figure]:
@@ -59,18 +59,19 @@ def figures(shown: Shown) -> dict[str, Figure]:
 def columns(shown: Shown) -> dict[str, Column]:
     """The columns of the grid: real training images, and each set; of images that the report may show."""
     found = {}
+    each = 4 if shown.cohort.pixels.shape[1] <= LARGE and len(shown.split.classes) <= MANY else 1
     if shown.real_images:
         train = shown.split.train
         rows = pd.DataFrame({"label": train["label"], "file": train["id"]}).reset_index(drop=True)
-        found[REAL] = Column(rows, np.asarray(shown.cohort.pixels[shown.cohort.rows(train["id"])]))
+        found[REAL] = Column(rows, np.asarray(shown.cohort.pixels[shown.cohort.rows(train["id"])]), each)
     for made in shown.sets:
         kept = _kept(shown, made)
-        parts = [Column(listed(made, made.rows)[kept], made.pixels[kept])] if kept.any() else []
+        parts = [Column(listed(made, made.rows)[kept], made.pixels[kept], each)] if kept.any() else []
         if shown.real_images and len(made.sample_rows):
-            parts.append(Column(listed(made, made.sample_rows), made.sample_pixels))
+            parts.append(Column(listed(made, made.sample_rows), made.sample_pixels, each))
         if parts:
             rows = pd.concat([part.rows for part in parts], ignore_index=True)
-            found[made.name] = Column(rows, np.concatenate([part.pixels for part in parts]))
+            found[made.name] = Column(rows, np.concatenate([part.pixels for part in parts]), each)
     return found
 
 
@@ -148,12 +149,12 @@ def grid(sets: Mapping[str, Column], classes: Sequence[str], samples: Collection
     Args:
         classes: the rows. samples: those whose synthetic images are only shown, not trained on.
     """
-    first = next(iter(sets.values())).pixels
-    height, width = _mosaic(np.zeros((per_cell(first), *first.shape[1:]), np.uint8)).shape
+    first = next(iter(sets.values()))
+    height, width = _mosaic(np.zeros((first.each, *first.pixels.shape[1:]), np.uint8), first.each).shape
     gap = max(2, width // 40)
-    zoom = max(1, round((PAGE * DPI / len(sets) - gap) / width))
+    zoom = max(1, round((PAGE * DPI / max(len(sets), FEWEST) - gap) / width))
     height, width = zoom * height, zoom * width
-    across = len(sets) * (width + gap)
+    across = max(len(sets), FEWEST) * (width + gap)
     font = STYLE["font.size"] * max(1, across / (PAGE * DPI))
     line = round(1.6 * font * DPI / 72)  # pixels
     titles = {name: wrapped(name, max(6, int(width / (0.62 * font * DPI / 72)))) for name in sets}
@@ -173,8 +174,9 @@ def grid(sets: Mapping[str, Column], classes: Sequence[str], samples: Collection
                 axis = figure.add_axes((*corner, (width - 0.02) / edges[0], (height - 0.02) / edges[1]))
                 axis.set_axis_off()
                 if len(rows := own.of(label)):
-                    mosaic = np.repeat(_mosaic(own.pixels[rows])[..., None], 3, axis=2)  # no colour map, which rounds
-                    axis.imshow(mosaic, interpolation="nearest", aspect="auto")
+                    grey = _mosaic(own.pixels[rows], own.each)
+                    colours = np.repeat(grey[..., None], 3, axis=2)  # a colour map would round
+                    axis.imshow(colours, interpolation="nearest", aspect="auto")
         for row, label in enumerate(classes):
             middle = 1 - (top + row * (height + gap) + height / 2) / size[1]
             note = "\n(some synthetic images for display only)" if label in samples else ""
@@ -184,9 +186,9 @@ def grid(sets: Mapping[str, Column], classes: Sequence[str], samples: Collection
     return figure
 
 
-def _mosaic(images: np.ndarray) -> np.ndarray:
+def _mosaic(images: np.ndarray, each: int) -> np.ndarray:
     """Up to four images (N, H, W) as one, two by two with white gaps; a single one alone where cells have one."""
-    if per_cell(images) == 1:
+    if each == 1:
         return np.asarray(images[0])
     height, width = images.shape[1:]
     gap = max(1, width // 64)
