@@ -126,11 +126,11 @@ def test_the_plan_tells_what_jobs_took_and_will_take(capsys):
     printed = capsys.readouterr()
     cells = [[cell.strip() for cell in line.split("│")[4:-1]] for line in printed.out.splitlines() if "│" in line]
     assert cells == [["done", "60 s", "500 MB"], ["missing", "about 7 min", "500 MB"], ["missing", *["unknown"] * 2]]
-    assert "60 s spent so far" in printed.out
-    assert printed.err == "on this machine: about 7 min left (unknown: 1 job); up to 1.0 GB of memory\n"
+    assert "60 s elapsed so far" in printed.out
+    assert printed.err == "on this machine: about 7 min remaining (unknown: 1 job); up to 1.0 GB of memory\n"
     again = Status(State.WAITING, last=made(y=90.0)["y"])
     show_time_left([statuses[0], (jobs[1], again)], 2)
-    assert "about 90 s left;" in capsys.readouterr().err
+    assert "about 90 s remaining;" in capsys.readouterr().err
     show_time_left(statuses[:1], 2)
     assert capsys.readouterr().err.startswith("on this machine: nothing left")
 
@@ -149,7 +149,8 @@ def test_the_line_of_a_job_tells_the_time_left_once_it_is_known_of_most(tmp_path
     run_jobs(Run(tmp_path), jobs, 1, processes=False)
     lines = capsys.readouterr().err.splitlines()
     assert lines == [
-        "[1/4] a", "[2/4] b, about 120 s left (unknown: 1 job)", "[3/4] c, about 60 s left (unknown: 1 job)", "[4/4] d",
+        "[1/4] a", "[2/4] b, about 120 s remaining (unknown: 1 job)", "[3/4] c, about 60 s remaining (unknown: 1 job)",
+        "[4/4] d",
     ]  # fmt: skip
 
 

@@ -9,7 +9,7 @@ def test_plain_lines_tell_how_much_is_done_and_left(capsys):
             bar.advance()
     lines = capsys.readouterr().err.splitlines()
     assert [line.split(",")[0] for line in lines] == ["working: 3/8", "working: 4/8", "working: 6/8", "working: 8/8"]
-    assert lines[-1].endswith("0 s left")
+    assert lines[-1].endswith("0 s remaining")
 
 
 def test_work_of_two_kinds_at_a_time_is_counted_apart(capsys):
@@ -24,7 +24,7 @@ def test_work_of_two_kinds_at_a_time_is_counted_apart(capsys):
     assert [line.split(",")[0] for line in lines] == [
         "first: 2/4", "second: 1/2", "first: 3/4", "second: 2/2", "first: 4/4",
     ]  # fmt: skip
-    assert lines[3].endswith("0 s left loss 0.5")
+    assert lines[3].endswith("0 s remaining loss 0.5")
 
 
 def test_the_same_work_again_is_told_again(capsys):
@@ -70,6 +70,6 @@ def test_times_are_told_no_finer_than_they_are_known(seconds, text):
 
 
 def test_the_time_left_says_what_nobody_knows():
-    assert progress.remaining(600, 0) == "about 10 min left"
-    assert progress.remaining(600, 1) == "about 10 min left (unknown: 1 job)"
-    assert progress.remaining(0, 42).startswith("time left unknown")
+    assert progress.remaining(600, 0) == "about 10 min remaining"
+    assert progress.remaining(600, 1) == "about 10 min remaining (unknown: 1 job)"
+    assert progress.remaining(0, 42).startswith("time remaining unknown")

@@ -167,9 +167,18 @@ def evaluate(run: RunPath) -> None:
 
 
 @app.command()
-def report(run: RunPath) -> None:
+def report(
+    run: RunPath,
+    real_images: Annotated[
+        bool | None,
+        typer.Option(
+            "--real-images/--no-real-images",
+            help="Whether real images, and paths, are in the report and figures/; by default as before in this run.",
+        ),
+    ] = None,
+) -> None:
     """Draw the figures and the page of a run, and make what they need."""
-    _up_to("report", run)
+    _reopened(run).run(run, "report", real_images=real_images)
 
 
 @app.command()

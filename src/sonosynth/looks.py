@@ -25,8 +25,8 @@ def note(root: Path, settings: Settings) -> None:
 
 
 def digest(settings: Settings) -> str:
-    """A digest of all settings, but for those that only tell which classifiers are kept, and how the cohort is read."""
-    return key(settings.model_dump(mode="json", exclude={"test", "cohort"}))
+    """A digest of all settings but those that tell which classifiers are kept, how tables are read, what is shown."""
+    return key(settings.model_dump(mode="json", exclude={"test": True, "cohort": True, "compare": {"positive"}}))
 
 
 def _known(root: Path) -> list[str]:

@@ -37,7 +37,7 @@ class Screen:
     def __init__(self) -> None:
         self.console = Console(stderr=True)
         text = TextColumn("{task.description}", markup=False)
-        columns = (text, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left"), Left())
+        columns = (text, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("remaining"), Left())
         self.bars = Progress(*columns, console=self.console)
         self.tasks: dict[str, TaskID] = {}
         self.begun: dict[str, tuple[float, int, int]] = {}  # time, units done then, lines printed
@@ -66,9 +66,9 @@ class Screen:
         passed = sum(event.done >= share * total for share in SHARES) if event.done > first else 0
         if passed > lines:
             self.begun[event.key] = (started, first, passed)
-            spent = time.monotonic() - started
-            left = spent * (total - event.done) / (event.done - first)
-            line = f"{event.text}: {event.done}/{total}, {spent:.0f} s spent, {left:.0f} s left {event.note}"
+            elapsed = time.monotonic() - started
+            left = elapsed * (total - event.done) / (event.done - first)
+            line = f"{event.text}: {event.done}/{total}, {elapsed:.0f} s elapsed, {left:.0f} s remaining {event.note}"
             print(line.rstrip(), file=sys.stderr, flush=True)
 
 
@@ -110,10 +110,12 @@ def duration(seconds: float) -> str:
 
 
 def remaining(seconds: float, unknown: int) -> str:
-    """The time left, and how many jobs are not in it, since nobody knows yet what they take."""
+    """The time remaining, and how many jobs are not in it, since nobody knows yet what they take."""
     if unknown and not seconds:
-        return "time left unknown, since no job of the remaining kinds has finished"
-    return f"about {duration(seconds)} left" + (f" (unknown: {unknown} job{'s' * (unknown != 1)})" if unknown else "")
+        return "time remaining unknown, since no job of these kinds has finished"
+    return f"about {duration(seconds)} remaining" + (
+        f" (unknown: {unknown} job{'s' * (unknown != 1)})" if unknown else ""
+    )
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from sonosynth import changes, disk, jobs, leftovers, looks, plain_yaml, progress, store, testing, unsealing
+from sonosynth import changes, disk, jobs, leftovers, looks, plain_yaml, privacy, progress, store, testing, unsealing
 from sonosynth.artefacts import Split
 from sonosynth.cohort.reading import Files, list_files
 from sonosynth.cohort.settings import AS_IT_IS, Table, path_of
@@ -17,7 +17,7 @@ from sonosynth.modality import ULTRASOUND
 from sonosynth.reader import answers
 from sonosynth.repeats import of_cohort
 from sonosynth.report import inspected, words
-from sonosynth.report.facts import Tested
+from sonosynth.report.facts import Remembered, Tested
 from sonosynth.runners.local import run_jobs
 from sonosynth.settings import Settings, as_yaml, load, of_study, shipped_words, validated
 from sonosynth.study import COMMANDS, TABLES, TESTS, plan
@@ -38,7 +38,7 @@ class Study:
 
     def run(
         self, root: Path, command: str = "report", *, change: bool = False,
-        ask: Callable[[str], bool] | None = None, processes: bool = True,
+        ask: Callable[[str], bool] | None = None, processes: bool = True, real_images: bool | None = None,
     ) -> dict[str, Made]:  # fmt: skip
         """Run the study in the folder `root`, up to what a command is for: adapt, synthesize, evaluate or report.
 
@@ -47,7 +47,8 @@ class Study:
         Args:
             change: whether results of a run with other settings may be replaced, and leftovers removed.
             ask: asks a person for that permission, given what would change; None if nobody can be asked.
-            processes: see `runners.local.run_jobs`.
+            processes: see `runners.local.run_jobs`. real_images: whether the report has them, and paths; None: as it
+                did before in this folder, and at first.
 
         Raises:
             UserError: if the input or a setting is wrong, `root` holds something else, or its results would be
@@ -62,7 +63,7 @@ class Study:
         with run.locked():
             files, machine = list_files(self.path, self.settings.cohort), resolve(self.settings)
             changes.check_cohort(run, COHORT, files)
-            text = self.as_yaml(machine)
+            text, withheld = self.as_yaml(machine), privacy.withheld(root, real_images)
             ordered = self._plan(root, files, machine)
             unsealing.check_unseen(run, ordered)
             change = self._may_change(run, text, ordered, ask, change=change)
@@ -74,6 +75,8 @@ class Study:
                     f"the sealed part is spoiled: it was opened on {opened.date}, with other settings, and isn't scored"
                     " with these"
                 )
+            if command == "report" and (said := privacy.told(root, withheld=withheld, simulated=files.simulated)):
+                progress.say(said)
             wanted = jobs.with_needs(ordered, lambda job: job.run in COMMANDS[command])
             replaceable = None if change else COMMANDS["report"]
             made = run_jobs(run, wanted, machine.cores, processes=processes, replaceable=replaceable)
@@ -146,10 +149,12 @@ class Study:
         return words.sealed(f"{share:.0%} of the images of each class", opened) if share else ""
 
     def _plan(self, root: Path, files: Files, machine: Machine, *tests: Tested) -> list[Job]:
-        seen, opened = looks.count(root, self.settings), unsealing.opened(root, self.settings)
-        known = {test.name: test for test in (*testing.tests(root, self.settings), *tests)}
-        read = answers.readings(root)
-        return plan(self.settings, files, machine, self.as_yaml(machine), seen, opened, [*known.values()], read)
+        latest = {test.name: test for test in (*testing.tests(root, self.settings), *tests)}
+        known = Remembered(
+            looks.count(root, self.settings), unsealing.opened(root, self.settings), tuple(latest.values()),
+            answers.readings(root), real_images=not privacy.withheld(root),
+        )  # fmt: skip
+        return plan(self.settings, files, machine, self.as_yaml(machine), known)
 
     def unseal(self, root: Path, *, processes: bool = True) -> dict[str, Made]:
         """Open the sealed part of a finished run, once: score it, and draw the report again; returns as `run`.
@@ -228,6 +233,8 @@ class Study:
                 if isinstance(token, dict):
                     token = ", ".join(f"{text} for {label}" for label, text in token.items())
                 progress.say(f"prompts with the adapter {name} end with {token}")
+        if (positive := self.settings.compare.positive) and positive not in files.labels:
+            progress.say(f"no class is called {positive} (compare.positive): the table has no column of its recall")
         if not prompts.labels and self.settings.modality == ULTRASOUND:
             for name, words in shipped_words().items():
                 if set(files.labels) <= set(words):

@@ -252,9 +252,19 @@ def as_yaml(settings: Settings) -> str:
 
 def shipped_words() -> dict[str, dict[str, str]]:
     """The shipped files that have prompts for labels, and those prompts."""
-    names = sorted(file.name.removesuffix(".yaml") for file in SHIPPED.iterdir() if file.name.endswith(".yaml"))
-    found = {name: _read_shipped(name).get("prompts", {}).get("labels") for name in names}
+    found = {name: values.get("prompts", {}).get("labels") for name, values in _every_shipped().items()}
     return {name: words for name, words in found.items() if words}
+
+
+def shipped_positives() -> set[str]:
+    """The classes that shipped files name as those that matter most; another cohort need not have them."""
+    found = {values.get("compare", {}).get("positive") for values in _every_shipped().values()}
+    return found - {None}
+
+
+def _every_shipped() -> dict[str, dict[str, Any]]:
+    names = sorted(file.name.removesuffix(".yaml") for file in SHIPPED.iterdir() if file.name.endswith(".yaml"))
+    return {name: _read_shipped(name) for name in names}
 
 
 def _read_shipped(name: str) -> dict[str, Any]:

@@ -18,13 +18,13 @@ from sonosynth.fidelity import jobs as fidelity
 from sonosynth.graph import COHORT, PARTS, Graph, refine_steps
 from sonosynth.jobs import Job
 from sonosynth.machine import Machine
-from sonosynth.reader.scoring import Reading
 from sonosynth.repeats import Repeat, of_cohort, repeats
 from sonosynth.report import jobs as report
 from sonosynth.report import sealed, subgroups, tables, tested
-from sonosynth.report.facts import Facts, Tested, Unsealed
+from sonosynth.report.declared import Declared
+from sonosynth.report.facts import NOTHING, Facts, Remembered, Tested
 from sonosynth.section import AUTO
-from sonosynth.settings import REFERENCE, Settings, shipped_words
+from sonosynth.settings import REFERENCE, Settings, shipped_positives, shipped_words
 from sonosynth.synthesis import jobs as synthesis
 from sonosynth.synthesis import times
 from sonosynth.synthesis.given import Given
@@ -37,28 +37,19 @@ CHOICES, SELECTION, CRITICS, SUBGROUPS = "choices", "selection", "critics", "sub
 TESTS = "tests"  # the folder of tests on other cohorts
 TRAINING = (classification.train, choice.train_chosen)
 OPTIONAL = (
-    "fidelity",
-    "images/ultrasound",
-    "images/texture",
-    "learning_curve",
-    CHOICES,
-    CRITICS,
-    PROBES,
-    SELECTION,
-    SUBGROUPS,
+    "fidelity", "images/ultrasound", "images/texture", "learning_curve", CHOICES, CRITICS, PROBES, SELECTION, SUBGROUPS,
     UNSEALED,
-)  # tables that the report shows if they exist
+)  # fmt: skip
+"""Tables that the report shows if they exist."""
 
 
 def plan(
-    settings: Settings, cohort: Files, machine: Machine, study: str = "", looks: int = 1,
-    unsealed: Unsealed | None = None, tests: Sequence[Tested] = (), readings: tuple[Reading, ...] = (),
-) -> list[Job]:  # fmt: skip
+    settings: Settings, cohort: Files, machine: Machine, study: str = "", known: Remembered = NOTHING
+) -> list[Job]:
     """The jobs of a study, each after those it needs.
 
     Args:
-        study: study.yaml as text, which the report prints. looks, unsealed: as in `report.facts.Facts`. tests: on other
-            cohorts. readings: what human readers answered.
+        study: study.yaml as text, which the report prints. known: what the run remembers besides its jobs.
 
     Raises:
         UserError: if the settings don't fit the cohort, an installed extension doesn't fit the settings, or the images
@@ -72,14 +63,14 @@ def plan(
     every = repeats(settings)
     first, *others = ([*graph.of_repeat(repeat)] for repeat in every)
     found = [*graph.of_the_cohort(), *first, *(job for repeat in others for job in repeat), *graph.of_the_first()]
-    opened = settings.split.sealed > 0 and unsealed is not None and not unsealed.spoiled
+    opened = settings.split.sealed > 0 and known.unsealed is not None and not known.unsealed.spoiled
     tabulating = tables.Tabulating(
         reference=REFERENCE, arms=graph.arms, compare=settings.compare, refused=refusals(settings, graph.arms),
         controls=tuple(sorted(controlling(settings))), blocks=tuple((r.draw, r.split) for r in every),
     )  # fmt: skip
     found += _tables(graph, every, found, tabulating, opened=opened)
-    found += [job for test in tests for job in _test(graph, every, found, tabulating, test)]
-    found.append(_report(graph, found, study, first, looks, unsealed, tuple(tests), readings))
+    found += [job for test in known.tests for job in _test(graph, every, found, tabulating, test)]
+    found.append(_report(graph, found, study, _facts(graph, first, known), known))
     return jobs.ordered(found)
 
 
@@ -104,6 +95,12 @@ def _check(settings: Settings, cohort: Files, machine: Machine, taken: Mapping[s
     for setting, named in (("compare.subgroups", settings.compare.subgroups), ("balance.by", settings.balance.by)):
         if unknown := [name for name in named if name not in cohort.columns]:
             raise UserError(f"{setting}: the cohort has no column {first_line(', '.join(unknown))}", there)
+    positive = settings.compare.positive
+    if positive not in (None, *cohort.labels, *shipped_positives()):
+        raise UserError(
+            f"compare.positive: the cohort has no label {first_line(positive)}",
+            f"one of {', '.join(cohort.labels)}, or null",
+        )
     shipped = {label: words[label] for words in shipped_words().values() for label in words}
     given = settings.prompts.labels.items()
     unknown = sorted(k for k, words in given if k not in cohort.labels and shipped.get(k) != words)
@@ -224,27 +221,37 @@ def _test(
     )  # fmt: skip
 
 
-def _report(
-    graph: Graph, others: Sequence[Job], study: str, repeated: Sequence[Job], looks: int, unsealed: Unsealed | None,
-    tests: tuple[Tested, ...], readings: tuple[Reading, ...],
-) -> Job:  # fmt: skip
-    """The figures and the page."""
+def declared(settings: Settings) -> Declared:
+    """The adapters, sets and arms of a study."""
+    sets = settings.declared_sets
+    strengths = {name: settings.strength_of(name) for name, made in sets.items() if made.start != NOISE}
+    return Declared(settings.declared_adapters, sets, settings.declared_arms, strengths)
+
+
+def _facts(graph: Graph, repeated: Sequence[Job], known: Remembered) -> Facts:
+    """What the report says of the study. repeated: the jobs of the first repeat."""
     s, m = graph.settings, graph.machine
-    facts = Facts(
+    return Facts(
         cohort=graph.files.path.name, base=s.base, embedded=s.base == sd1.EMBEDDED,
         resolution=s.resolution, precision=m.precision,
         classifier=s.classifier.model, classifier_resolution=s.classifier.resolution,
         selection=s.classifier.selection, folds=s.repeats.folds, draws=s.repeats.draws,
         generators=s.repeats.generators, seeds=len(s.classifier.seeds), leaks=graph.leaks,
         networks=tuple(network.name for network in m.networks),
-        repeated={job.name: cost.share(job, m.cores) for job in repeated}, looks=looks,
-        unsealed=unsealed, leave_out=s.split.leave_out,
+        repeated={job.name: cost.share(job, m.cores) for job in repeated}, looks=known.looks,
+        unsealed=known.unsealed, leave_out=s.split.leave_out,
         marks_filled=s.marks.remove == "all", modality=s.modality,
+        positive=s.compare.positive if s.compare.positive in graph.files.labels else None, reference=REFERENCE,
     )  # fmt: skip
+
+
+def _report(graph: Graph, others: Sequence[Job], study: str, facts: Facts, known: Remembered) -> Job:
+    """The figures and the page."""
+    s = graph.settings
     drawing = report.Drawing(
         facts, {name: arm.sets for name, arm in graph.arms.items()},
         {name: made.start for name, made in s.declared_sets.items() if made.start not in (NOISE, REAL)}, study,
-        curves(s, graph.arms), tests, readings,
+        curves(s, graph.arms), known.tests, known.readings, declared(s), known.real_images,
     )  # fmt: skip
     gathered = [TABLES, PREDICTIONS, "memorisation", *(job.name for job in others if job.name in OPTIONAL)]
     needs: dict[str, str | tuple[str, ...]] = {
@@ -252,8 +259,8 @@ def _report(
         "adapters": tuple(f"adapters/{name}" for name in s.declared_adapters),
         "sets": tuple(f"synthetic/{name}" for name in s.declared_sets),
         "finished": tuple(job.name for job in others),
-        "tested": tuple(f"{TESTS}/{test.name}/{PREDICTIONS}" for test in tests),
-        "judged": tuple(f"{TESTS}/{test.name}" for test in tests),
+        "tested": tuple(f"{TESTS}/{test.name}/{PREDICTIONS}" for test in known.tests),
+        "judged": tuple(f"{TESTS}/{test.name}" for test in known.tests),
     }  # fmt: skip
     places = {"figures": "figures", "page": "report.html", "summary": f"{PARTS}/summary.txt"}
     return Job("report", report.draw, drawing, needs, places)

@@ -5,6 +5,7 @@ import yaml
 
 from sonosynth import settings as loading
 from sonosynth.report import page
+from sonosynth.study import declared
 
 SETS = "sets={again: {kind: copy, from: real}, coded: {from: real, strength: 0}, varied: {from: real, strength: 0.5}}"
 
@@ -12,10 +13,11 @@ PLAIN = ("lora={schedule: constant, average: 0, drop_prompt: 0}", "adapt.balance
 
 
 def methods(*changes):
-    values = yaml.safe_load(loading.as_yaml(loading.load("quick", (), changes)))
+    settings = loading.load("quick", (), changes)
+    values = yaml.safe_load(loading.as_yaml(settings))
     values["resolved"] = {"versions": {"sonosynth": "0"}}
     names = ("cohort", "excluded", "repeats", "near-duplicates", "base", "classifier", "fidelity")
-    return page.methods(values, {name: name for name in names})
+    return page.methods(values, {name: name for name in names}, declared(settings), ["benign", "malignant"])
 
 
 @pytest.mark.parametrize(
@@ -24,10 +26,11 @@ def methods(*changes):
         "The set again repeats real training images, as a control. ",
         "The set coded consists of real training images, encoded and decoded without noise. ",
         "The set varied was made from real training images with the unadapted base, noised to 0.5 of the"
-        " time steps and denoised in 10 steps, without guidance. ",
-        "The set sd was made from noise and text with the adapter sd, in 12 steps, without guidance. ",
+        " time steps and denoised in 10 steps of DPM-Solver++(2M), without guidance. ",
+        "The set sd was made from noise and text with the adapter sd, in 12 steps of DPM-Solver++(2M), without"
+        " guidance. ",
         "The set few was made from real training images with the unadapted base, noised to 0.3 of the time steps and"
-        " denoised in 5 steps, without guidance. ",
+        " denoised in 5 steps of DPM-Solver++(2M), without guidance. ",
     ],
 )
 def test_each_set_is_said_to_be_made_as_it_was(said):
@@ -35,7 +38,7 @@ def test_each_set_is_said_to_be_made_as_it_was(said):
 
 
 def test_a_refinement_by_diffusers_rule_is_said_to_be_one():
-    assert "in the last 0.3 of 12 steps, without guidance. " in methods("refine.steps=null")
+    assert "in the last 0.3 of 12 steps of DPM-Solver++(2M), without guidance. " in methods("refine.steps=null")
 
 
 def test_only_a_declared_comparator_is_named():
@@ -95,7 +98,7 @@ def test_chosen_steps_and_guidance_are_said_to_be_chosen():
         "a quarter, half or all of 500 steps, chosen by the kernel distance of trial adapters to a held-back fifth of"
         " these images, of 4 images, AdamW"
     ) in said
-    assert "in 12 steps, at the guidance chosen for the adapter in the same way. " in said
+    assert "in 12 steps of DPM-Solver++(2M), at the guidance chosen for the adapter in the same way. " in said
     assert "chosen" not in methods()
 
 
@@ -126,7 +129,8 @@ def test_the_ways_in_which_an_arm_uses_its_sets_are_said():
     for said in (
         "Of the training images of each split, a fraction of 0.25 was kept; the rest were not used. ",
         "The set varied was made from real training images and their mirror images with the adapter sd+ti, noised to"
-        " 0.3, 0.5 of the time steps and denoised in 10 steps, without guidance, 2 per training image. ",
+        " 0.3, 0.5 of the time steps and denoised in 10 steps of DPM-Solver++(2M), without guidance, 2 per training"
+        " image. ",
         "The set crossed was made from real training images with the adapter sd+ti under the prompt of another class,"
         " noised to 0.5 of the time steps",
         "The set gan was made by another generator, which was trained on unknown images. ",
@@ -139,3 +143,24 @@ def test_the_ways_in_which_an_arm_uses_its_sets_are_said():
         assert said in text
     plain = methods()
     assert "kept" not in plain and "In the arm" not in plain and " ," not in text and " ." not in text
+
+
+def test_who_repeats_the_study_finds_splits_prompts_arms_seeds_and_versions():
+    text = methods("seed=7", "arms.real={seeds: [0, 1, 2]}", "sets.sd.synthesis={solver: base, guidance: 3}")
+    for said in (
+        "A share of 0.2 of each class was held out at random. Images of one patient or group, where the cohort names"
+        " any, exact copies and detected near-duplicates were never divided. Near-duplicates with different labels were"
+        " left out",
+        'Prompts: benign, "ultrasound image of benign"; malignant, "ultrasound image of malignant". Prompts for an'
+        " adapter with a token end with the token. ",
+        "in 12 steps of the base's own scheduler, at guidance 3",
+        "Arms: real (real images only); real+classical+oversampling (real images, rare classes oversampled, classical"
+        " augmentation); ",
+        "Seeds: 7 for the study, 0, 1 for classifiers, 0, 1, 2 for real. Versions: sonosynth 0.",
+    ):
+        assert said in text
+    folds = methods("repeats={folds: 5, draws: 2}", "split={groups: none, conflicts: keep, sealed: 0.2}")
+    assert "divided into 5 folds, each of which was held out in turn, stratified by class." in folds
+    assert "near-duplicates were divided like other images. Near-duplicates with different labels were kept." in folds
+    assert "A share of 0.2 of each class was set aside before anything was trained" in folds
+    assert "Each value of hospital was held out in turn. " in methods("split.leave_out=hospital")

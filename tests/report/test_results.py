@@ -6,12 +6,15 @@ import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
 
+from sonosynth.evidence.judging import Finding
 from sonosynth.fidelity import jobs as fidelity
+from sonosynth.report.answer import answer
 from sonosynth.report.facts import Counts, Facts
 from sonosynth.report.page import latex
 from sonosynth.report.results import SCORES, Results
 from sonosynth.report.sections.ablation import forest
 from sonosynth.report.sections.fidelity import across
+from sonosynth.report.symbols import SYMBOLS
 from sonosynth.report.tables import COLUMNS
 from sonosynth.report.terminal import summary
 
@@ -70,6 +73,40 @@ def test_the_forest_plot_shows_the_difference_alone(results):
     assert axis.lines[0].get_xdata() == pytest.approx([0.2])
     assert not any(map(len, axis.collections[0].get_segments()))
     plt.close(axis.figure)
+
+
+def test_a_finding_is_told_by_the_colour_and_by_the_shape_of_its_marker(results):
+    row = results.verdicts.iloc[0].to_dict()
+    rows = pd.DataFrame([row | {"arm": str(finding), "finding": str(finding)} for finding in Finding])
+    drawn = [axis_line for axis_line in forest(rows).axes[0].lines if axis_line.get_marker() not in ("None", "|")]
+    assert len({line.get_marker() for line in drawn}) == len(Finding)
+    assert len({symbol.path for symbol in SYMBOLS.values()}) == len(Finding)
+    plt.close("all")
+
+
+def test_the_answer_has_what_each_arm_has_to_beat_and_no_interval_of_too_few_runs(results):
+    row = results.verdicts.iloc[0].to_dict() | {"low": 0.1, "high": 0.3}
+    few = row | {"arm": "few", "finding": "not enough runs", "difference": -0.4, "low": -9, "high": 9}
+    lost = row | {"arm": "lost", "finding": "refused", "difference": NAN, "low": NAN, "high": NAN}
+    verdicts = pd.DataFrame([row, row | {"against": "cheap", "difference": 0.15}, few, lost])
+    found = answer(replace(results, verdicts=verdicts), 0.02)
+    (_, (first,)), (_, others) = found.groups
+    assert (first.arm, [one.against for one in first.contrasts]) == ("real+sd", ["real", "cheap"])
+    assert [(one.arm, len(one.contrasts)) for one in others] == [("few", 1), ("lost", 0)]
+    assert pd.isna(others[0].contrasts[0].low)
+    assert found.ticks[0] <= -0.4 and found.ticks[-1] >= 0.3 and found.ticks[0] > -1
+    assert (found.place(found.ticks[0]), found.place(found.ticks[-1])) == (0, 100)
+
+
+def test_the_recall_of_the_class_that_matters_is_in_the_table(results):
+    classes = [("real", "m", "recall", 0.8, 0.7, 0.9), ("real+sd", "m", "recall", 0.9, NAN, NAN)]
+    classes += [("real", "b", "recall", 0.1, 0, 0.2), ("real", "m", "f1", 0.2, 0, 0.2)]
+    columns = ["arm", "class", "metric", "value", "low", "high"]
+    named = replace(results, classes=pd.DataFrame(classes, columns=columns), facts=replace(results.facts, positive="m"))
+    first, second = named.rows()
+    assert (first["positive"], first["positive_interval"], second["positive"]) == ("0.800", "0.700 to 0.900", "0.900")
+    assert named.columns["positive"] == "recall of m" and "recall of m" in latex(named)
+    assert "positive" not in results.columns and "0.800" not in latex(results)
 
 
 def test_the_terminal_prints_text_as_it_is(results):

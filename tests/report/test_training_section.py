@@ -32,7 +32,10 @@ def test_losses_of_unets_have_a_panel_where_there_are_any():
         return pd.DataFrame(rows, columns=["part", "label", "step", "loss"])
 
     panels = [losses({"sd": table("lora"), **more}).axes for more in ({}, {"scratch": table("unet")})]
-    assert [[axis.get_title() for axis in axes] for axes in panels] == [["token", "lora"], ["token", "lora", "unet"]]
+    assert [[axis.get_title() for axis in axes] for axes in panels] == [
+        ["learned token", "LoRA"],
+        ["learned token", "LoRA", "whole U-Net"],
+    ]
     assert [len(axis.lines) for axis in panels[1]] == [0, 1, 1]
     plt.close("all")
 

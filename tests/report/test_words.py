@@ -6,7 +6,7 @@ import pytest
 from sonosynth.cohort.traits import Trait
 from sonosynth.evidence.settings import Compare
 from sonosynth.report import sentences, traits, words
-from sonosynth.report.facts import Comparison, Counts, Facts, Fault, Refusal
+from sonosynth.report.facts import Comparison, Counts, Excluded, Facts, Fault, Refusal
 
 ARM = "real+sd"
 COMPARED = Comparison(("sd",), False, "real", "cheap", True)
@@ -159,3 +159,9 @@ def test_another_modality_is_named_and_the_embedded_base_is_said_to_be_of_anothe
     assert words.measured_on(facts, counts)["cohort"].endswith("90 training and 30 validation CT images")
     (sentence,) = words.warnings(facts, counts, None, 0.5)
     assert sentence.endswith("It was pretrained on simulated images of another modality.")
+
+
+def test_exclusions_are_told_by_class_and_in_plain_words():
+    found = (Excluded("a", "label conflict of near-duplicates", 3), Excluded("", "can't be used", 2))
+    assert words.excluded(found) == "3 a (a near-duplicate has a different label); 2 files (can't be used)"
+    assert [words.reason(one) for one in found] == ["a near-duplicate has a different label", "can't be used"]

@@ -1,8 +1,10 @@
 """Settings of what arms are compared with, and of what counts as a difference."""
 
+from typing import Annotated
+
 from pydantic import Field
 
-from sonosynth.section import Section
+from sonosynth.section import NO_EFFECT, Section
 
 
 class Compare(Section):
@@ -14,6 +16,10 @@ class Compare(Section):
     )
     primary: str | None = Field(
         None, description="the one arm that the study is about, prespecified: tested first, and on its own"
+    )
+    # No effect on any table: the report shows what classes.csv has of this class.
+    positive: Annotated[str | None, NO_EFFECT] = Field(
+        None, description="the class that matters most, for example malignant: its recall is in the main table"
     )
     exposures: bool = Field(
         False,

@@ -1,6 +1,7 @@
 """What the classifiers of a run do on another cohort, as text."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
@@ -27,7 +28,7 @@ COLUMNS = {
 class Elsewhere:
     """A test: rows of its tables (see `tested.judge`, `other_cohort.predict`), and of the run's own table.csv.
 
-    simulated: whether the other cohort is.
+    simulated: whether the other cohort is. groups: of its images by id, as `cohort.split.independent` names them.
     """
 
     tested: Tested
@@ -37,6 +38,7 @@ class Elsewhere:
     verdicts: pd.DataFrame
     own: pd.DataFrame
     simulated: bool = False
+    groups: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def findings(self) -> dict[str, str]:

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from sonosynth.cohort.settings import AS_IT_IS, Table
 from sonosynth.cohort.traits import Trait
 from sonosynth.modality import ULTRASOUND, Modality
+from sonosynth.reader.scoring import Reading
 from sonosynth.section import NO_EFFECT
 
 
@@ -106,8 +107,8 @@ class Facts:
     split and generator, which each further one repeats, and the share of the machine that each of them takes. looks:
     how often these validation images were scored in this folder, each time with other settings. unsealed: None if the
     sealed part, if any, was never opened. leave_out: the column each of whose values is held out in turn, "" for none.
-    sealed part, if any, was never opened. marks_filled: whether marks that were found are filled in.
-    modality: of the images.
+    marks_filled: whether marks that were found are filled in. modality: of the images. positive: the class that
+    matters most, None if none is named. reference: the arm that all others are compared with.
     """
 
     cohort: str
@@ -130,6 +131,8 @@ class Facts:
     leave_out: str = ""
     marks_filled: bool = False
     modality: Modality = ULTRASOUND
+    positive: str | None = None
+    reference: str = "real"
 
 
 @dataclass(frozen=True)
@@ -170,3 +173,21 @@ class Counts:
     excluded: tuple[Excluded, ...] = ()
     groups: tuple[int, int] = (0, 0)
     traits: tuple[Trait, ...] = ()
+
+
+@dataclass(frozen=True)
+class Remembered:
+    """What a run remembers besides its jobs.
+
+    looks, unsealed: as in `Facts`. tests: on other cohorts. readings: what human readers answered. real_images: whether
+    the report may show any, and paths.
+    """
+
+    looks: int = 1
+    unsealed: Unsealed | None = None
+    tests: tuple[Tested, ...] = ()
+    readings: tuple[Reading, ...] = ()
+    real_images: bool = True
+
+
+NOTHING = Remembered()

@@ -1,8 +1,9 @@
-"""What all figures share: one style, pairs of pictures, and how figures are saved.
+"""What all figures share: one style, one width, pairs of pictures, and how figures are saved.
 
 Colours are those of Okabe and Ito, which colour-blind readers can tell apart.
 """
 
+import re
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,8 +18,8 @@ from cycler import cycler
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
-COLUMN, PAGE = 3.5, 7.2
-"""Widths in a journal, inches: one column, and the whole page."""
+PAGE, DPI = 7.2, 200
+"""The width of every figure, inches: a page's, in a journal; and the resolution of PNG files."""
 
 COLOURS = ("#000000", "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442")
 STYLE: Any = {
@@ -32,10 +33,15 @@ STYLE: Any = {
     "legend.frameon": False,
     "legend.fontsize": 6,
     "figure.dpi": 150,
-    "savefig.dpi": 200,
+    "savefig.dpi": DPI,
     "pdf.fonttype": 42,
     "figure.constrained_layout.use": True,
 }
+
+
+LISTED = ["figure", "set", "label", "file", "prompt", "seed", "source"]
+"""The columns of the list of pictures in figures. file: in the run, or the id of a real image. source: what an image
+was made from, or is nearest to."""
 
 
 def save(figures: Mapping[str, Figure], folder: Path) -> None:
@@ -46,9 +52,32 @@ def save(figures: Mapping[str, Figure], folder: Path) -> None:
         # Laid out once: every savefig would do it again, and draw everything for that.
         figure.draw_without_rendering()
         figure.set_layout_engine(None)
-        figure.savefig(folder / f"{name}.png", dpi=200)
+        figure.savefig(folder / f"{name}.png", dpi=DPI)
         figure.savefig(folder / f"{name}.pdf", metadata={"CreationDate": None})
         plt.close(figure)
+
+
+def panels(count: int, height: float, *, most: int = 4, **shared: Any) -> tuple[Figure, np.ndarray]:
+    """A figure of the whole width with `count` axes in rows of at most `most`, each `height` inches high.
+
+    Places of the last row that are left over are invisible. `shared`: sharex and sharey, as in `plt.subplots`.
+    """
+    across = min(most, max(count, 1))
+    down = max(-(-count // across), 1)
+    figure, axes = plt.subplots(down, across, figsize=(PAGE, height * down), squeeze=False, **shared)
+    for axis in axes.flat[count:]:
+        axis.set_visible(False)
+    return figure, axes.flat[:]
+
+
+def wrapped(name: str, width: int = 22) -> str:
+    """A name in lines of about `width` characters, broken after + - _ and spaces."""
+    lines = [""]
+    for part in filter(None, re.findall(r"[^+ _-]*[+ _-]*", name)):
+        if lines[-1] and len(lines[-1]) + len(part.rstrip()) > width:
+            lines.append("")
+        lines[-1] += part
+    return "\n".join(line.rstrip(" ") for line in lines)
 
 
 @dataclass(frozen=True)
@@ -71,8 +100,8 @@ def pairs(shown: Sequence[Pair], above: str, below: str) -> Figure:
             column[0].set_title(pair.title, fontsize=5.5)
             for axis, image in zip(column, (pair.above, pair.below), strict=True):
                 axis.imshow(image, cmap="gray", vmin=0, vmax=255)
-        axes[0, 0].set_ylabel(above)
-        axes[1, 0].set_ylabel(below)
+        axes[0, 0].set_ylabel(wrapped(above, 16))
+        axes[1, 0].set_ylabel(wrapped(below, 16))
     return figure
 
 

@@ -1,30 +1,31 @@
 """The job that draws the figures and writes the page."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
-import yaml
 
-from sonosynth import disk
+from sonosynth import disk, plain_yaml
 from sonosynth.artefacts import Adapter, Artefact, CohortImages, Split, SyntheticSet
 from sonosynth.cohort.split import crossing
 from sonosynth.cohort.traits import Trait
 from sonosynth.fidelity.jobs import COLUMNS
 from sonosynth.jobs import Made
 from sonosynth.reader.scoring import Reading
+from sonosynth.report import withheld
+from sonosynth.report.declared import Declared
 from sonosynth.report.elsewhere import Elsewhere
 from sonosynth.report.facts import Counts, Curve, Excluded, Facts, Tested
 from sonosynth.report.figures import save
 from sonosynth.report.page import Provenance, page
 from sonosynth.report.readers import Readers
 from sonosynth.report.results import Results, Shown
-from sonosynth.report.sections import SECTIONS
+from sonosynth.report.sections import SECTIONS, listing
 from sonosynth.report.terminal import summary
 from sonosynth.report.tested import images_of
 
-VERSION = 5
+VERSION = 6
 TEXT = (
     "adapter", "arm", "against", "candidate", "status", "generator", "set", "class", "id", "label", "image",
     "file_name", "nearest", "nearest_by_features", "features", "protocol", "metric", "classes", "test", "finding",
@@ -38,7 +39,7 @@ ABOUT = "about"  # the role of a table's JSON
 class Drawing:
     """arms: the sets that each adds. refined: for each set that starts from another one, that one. study:
     study.yaml as text. curves: arms that differ in one value. tests: on other cohorts. readings: what human
-    readers answered.
+    readers answered. real_images: whether the report may show them, and paths.
     """
 
     facts: Facts
@@ -48,6 +49,8 @@ class Drawing:
     curves: tuple[Curve, ...]
     tests: tuple[Tested, ...] = ()
     readings: tuple[Reading, ...] = ()
+    declared: Declared = field(default_factory=Declared)
+    real_images: bool = True
 
 
 def draw(  # noqa: PLR0913 (a handle for each need of the job)
@@ -57,6 +60,9 @@ def draw(  # noqa: PLR0913 (a handle for each need of the job)
 ) -> None:  # fmt: skip
     """Makes figures (a folder), page (report.html), and summary, the text printed in the terminal.
 
+    figures/pictures.csv names the pictures that are shown. Without real images, they and all paths are in none of
+    these.
+
     Args:
         tables: those of the evaluation; each is identified by the name of its file. tested, judged: what
             `other_cohort.predict` and `tested.judge` made for each test.
@@ -64,6 +70,10 @@ def draw(  # noqa: PLR0913 (a handle for each need of the job)
     roles = [(made, role) for made in tables for role in made.made.places]
     found = {made.place(role).stem: made.table(role, *TEXT) for made, role in roles if role != ABOUT}
     about = next(made for made, role in roles if role == ABOUT).json(ABOUT)
+    values = plain_yaml.parse(settings.study)
+    hidden = {} if settings.real_images else withheld.paths(values)
+    values = withheld.without(values, hidden)
+    fidelity = found.get("fidelity", pd.DataFrame(columns=COLUMNS)).replace({"features": hidden})
     counts = Counts(
         simulated=cohort.about["simulated"], train=len(split.train),
         validation=len(split.validation), twins=len(cohort.twins), crossing=len(crossing(split.rows, cohort.twins)),
@@ -80,8 +90,8 @@ def draw(  # noqa: PLR0913 (a handle for each need of the job)
     always = ("table", "classes", "verdicts", "memorisation", "predictions")
     results = Results(
         **{name: found[name] for name in always},
-        fidelity=found.get("fidelity", pd.DataFrame(columns=COLUMNS)),
-        facts=settings.facts,
+        fidelity=fidelity,
+        facts=withheld.of_facts(settings.facts, hidden),
         counts=counts,
         arms=settings.arms,
         seconds={job.job: job.seconds for job in finished},
@@ -95,18 +105,27 @@ def draw(  # noqa: PLR0913 (a handle for each need of the job)
             Elsewhere(
                 one, images_of(there), there.table("predictions", *TEXT), said.table("table", *TEXT),
                 said.table("verdicts", *TEXT), found["table"], there.json(ABOUT)["simulated"],
+                there.json(ABOUT)["groups"],
             )
             for one, there, said in zip(settings.tests, tested, judged, strict=True)
         ),
         readers=tuple(Readers(one, files) for one in settings.readings),
+        declared=settings.declared,
     )  # fmt: skip
-    optional = (found.get(name) for name in ("ultrasound", "texture", "learning_curve", "probes"))
-    shown = Shown(results, cohort, split, adapters, sets, settings.refined, *optional)
+    ultrasound, texture, learning_curve, probes = (
+        found.get(name) for name in ("ultrasound", "texture", "learning_curve", "probes")
+    )
+    shown = Shown(
+        results, cohort, split, adapters, sets, settings.refined, ultrasound, texture, learning_curve, probes,
+        settings.real_images,
+    )  # fmt: skip
     save({name: figure for section in SECTIONS for name, figure in section.figures(shown).items()}, work / "figures")
-    values = yaml.safe_load(settings.study)
+    pictured = listing(shown)
+    disk.write_text(work / "figures" / "pictures.csv", pictured.to_csv(index=False))
     hashes = {"base": values["resolved"]["base"]["digest"], "cohort.csv (hashes of all images)": split.made.digest}
     hashes |= {f"adapters/{made.folder.name}": made.made.digest for made in adapters}
     hashes |= {f"synthetic/{made.name}": made.made.digest for made in sets}
-    provenance = Provenance(settings.study, values, hashes, finished)
-    disk.write_text(work / "page", page(results, provenance, work / "figures"))
+    study = plain_yaml.dump(values) if hidden else settings.study
+    provenance = Provenance(study, values, hashes, finished, settings.real_images)
+    disk.write_text(work / "page", page(results, provenance, work / "figures", pictured))
     disk.write_text(work / "summary", summary(results))

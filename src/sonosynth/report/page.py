@@ -4,37 +4,41 @@ import base64
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import jinja2
 import numpy as np
+import pandas as pd
 from PIL import Image
 
-from sonosynth.adapters.settings import Adapter
-from sonosynth.cohort.settings import path_of
+from sonosynth.cohort.settings import Prompts, path_of
+from sonosynth.evidence.scores import class_names
 from sonosynth.fidelity.jobs import ALL
 from sonosynth.jobs import Made
-from sonosynth.report import elsewhere, words
+from sonosynth.report import citing, elsewhere, words
+from sonosynth.report.answer import answer
 from sonosynth.report.curves import panels
-from sonosynth.report.results import COLUMNS, SCORES, Results
+from sonosynth.report.declared import Declared
+from sonosynth.report.results import Results
 from sonosynth.report.sections import SECTIONS, tests
-from sonosynth.synthesis.settings import Set
-from sonosynth.tasks.classification.settings import Arm
 
 LOADER = jinja2.PackageLoader("sonosynth.report", "templates")
 
 
 @dataclass(frozen=True)
 class Provenance:
-    """How the run was made: study.yaml as text and as values, digests by name, and every finished job."""
+    """How the run was made: study.yaml as text and as values, digests by name, and every finished job.
+
+    real_images: whether the page may show them, and paths, which the other fields are then free of.
+    """
 
     study: str
     values: Mapping[str, Any]
     hashes: Mapping[str, str]
     finished: Sequence[Made]
+    real_images: bool = True
 
     @property
     def command(self) -> str:
@@ -44,11 +48,12 @@ class Provenance:
         )
 
 
-def page(results: Results, provenance: Provenance, figures: Path) -> str:
+def page(results: Results, provenance: Provenance, figures: Path, pictured: pd.DataFrame) -> str:
     """The report as HTML, without scripts; it loads nothing from elsewhere.
 
     Args:
-        figures: the folder with the PNG files of the sections; those that exist are embedded in the page.
+        figures: the folder with the PNG files of the sections; those that exist are embedded in the page. pictured: see
+            `sections.listing`.
     """
     environment = jinja2.Environment(
         autoescape=jinja2.select_autoescape(["html.j2"]), undefined=jinja2.StrictUndefined, trim_blocks=True,
@@ -66,14 +71,18 @@ def page(results: Results, provenance: Provenance, figures: Path) -> str:
         tables["choices"] = results.choices
     environment.globals |= {
         "number": words.number,
+        "reason": words.reason,
         "alt": alt,
         "pictures": {name: _light(file) for name in alt if (file := figures / f"{name}.png").is_file()},
         "tables": {name: table.to_csv(index=False).encode() for name, table in tables.items()},
+        "pictured": {str(name): rows.to_dict("records") for name, rows in pictured.groupby("figure")},
     }
+    study, declared = provenance.values, results.declared
+    cited = citing.cited(study, results.facts, declared)
     return environment.get_template("page.html.j2").render(
         sections=[section for section in SECTIONS if section.shown(results)],
-        columns=COLUMNS,
-        scores=SCORES,
+        answer=answer(results, study["compare"]["margin"]),
+        declared=declared,
         elsewhere=elsewhere.COLUMNS,
         results=results,
         panels=panels(results),
@@ -81,23 +90,26 @@ def page(results: Results, provenance: Provenance, figures: Path) -> str:
         fidelity=results.fidelity[results.fidelity["class"] == ALL].to_dict("records"),
         provenance=provenance,
         latex=latex(results),
-        methods=methods(provenance.values, results.measured_on),
-        bibtex=resources.files("sonosynth.report").joinpath("templates", "cite.bib").read_text(encoding="utf-8"),
+        methods=methods(study, results.measured_on, declared, class_names(results.predictions)),
+        cited=cited,
+        bibtex=citing.bibtex(cited),
     )
 
 
-def methods(study: Mapping[str, Any], facts: Mapping[str, str]) -> str:
+def methods(study: Mapping[str, Any], facts: Mapping[str, str], declared: Declared, classes: Sequence[str]) -> str:
     """The methods paragraph.
 
     Args:
         study: the values of study.yaml. facts: what the scores were measured on, in words.
     """
     template = jinja2.Environment(loader=LOADER, undefined=jinja2.StrictUndefined).get_template("methods.txt.j2")
-    declared = {
-        group: {name: kind(**values) for name, values in study[group].items() if values is not None}
-        for group, kind in (("adapters", Adapter), ("sets", Set), ("arms", Arm))
-    }
-    return " ".join(template.render(s=study, facts=facts, **declared).split())
+    prompts = Prompts(**study["prompts"])
+    said = {label: prompts.of(label) for label in classes}
+    text = template.render(
+        s=study, facts=facts, prompts=said, adapters=declared.adapters, sets=declared.sets, arms=declared.arms,
+        arm=declared.arm,
+    )  # fmt: skip
+    return " ".join(text.split())
 
 
 def _light(file: Path) -> bytes:
@@ -112,13 +124,14 @@ def _light(file: Path) -> bytes:
 
 def latex(results: Results) -> str:
     """The ablation as a LaTeX table, intervals below the scores."""
+    titles, scores = results.columns, results.scores
     lines = [
-        rf"\begin{{tabular}}{{l{'r' * (len(SCORES) + 2)}}}",
-        " & ".join([*(COLUMNS[name] for name in ("arm", "n_train", *SCORES)), "Fr\\'echet"]) + r" \\ \hline",
+        rf"\begin{{tabular}}{{l{'r' * (len(scores) + 2)}}}",
+        " & ".join([*(_tex(titles[name]) for name in ("arm", "n_train", *scores)), "Fr\\'echet"]) + r" \\ \hline",
     ]
     for row in results.rows():
-        lines.append(" & ".join(_tex(row[name]) for name in ("arm", "n_train", *SCORES, "distance")) + r" \\")
-        intervals = [row.get(f"{name}_interval", "").replace(" to ", "--") for name in SCORES]
+        lines.append(" & ".join(_tex(row[name]) for name in ("arm", "n_train", *scores, "distance")) + r" \\")
+        intervals = [row.get(f"{name}_interval", "").replace(" to ", "--") for name in scores]
         if any(intervals):
             cells = (rf"\footnotesize ({text})" if text else "" for text in intervals)
             lines.append(" & & " + " & ".join(cells) + r" & \\")

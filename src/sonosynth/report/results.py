@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pandas as pd
 
@@ -12,27 +12,21 @@ from sonosynth.evidence.scores import EXCESS, PRIMARY
 from sonosynth.fidelity.across import Caricature, caricatures
 from sonosynth.fidelity.jobs import ACROSS, ALL, TRAINING
 from sonosynth.report import sentences, words
+from sonosynth.report.declared import Declared
 from sonosynth.report.elsewhere import Elsewhere
 from sonosynth.report.facts import Counts, Curve, Facts
 from sonosynth.report.readers import Readers
 from sonosynth.synthesis.making import CONSTANT, REPEATS
 from sonosynth.synthesis.selector import KEPT, OTHER_CLASS, TOO_NEAR
 
-COLUMNS = {
-    "arm": "arm",
-    "n_train": "images",
-    "accuracy": "accuracy",
-    "f1": "F1",
-    "auc": "AUC",
-    "ppv": "PPV",
-    "recall": "recall",
-    "distance": "Fréchet",
-    "finding": "against real",
-}
+POSITIVE = "positive"
+SCORES = ("accuracy", "f1", "auc", "ppv", "recall")
+COLUMNS = {"arm": "arm", "n_train": "images", "accuracy": "accuracy", "f1": "F1", "auc": "AUC", "ppv": "PPV"} | {
+    "recall": "recall", "distance": "Fréchet", "finding": "against real"
+}  # fmt: skip
 REASONS = (CONSTANT, REPEATS, OTHER_CLASS, TOO_NEAR)
 """Why images are dropped when a set is selected."""
 LARGE = 0.05  # in macro F1
-SCORES = ("accuracy", "f1", "auc", "ppv", "recall")
 
 
 @dataclass(frozen=True)
@@ -64,6 +58,18 @@ class Results:
     subgroups: pd.DataFrame | None = None
     tests: tuple[Elsewhere, ...] = ()
     readers: tuple[Readers, ...] = ()
+    declared: Declared = field(default_factory=Declared)
+
+    @property
+    def scores(self) -> tuple[str, ...]:
+        """The scores of the ablation: the recall of the class that matters most is among them, if one is named."""
+        return (*SCORES, POSITIVE) if self.facts.positive else SCORES
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """The columns of the ablation, and their titles."""
+        titles = COLUMNS | {POSITIVE: f"recall of {self.facts.positive}"}
+        return {name: titles[name] for name in ("arm", "n_train", *self.scores, "distance", "finding")}
 
     @property
     def measured_on(self) -> dict[str, str]:
@@ -81,7 +87,7 @@ class Results:
         return rows[whole & (rows["features"] == self.facts.networks[0])].dropna(subset=["matched"])
 
     def rows(self) -> list[dict[str, str]]:
-        """The ablation as text: one row per arm, by the names of `COLUMNS`; an arm that did not run says so.
+        """The ablation as text: one row per arm, by the names of `columns`; an arm that did not run says so.
 
         A score with an interval has it under its name and "_interval".
         """
@@ -93,15 +99,25 @@ class Results:
             distances = [known[name] for name in self.arms.get(arm, ()) if name in known]
             shown = {"arm": arm, "distance": ", ".join(distances) or "–", "finding": findings.get(arm, "–")}
             if row["status"] != "run":
-                rows.append(shown | dict.fromkeys(("n_train", *SCORES), "not run"))
+                rows.append(shown | dict.fromkeys(("n_train", *self.scores), "not run"))
                 continue
             shown["n_train"] = str(round(row["n_train"]))
-            for name in SCORES:
-                shown[name] = words.number(row[name])
-                if pd.notna(low := row[f"{name}_low"]):
-                    shown[f"{name}_interval"] = f"{low:.3f} to {row[f'{name}_high']:.3f}"
+            scored = row | self._of_positive(arm)
+            for name in self.scores:
+                shown[name] = words.number(scored[name])
+                if pd.notna(low := scored[f"{name}_low"]):
+                    shown[f"{name}_interval"] = f"{low:.3f} to {scored[f'{name}_high']:.3f}"
             rows.append(shown)
         return rows
+
+    def _of_positive(self, arm: str) -> dict[str, float]:
+        """The recall of the class that matters most, with its interval, if one is named."""
+        if not self.facts.positive:
+            return {}
+        rows = self.classes
+        own = rows[(rows["arm"] == arm) & (rows["class"] == self.facts.positive) & (rows["metric"] == "recall")]
+        (found,) = own.to_dict("records")
+        return {POSITIVE: found["value"], f"{POSITIVE}_low": found["low"], f"{POSITIVE}_high": found["high"]}
 
     def floor(self) -> str:
         """The real-against-real distance beside the sets' own, in words."""
@@ -257,7 +273,7 @@ class Shown:
     """What the sections of the page draw from.
 
     refined: for each set that starts from another one, that one. ultrasound, texture, learning_curve, probes: rows of
-    these tables, or None.
+    these tables, or None. real_images: whether any may be shown.
     """
 
     results: Results
@@ -270,3 +286,4 @@ class Shown:
     texture: pd.DataFrame | None
     learning_curve: pd.DataFrame | None
     probes: pd.DataFrame | None
+    real_images: bool = True

@@ -14,7 +14,7 @@ from sonosynth.errors import inert
 from sonosynth.jobs import Job, Made, Status
 from sonosynth.leftovers import Leftover
 from sonosynth.report.readers import Readers
-from sonosynth.report.results import COLUMNS, Results
+from sonosynth.report.results import Results
 
 WIDTH = 120  # cuts no table
 
@@ -23,9 +23,9 @@ def summary(results: Results) -> str:
     """The ablation table, what it was measured on, and the sentences that interpret it."""
     text = StringIO()
     console = Console(file=text, width=WIDTH, markup=False, emoji=False, highlight=False)
-    shown = Table(*COLUMNS.values(), title="Ablation")
+    shown = Table(*(Column(x, no_wrap=name == "arm") for name, x in results.columns.items()), title="Ablation")
     for row in results.rows():
-        shown.add_row(*(row[name] for name in COLUMNS))
+        shown.add_row(*(row[name] for name in results.columns))
     console.print(shown)
     for name, value in results.measured_on.items():
         console.print(f"{name}: {value}", soft_wrap=True)
@@ -82,8 +82,8 @@ def show_plan(rows: Sequence[Mapping[str, Any]], left: Sequence[Leftover] = (), 
         shown.add_row(*map(plain_text, cells))
     console.print(shown)
     counts = {state: sum(row["state"] == state for row in rows) for state in ("done", "missing", "stale", "waiting")}
-    spent = sum(row["seconds"] for row in rows if row["state"] == "done")
-    console.print(", ".join(f"{n} {state}" for state, n in counts.items() if n) + f"; {spent:.0f} s spent so far")
+    elapsed = sum(row["seconds"] for row in rows if row["state"] == "done")
+    console.print(", ".join(f"{n} {state}" for state, n in counts.items() if n) + f"; {elapsed:.0f} s elapsed so far")
     if sealed:
         console.print(f"sealed part: {sealed}", soft_wrap=True, highlight=False)
     if left:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from sonosynth.cohort.exclusions import Reason
 from sonosynth.fidelity.across import Caricature
 from sonosynth.fidelity.networks import EMBEDDED, INCEPTION
 from sonosynth.modality import ULTRASOUND, WORDS
@@ -17,6 +18,11 @@ SELECTION = {
     "validation": "epoch chosen ON THE VALIDATION IMAGES, as in the original scripts: optimistic for all arms",
 }
 LEAK = "the generator was also trained on the validation images (adapt.on=all): no score is evidence"
+EXCLUDED: dict[str, str] = {
+    Reason.CONFLICT: "a near-duplicate has a different label",
+    Reason.OUTVOTED: "most near-duplicates have a different label",
+}
+"""Reasons that need other words than those in which tables name them."""
 FEW_GROUPS = 10  # on one side of a split
 ON_COHORT = "on this data set"
 ON_SEALED = "on the sealed images, given this cohort's training images"
@@ -102,12 +108,17 @@ def caricature(name: str, features: str, found: Sequence[Caricature]) -> str:
     )
 
 
+def reason(one: Excluded) -> str:
+    """Why images are in no split."""
+    return EXCLUDED.get(one.reason, one.reason)
+
+
 def excluded(found: Sequence[Excluded]) -> str:
     """Which images are in no split, and why."""
     parts = []
-    for reason in dict.fromkeys(one.reason for one in found):
-        own = [f"{one.images} {one.label or 'files'}" for one in found if one.reason == reason]
-        parts.append(f"{', '.join(own)} ({reason})")
+    for why in dict.fromkeys(map(reason, found)):
+        own = [f"{one.images} {one.label or 'files'}" for one in found if reason(one) == why]
+        parts.append(f"{', '.join(own)} ({why})")
     return "; ".join(parts) or "no image"
 
 

@@ -4,36 +4,47 @@ import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
-from sonosynth.report.figures import COLOURS, COLUMN, STYLE
+from sonosynth.evidence.judging import Finding
+from sonosynth.report.figures import PAGE, STYLE, wrapped
 from sonosynth.report.results import Shown
-
-ALT = {"forest": "Differences in macro F1 of every arm from what it is compared with, with 95% intervals"}
+from sonosynth.report.symbols import SYMBOLS
 
 
 def figures(shown: Shown) -> dict[str, Figure]:
-    """The forest plot."""
+    """The forest plot: for a paper, since the page draws the same as text and lines that fit its width."""
     return {"forest": forest(shown.results.decisive)}
 
 
 def forest(contrasts: pd.DataFrame) -> Figure:
-    """Differences in macro F1: rows of verdicts.csv, several for an arm, with 95% intervals where there are any."""
+    """Differences in macro F1: rows of verdicts.csv, a panel for each comparator, with 95% intervals if there are any.
+
+    The colour and the shape of a marker are those of the arm's finding.
+    """
     rows = contrasts.dropna(subset=["difference"])
     arms, others = list(dict.fromkeys(rows["arm"])), list(dict.fromkeys(rows["against"]))
     with plt.rc_context(STYLE):
-        figure, axis = plt.subplots(figsize=(COLUMN, 0.9 + 0.15 * len(rows)))
-        for number, other in enumerate(others):
-            own = rows[rows["against"] == other]
-            places = own["arm"].map(arms.index) + 0.6 * (number + 0.5) / len(others) - 0.3
-            errors = [own["difference"] - own["low"], own["high"] - own["difference"]]
-            axis.errorbar(
-                own["difference"], places, xerr=errors, fmt="o", markersize=3, capsize=1.5, linewidth=0.9,
-                color=COLOURS[(number + 1) % len(COLOURS)], label=f"from {other}",
-            )  # fmt: skip
-        axis.set_yticks(np.arange(len(arms)), arms)
-        axis.set_xlabel("difference in macro F1")
-        axis.axvline(0, color="#888888", linewidth=0.8)
-        axis.invert_yaxis()
-        if others:
-            figure.legend(loc="outside lower center", ncols=2)
+        size = (PAGE, 0.9 + 0.28 * len(arms))
+        figure, axes = plt.subplots(1, max(len(others), 1), figsize=size, squeeze=False, sharex=True, sharey=True)
+        for axis, other in zip(axes[0], others, strict=False):
+            for row in rows[rows["against"] == other].to_dict("records"):
+                symbol = SYMBOLS[Finding(row["finding"])]
+                errors = [[row["difference"] - row["low"]], [row["high"] - row["difference"]]]
+                axis.errorbar(
+                    row["difference"], arms.index(row["arm"]), xerr=errors, fmt=symbol.marker, markersize=4.5,
+                    capsize=1.5, linewidth=1, color=symbol.colour,
+                )  # fmt: skip
+            axis.axvline(0, color="#888888", linewidth=0.8, linestyle="-")
+            axis.set_title(f"from {wrapped(other, 34)}")
+        axes[0, 0].set_yticks(np.arange(len(arms)), [wrapped(arm, 34) for arm in arms])
+        axes[0, 0].set_ylim(len(arms) - 0.5, -0.5)
+        figure.supxlabel("difference in macro F1", fontsize=STYLE["font.size"])
+        found = dict.fromkeys(map(Finding, rows["finding"]))
+        handles = [
+            Line2D([], [], marker=SYMBOLS[x].marker, color=SYMBOLS[x].colour, linestyle="none", label=str(x))
+            for x in found
+        ]
+        if handles:
+            figure.legend(handles=handles, loc="outside lower center", ncols=4)
     return figure

@@ -1,91 +1,138 @@
 """What the classifiers get right, and how sure they are."""
 
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from sklearn.calibration import CalibrationDisplay
-from sklearn.metrics import ConfusionMatrixDisplay, RocCurveDisplay
+from matplotlib.lines import Line2D
+from sklearn.metrics import ConfusionMatrixDisplay
 
-from sonosynth.evidence.scores import class_names
-from sonosynth.report.figures import PAGE, STYLE
+from sonosynth.cohort.split import independent
+from sonosynth.evidence import bands
+from sonosynth.evidence.scores import ALL, class_names
+from sonosynth.report.figures import COLOURS, STYLE, panels, wrapped
 from sonosynth.report.results import Shown
 
 ALT = {
-    "confusion": "Confusion matrix of every arm",
-    "roc": "ROC curves by class, one line per arm",
-    "calibration": "Calibration curves by class, one line per arm",
+    "confusion": "Confusion matrix of every arm: the share of each true class that is predicted as each class",
+    "roc": "ROC curves with 95% bands, one panel for each arm, beside real images alone",
+    "calibration": "Calibration curves with 95% intervals, one panel for each arm, beside real images alone",
 }
-BINS = 5
+MANY = 3  # classes, above which curves are drawn of their mean, or of the one that matters
+ARM, REAL = COLOURS[1], "#777777"
+
+Draw = Callable[[Axes, np.ndarray, np.ndarray, np.ndarray, str, str], None]
+"""Draws one arm from truth and probabilities (N, K) and groups (N,), in a colour and a line style."""
 
 
 def figures(shown: Shown) -> dict[str, Figure]:
     """Confusion matrices, ROC curves and calibration curves."""
-    predictions = shown.results.predictions
-    return {"confusion": confusion(predictions), "roc": roc(predictions), "calibration": calibration(predictions)}
-
-
-def _means(predictions: pd.DataFrame) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """The labels (N,) and the probabilities (N, K), means over runs, of every arm."""
-    columns = [f"p_{name}" for name in class_names(predictions)]
-    found = {}
-    for arm, own in predictions.groupby("arm", sort=False):
-        images = own.groupby("id")
-        found[str(arm)] = images["label"].first().to_numpy(), images[columns].mean().to_numpy()
-    return found
+    results = shown.results
+    groups = independent(shown.cohort.images, shown.cohort.twins)
+    about = (results.predictions, groups, results.facts.reference, results.facts.positive)
+    return {"confusion": confusion(results.predictions), "roc": roc(*about), "calibration": calibration(*about)}
 
 
 def confusion(predictions: pd.DataFrame) -> Figure:
-    """Confusion matrices by arm: shares of each class, over all runs."""
+    """Confusion matrices by arm: shares of each class in per cent, over all runs."""
     classes = class_names(predictions)
     predicted = predictions[[f"p_{name}" for name in classes]].to_numpy().argmax(axis=1)
     arms = list(dict.fromkeys(predictions["arm"]))
-    across = min(4, len(arms))
-    down = -(-len(arms) // across)
+    few, some = len(classes) <= 3, len(classes) <= 8
+    most, height, size = (4, 1.9, 6.5) if few else (3, 2.4, 5) if some else (2, 3.3, 4.5)
     with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(down, across, figsize=(PAGE, 1.9 * down), squeeze=False)
-        for axis in axes.flat[len(arms) :]:
-            axis.set_visible(False)
-        for axis, arm in zip(axes.flat, arms, strict=False):
+        figure, axes = panels(len(arms), height, most=most, sharex=True, sharey=True)
+        for axis, arm in zip(axes, arms, strict=False):
             own = (predictions["arm"] == arm).to_numpy()
             truth = predictions["label"][own].map(classes.index).to_numpy()
-            ConfusionMatrixDisplay.from_predictions(
-                truth, predicted[own], labels=range(len(classes)), display_labels=classes, normalize="true",
-                xticks_rotation=30, values_format=".2f", cmap="Blues", ax=axis, colorbar=False,
-                im_kw={"vmin": 0, "vmax": 1},
+            drawn = ConfusionMatrixDisplay.from_predictions(
+                truth, predicted[own], labels=range(len(classes)), display_labels=[wrapped(x, 14) for x in classes],
+                normalize="true", xticks_rotation=90 if len(classes) > 2 else 0, values_format=".0%", cmap="Blues",
+                ax=axis, colorbar=False, im_kw={"vmin": 0, "vmax": 1}, text_kw={"fontsize": size},
             )  # fmt: skip
-            axis.set(title=arm, xlabel="", ylabel="")
-        axes[0, 0].set(ylabel="true class", xlabel="predicted class")
+            for text, share in zip(drawn.text_.flat, drawn.confusion_matrix.flat, strict=True):
+                text.set_color("white" if share > 0.55 else "black")
+            axis.set(title=wrapped(arm, 88 // most), xlabel="", ylabel="")
+            axis.label_outer()
+        figure.supxlabel("predicted class", fontsize=STYLE["font.size"])
+        figure.supylabel("true class", fontsize=STYLE["font.size"])
     return figure
 
 
-def roc(predictions: pd.DataFrame) -> Figure:
-    """ROC curves of every class against the rest, from each arm's mean probabilities over its runs."""
-    return _by_class(predictions, RocCurveDisplay.from_predictions, {"xlabel": "1 - specificity"}, "recall")
+def roc(predictions: pd.DataFrame, groups: Mapping[str, str], reference: str, positive: str | None = None) -> Figure:
+    """ROC curves with bands, each arm beside the reference: see `_against`."""
+    axes = {"xlabel": "1 - specificity", "ylabel": "sensitivity", "aspect": "equal"}
+    return _against(predictions, groups, reference, positive, _roc, axes)
 
 
-def calibration(predictions: pd.DataFrame) -> Figure:
-    """Observed frequency of each class by predicted probability, in `BINS` bins, from means over runs."""
-    square = {"xlabel": "predicted probability", "xlim": (0, 1), "ylim": (0, 1), "aspect": "equal"}
-    drawn = partial(CalibrationDisplay.from_predictions, n_bins=BINS, markersize=2)
-    return _by_class(predictions, drawn, square, "observed frequency")
+def calibration(
+    predictions: pd.DataFrame, groups: Mapping[str, str], reference: str, positive: str | None = None
+) -> Figure:  # fmt: skip
+    """Observed by predicted frequency with intervals, each arm beside the reference: see `_against`."""
+    axes = {"xlabel": "predicted probability", "ylabel": "observed frequency", "aspect": "equal"}
+    return _against(predictions, groups, reference, positive, _calibration, axes)
 
 
-def _by_class(predictions: pd.DataFrame, draw: Callable[..., Any], appearance: dict[str, Any], ylabel: str) -> Figure:
-    """A panel for each class against the rest, a line for each arm, which `draw` draws from labels and scores."""
-    classes, arms = class_names(predictions), _means(predictions)
-    lines: dict[str, Any] = {}  # with the arms' names alone: scikit-learn's labels add the AUC of one class
+def _roc(axis: Axes, truth: np.ndarray, p: np.ndarray, groups: np.ndarray, colour: str, line: str) -> None:
+    found = bands.roc(truth, p, groups)
+    axis.fill_between(bands.RATES, found.low, found.high, color=colour, alpha=0.18, linewidth=0)
+    axis.plot(bands.RATES, found.sensitivity, color=colour, linestyle=line)
+
+
+def _calibration(axis: Axes, truth: np.ndarray, p: np.ndarray, groups: np.ndarray, colour: str, line: str) -> None:
+    found = bands.calibration(truth, p, groups)
+    errors = [found["observed"] - found["low"], found["high"] - found["observed"]]
+    axis.errorbar(
+        found["predicted"], found["observed"], yerr=errors, color=colour, linestyle="none", capsize=1.5, elinewidth=0.8,
+        marker="o" if line == "-" else "s", markersize=3,
+    )  # fmt: skip
+
+
+def views(classes: list[str], positive: str | None) -> list[str]:
+    """What curves are drawn of: one of two classes, each of a few, or of many the one that matters or all together."""
+    if len(classes) == 2:
+        return [positive or classes[-1]]
+    return classes if len(classes) <= MANY else [positive or ALL]
+
+
+def _against(
+    predictions: pd.DataFrame, groups: Mapping[str, str], reference: str, positive: str | None, draw: Draw,
+    appearance: Mapping[str, Any],
+) -> Figure:  # fmt: skip
+    """A panel for each arm but the reference, which is in all of them; a column for each of several classes.
+
+    From probabilities averaged over runs: as many curves as arms, not as trainings.
+    """
+    classes = class_names(predictions)
+    shown, columns = views(classes, positive), [f"p_{name}" for name in classes]
+    arms = [arm for arm in dict.fromkeys(predictions["arm"]) if arm != reference] or [reference]
+    means = {}
+    for arm in dict.fromkeys([reference, *arms]):
+        images = predictions[predictions["arm"] == arm].groupby("id")
+        labels, p = images["label"].first(), images[columns].mean().to_numpy()
+        truth = labels.to_numpy()[:, None] == np.array(classes)
+        means[arm] = truth, p, bands.codes(labels.index.to_series(), groups)
     with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(1, len(classes), figsize=(PAGE, 2.5), squeeze=False, sharey=True)
-        for k, (axis, name) in enumerate(zip(axes[0], classes, strict=True)):
-            for arm, (labels, probabilities) in arms.items():
-                lines[arm] = draw(labels == name, probabilities[:, k], ax=axis, name=arm).line_
-            axis.set(title=name, ylabel="", **appearance)
-            axis.get_legend().remove()
-        axes[0, 0].set_ylabel(ylabel)
-        figure.legend(lines.values(), lines.keys(), loc="outside lower center", ncols=4)
+        count = len(arms) * len(shown)
+        most = 4 if len(shown) == 1 else len(shown)
+        figure, axes = panels(count, 1.95, most=most, sharex=True, sharey=True)
+        for place, axis in enumerate(axes[:count]):
+            arm, name = arms[place // len(shown)], shown[place % len(shown)]
+            own = [classes.index(name)] if name != ALL else list(range(len(classes)))
+            axis.plot([0, 1], [0, 1], color="#cccccc", linewidth=0.7, linestyle=":")
+            for other, colour, line in ((reference, REAL, "--"), (arm, ARM, "-")):
+                truth, p, codes = means[other]
+                draw(axis, truth[:, own], p[:, own], codes, colour, line)
+            about = name if name != ALL else "mean over classes"
+            axis.set(title=f"{wrapped(arm, 88 // most)}\n{about}", xlim=(0, 1), ylim=(0, 1), **appearance)
+            axis.label_outer()
+        handles = [
+            Line2D([], [], color=ARM, label="the arm"),
+            Line2D([], [], color=REAL, linestyle="--", label=reference),
+        ]
+        figure.legend(handles=handles, loc="outside lower center", ncols=2)
     return figure

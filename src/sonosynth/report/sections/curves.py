@@ -5,8 +5,9 @@ import math
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
+from sonosynth.report import figures as drawing
 from sonosynth.report.curves import Panel, panels
-from sonosynth.report.figures import COLOURS, COLUMN, PAGE, STYLE
+from sonosynth.report.figures import COLOURS, STYLE, wrapped
 from sonosynth.report.results import Results, Shown
 
 ALT = {
@@ -33,13 +34,9 @@ def curves(found: list[Panel]) -> Figure:
 
     Above a point stands how often it was chosen, and of how many choices, if it was a candidate.
     """
-    across = min(ACROSS, len(found))
-    down = -(-len(found) // across)
     with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(down, across, figsize=(min(PAGE, COLUMN * across), 2.1 * down), squeeze=False)
-        for axis in axes.flat[len(found) :]:
-            axis.set_visible(False)
-        for axis, panel in zip(axes.flat, found, strict=False):
+        figure, axes = drawing.panels(len(found), 2.2, most=ACROSS)
+        for axis, panel in zip(axes, found, strict=False):
             x, y = ([getattr(point, name) for point in panel.points] for name in ("value", "score"))
             errors = [[p.score - p.low for p in panel.points], [p.high - p.score for p in panel.points]]
             axis.errorbar(
@@ -57,7 +54,9 @@ def curves(found: list[Panel]) -> Figure:
             axis.set_xticks(x, [f"{value:g}" for value in x])
             axis.margins(y=0.15)
             axis.set(
-                title=f"{panel.points[0].arm}\nto {panel.points[-1].arm}", xlabel=NAMES[panel.curve.variable],
-                ylabel="macro F1" if panel.curve.without is None else f"macro F1 minus that of\n{panel.curve.without}",
+                title=f"{wrapped(panel.points[0].arm, 34)}\nto {wrapped(panel.points[-1].arm, 34)}",
+                xlabel=NAMES[panel.curve.variable],
+                ylabel="macro F1" if panel.curve.without is None
+                else f"difference in macro F1 from\n{wrapped(panel.curve.without, 30)}",
             )  # fmt: skip
     return figure

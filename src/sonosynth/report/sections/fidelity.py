@@ -8,7 +8,7 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
 from sonosynth.fidelity.jobs import ACROSS, ALL
-from sonosynth.report.figures import COLOURS, PAGE, STYLE
+from sonosynth.report.figures import COLOURS, PAGE, STYLE, panels, wrapped
 from sonosynth.report.results import Shown
 
 ALT = {
@@ -49,7 +49,7 @@ def fidelity(table: pd.DataFrame) -> Figure:
     rows = table[(table["class"] == ALL) & table["floor"].notna()]
     metrics = list(dict.fromkeys(zip(rows["features"], rows["metric"], strict=True)))
     with plt.rc_context(STYLE):
-        figure, axes = _panels(len(metrics), 1.4)
+        figure, axes = panels(len(metrics), 0.75 + 0.16 * rows["set"].nunique(), sharey=True)
         for axis, (space, metric) in zip(axes, metrics, strict=False):
             own = rows[(rows["metric"] == metric) & (rows["features"] == space)]
             places = np.arange(len(own))
@@ -64,35 +64,30 @@ def fidelity(table: pd.DataFrame) -> Figure:
 
 def across(rows: pd.DataFrame) -> Figure:
     """Distances across classes, one matrix for each feature space and set: rows of fidelity.csv."""
-    panels = list(dict.fromkeys(zip(rows["features"], rows["set"], strict=True)))
+    found = list(dict.fromkeys(zip(rows["features"], rows["set"], strict=True)))
     made, real = (list(dict.fromkeys(rows[name])) for name in ("class", "against"))
+    few = len(real) <= LEGIBLE
+    lines = 14 if few else 40  # characters
     with plt.rc_context(STYLE):
-        figure, axes = _panels(len(panels), 1.9)
-        for axis, (space, name) in zip(axes, panels, strict=False):
+        figure, axes = panels(len(found), 2.2 if few else 2.8, most=4 if few else 3, sharex=True, sharey=True)
+        for axis, (space, name) in zip(axes, found, strict=False):
             own = rows[(rows["set"] == name) & (rows["features"] == space)].set_index(["class", "against"])
             distance, floor = (
                 np.array([[own[which].get((a, b), np.nan) for b in real] for a in made])
                 for which in ("matched", "floor")
             )
             axis.imshow(np.log2(distance / floor), cmap="Blues", vmin=0, vmax=2, aspect="auto")
-            axis.set_title(f"{name}\n({space})")
-            axis.set_xticks(range(len(real)), real, rotation=90)
-            axis.set_yticks(range(len(made)), made)
-            for a, b in np.argwhere(np.isfinite(distance)) if len(real) <= LEGIBLE else ():
+            axis.set_title(f"{wrapped(name)}\n({space})")
+            axis.set_xticks(range(len(real)), [wrapped(label, lines) for label in real], rotation=90)
+            axis.set_yticks(range(len(made)), [wrapped(label, lines) for label in made])
+            axis.label_outer()
+            for a, b in np.argwhere(np.isfinite(distance)) if few else ():
                 colour = "white" if distance[a, b] > 2.5 * floor[a, b] else "black"
                 text = f"{distance[a, b]:.3g}\n({floor[a, b]:.3g})"
                 axis.text(b, a, text, ha="center", va="center", fontsize=5, color=colour)
+        figure.supxlabel("class of the real training images", fontsize=STYLE["font.size"])
+        figure.supylabel("class of the synthetic images", fontsize=STYLE["font.size"])
     return figure
-
-
-def _panels(count: int, height: float) -> tuple[Figure, np.ndarray]:
-    """A figure with `count` axes or, where the last row is not full, more, which are invisible; inches."""
-    columns = min(4, max(count, 1))
-    down = max(-(-count // columns), 1)
-    figure, axes = plt.subplots(down, columns, figsize=(PAGE, height * down), squeeze=False, sharey=True)
-    for axis in axes.flat[count:]:
-        axis.set_visible(False)
-    return figure, axes.flat[:]
 
 
 def image_by_image(table: pd.DataFrame, names: Sequence[str]) -> Figure:

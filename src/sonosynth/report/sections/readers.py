@@ -4,7 +4,7 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
 from sonosynth.reader.scoring import Reading
-from sonosynth.report.figures import COLOURS, COLUMN, STYLE
+from sonosynth.report.figures import COLOURS, PAGE, STYLE
 from sonosynth.report.results import Shown
 
 ALT = {
@@ -26,7 +26,7 @@ def readers(readings: list[Reading]) -> Figure:
     """Three shares of each reader, with intervals; guessing would be right in half of the images."""
     rows = [(one.kit, reader) for one in readings for reader in one.readers]
     with plt.rc_context(STYLE):
-        figure, axis = plt.subplots(figsize=(COLUMN, 0.9 + 0.3 * len(rows)))
+        figure, axis = plt.subplots(figsize=(PAGE, 0.9 + 0.3 * len(rows)))
         for place, (name, text) in enumerate(NAMES.items()):
             shares = [getattr(reader, name) for _, reader in rows]
             known = [(y + 0.2 * (place - 1), share) for y, share in enumerate(shares) if share.of]

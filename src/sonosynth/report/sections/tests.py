@@ -9,9 +9,10 @@ from sonosynth.report.sections.classifier import calibration, roc
 def figures(shown: Shown) -> dict[str, Figure]:
     """ROC and calibration curves on each cohort."""
     found: dict[str, Figure] = {}
+    facts = shown.results.facts
     for test in shown.results.tests:
-        name = f"test-{test.tested.name}"
-        found |= {f"{name}-roc": roc(test.predictions), f"{name}-calibration": calibration(test.predictions)}
+        name, about = f"test-{test.tested.name}", (test.predictions, test.groups, facts.reference, facts.positive)
+        found |= {f"{name}-roc": roc(*about), f"{name}-calibration": calibration(*about)}
     return found
 
 
@@ -19,6 +20,9 @@ def alt(results: Results) -> dict[str, str]:
     """What each of them shows."""
     found: dict[str, str] = {}
     for test in results.tests:
-        name, on = f"test-{test.tested.name}", f"on {test.tested.name} by class, one line per arm"
+        name, on = (
+            f"test-{test.tested.name}",
+            f"on {test.tested.name}, one panel for each arm, beside real images alone",
+        )
         found |= {f"{name}-roc": f"ROC curves {on}", f"{name}-calibration": f"Calibration curves {on}"}
     return found

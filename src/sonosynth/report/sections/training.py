@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from sonosynth.fidelity.jobs import ALL
-from sonosynth.report.figures import COLOURS, COLUMN, PAGE, STYLE
+from sonosynth.report.figures import COLOURS, PAGE, STYLE, wrapped
 from sonosynth.report.results import Shown
 from sonosynth.synthesis.probing import KERNEL
 
@@ -19,6 +19,7 @@ ALT = {
     "probes": "Kernel distance of trial adapters to held-back images by number of steps, one panel per adapter",
 }
 SMOOTH = 25  # steps
+TITLES = {"token": "learned token", "lora": "LoRA", "unet": "whole U-Net"}
 
 
 def figures(shown: Shown) -> dict[str, Figure]:
@@ -44,9 +45,9 @@ def losses(tables: Mapping[str, pd.DataFrame]) -> Figure:
             for name, table in tables.items():
                 own = table[table["part"] == part]
                 for label, rows in own.groupby("label"):
-                    called = ": ".join(filter(None, (name, str(label))))
-                    axis.plot(rows["step"], rows["loss"].rolling(SMOOTH, min_periods=1).mean(), label=called)
-            axis.set(title=part, xlabel="step", ylabel="loss" if part == parts[0] else "")
+                    named = ": ".join(filter(None, (name, str(label))))
+                    axis.plot(rows["step"], rows["loss"].rolling(SMOOTH, min_periods=1).mean(), label=named)
+            axis.set(title=TITLES[part], xlabel="step", ylabel="loss" if part == parts[0] else "")
             if axis.lines:
                 axis.legend()
     return figure
@@ -61,7 +62,7 @@ def _label_steps(axis: Axes, table: pd.DataFrame) -> None:
 def learning_curve(table: pd.DataFrame) -> Figure:
     """Macro F1 by number of steps, a line per split and a dot where it was chosen: rows of learning_curve.csv."""
     with plt.rc_context(STYLE):
-        figure, axis = plt.subplots(figsize=(COLUMN, 1.9))
+        figure, axis = plt.subplots(figsize=(PAGE, 1.9))
         for _, rows in table.groupby(["draw", "split"]):
             (line,) = axis.plot(rows["steps"], rows["f1"], linestyle="-")
             chosen = rows[rows["chosen"]]
@@ -80,15 +81,13 @@ def probes(table: pd.DataFrame) -> Figure:
     names, guidances = (sorted(set(rows[column])) for column in ("adapter", "guidance"))
     lines: dict[str, Line2D] = {}
     with plt.rc_context(STYLE):
-        figure, panels = plt.subplots(
-            1, len(names), figsize=(min(PAGE, COLUMN * len(names)), 1.9), sharey=True, squeeze=False
-        )
+        figure, panels = plt.subplots(1, len(names), figsize=(PAGE, 1.9), sharey=True, squeeze=False)
         for axis, name in zip(panels[0], names, strict=True):
             for (_, _, guidance), own in rows[rows["adapter"] == name].groupby(["draw", "split", "guidance"]):
                 colour, chosen = COLOURS[guidances.index(guidance)], own[own["chosen"]]
                 (lines[str(guidance)],) = axis.plot(own["steps"], own["value"], color=colour, linestyle="-")
                 axis.plot(chosen["steps"], chosen["value"], "o", markersize=4, color=colour)
             _label_steps(axis, rows)
-            axis.set(title=name, ylabel="kernel distance" if name == names[0] else "")
+            axis.set(title=wrapped(name), ylabel="kernel distance" if name == names[0] else "")
         figure.legend(lines.values(), lines.keys(), title="guidance", loc="outside right center")
     return figure

@@ -1,0 +1,81 @@
+"""The answer of a study as a picture: each arm's difference from what it has to beat, with its finding."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from matplotlib.ticker import MaxNLocator
+
+from sonosynth.evidence.judging import Finding
+from sonosynth.report.results import Results
+from sonosynth.report.symbols import SYMBOLS, Symbol
+
+WITH, WITHOUT = "With synthetic images", "Without synthetic images"
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """A difference in macro F1; low, high: NaN where the study is too small for an interval."""
+
+    against: str
+    difference: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Row:
+    """An arm: what it is trained on, in words, and its contrasts; none if it was refused or not run."""
+
+    arm: str
+    line: str
+    finding: Finding
+    contrasts: tuple[Contrast, ...]
+
+    @property
+    def symbol(self) -> Symbol:
+        """How its finding is marked."""
+        return SYMBOLS[self.finding]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The rows, by title of their group. margin: differences below it are not relevant."""
+
+    groups: tuple[tuple[str, tuple[Row, ...]], ...]
+    margin: float
+
+    @cached_property
+    def ticks(self) -> list[float]:
+        """Places of the axis, the first and the last at its ends."""
+        found = [self.margin, -self.margin]
+        for row in (row for _, rows in self.groups for row in rows):
+            found += [x for one in row.contrasts for x in (one.difference, one.low, one.high) if math.isfinite(x)]
+        ticks = MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]).tick_values(min(found), max(found))
+        return [round(float(tick), 6) + 0.0 for tick in ticks]
+
+    def place(self, value: float) -> float:
+        """The place of a difference on the axis, per cent of its width."""
+        first, last = self.ticks[0], self.ticks[-1]
+        return 100 * (value - first) / (last - first)
+
+
+def answer(results: Results, margin: float) -> Answer:
+    """The arms with synthetic images first, then the others, each in the declared order."""
+    rows = [_row(results, str(arm), own.to_dict("records")) for arm, own in results.decisive.groupby("arm", sort=False)]
+    parts = [(title, tuple(row for row in rows if bool(results.arms.get(row.arm)) == made)) for title, made in
+             ((WITH, True), (WITHOUT, False))]  # fmt: skip
+    return Answer(tuple((title, own) for title, own in parts if own), margin)
+
+
+def _row(results: Results, arm: str, rows: Sequence[dict]) -> Row:
+    finding = Finding(rows[0]["finding"])
+    # Two or three runs say nothing of how far a difference would scatter: the sentence gives no interval, either.
+    known = finding is not Finding.NOT_ENOUGH_RUNS
+    contrasts = tuple(
+        Contrast(str(x["against"]), x["difference"], x["low"] if known else math.nan, x["high"] if known else math.nan)
+        for x in rows if not math.isnan(x["difference"])
+    )  # fmt: skip
+    line = results.declared.arm(arm) if arm in results.declared.arms else ""
+    return Row(arm, line, finding, contrasts)

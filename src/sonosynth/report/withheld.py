@@ -1,0 +1,60 @@
+"""What a report that leaves the house has no room for: real patients' images, and where files lie."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path, PureWindowsPath
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from sonosynth.artefacts import SyntheticSet
+from sonosynth.report.declared import Declared
+from sonosynth.report.facts import Facts
+
+
+def showable(made: SyntheticSet, declared: Declared, memorisation: pd.DataFrame) -> np.ndarray:
+    """Which images (N,) bool of a set show no real image: it wasn't made from real ones, and they are no copies.
+
+    Args:
+        memorisation: rows of memorisation.csv.
+    """
+    if declared.from_real(made.name):
+        return np.zeros(len(made.rows), bool)
+    own = memorisation[memorisation["set"] == made.name]
+    copies = own["file_name"][own["copy"].astype(bool) | own["verbatim"].astype(bool)]
+    return (made.rows["file_name"].isin(own["file_name"]) & ~made.rows["file_name"].isin(copies)).to_numpy()
+
+
+def paths(values: Any) -> dict[str, str]:
+    """The paths among all texts of nested settings, and what is told of each: its last part."""
+    if isinstance(values, str):
+        return {values: PureWindowsPath(values).name or "/"} if _is_path(values) else {}
+    items = values.values() if isinstance(values, Mapping) else values if isinstance(values, (list, tuple)) else ()
+    return {path: name for value in items for path, name in paths(value).items()}
+
+
+def without(values: Any, hidden: Mapping[str, str]) -> Any:
+    """Nested settings in which the texts `hidden` are replaced."""
+    if isinstance(values, Mapping):
+        return {key: without(value, hidden) for key, value in values.items()}
+    if isinstance(values, (list, tuple)):
+        return type(values)(without(value, hidden) for value in values)
+    return hidden.get(values, values) if isinstance(values, str) else values
+
+
+def of_facts(facts: Facts, hidden: Mapping[str, str]) -> Facts:
+    """The same facts, models named by the last parts of their paths."""
+    named = {name: without(getattr(facts, name), hidden) for name in ("base", "classifier", "networks")}
+    return replace(facts, **named)
+
+
+def _is_path(text: str) -> bool:
+    """Whether a text is a path; a hub id, as owner/name, is one only if there is such a file or folder here."""
+    if (
+        text.startswith(("~", "./", "../", ".\\", "..\\"))
+        or Path(text).is_absolute()
+        or PureWindowsPath(text).is_absolute()
+    ):
+        return True
+    return "/" in text and len(text) < 1000 and Path(text).exists()
