@@ -11,7 +11,8 @@ from pydicom.data import get_testdata_file
 from test_hugging_face import PIXELS, picture, saved
 from test_parquet import table
 
-from sonosynth.cohort.decoding import Unusable, decode, read_mask
+from sonosynth.cohort.decoding import Unusable, decode
+from sonosynth.cohort.masks import read_mask
 from sonosynth.cohort.sources import list_sources
 from sonosynth.errors import UserError
 

@@ -334,4 +334,7 @@ def test_links_out_of_the_folder_are_not_followed(tmp_path):
     (tmp_path / "cohort" / "a" / "more").symlink_to(secret.parent)
     found = dicom.listing(tmp_path / "cohort")
     assert [source.id for source in found.sources] == ["a/2"]
-    assert found.problems == {"a/1.dcm": "is a link that points outside the folder"}
+    assert found.problems == {
+        "a/1.dcm": "is a link that points outside the folder",
+        "a/more": "is a link to a folder, and links to folders are not followed",
+    }

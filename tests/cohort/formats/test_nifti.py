@@ -4,7 +4,8 @@ import nibabel
 import numpy as np
 import pytest
 
-from sonosynth.cohort.decoding import Unusable, decode, read_mask
+from sonosynth.cohort.decoding import Unusable, decode
+from sonosynth.cohort.masks import read_mask
 from sonosynth.cohort.places import Part
 from sonosynth.cohort.reading import read
 from sonosynth.cohort.sources import list_sources
