@@ -155,8 +155,12 @@ def _without_labels(path: Path, listing: Listing) -> UserError:
         )
     else:
         fix = "give the folder that holds the class folders, not one of them"
+    why = f"; its {len(flat)} images have no labels" * bool(flat)
+    if listing.ignored and not flat:
+        reason, count = Counter(listing.ignored.values()).most_common(1)[0]
+        why = f"; its files: {count} times one that {reason}"
     return UserError(
-        f"cohort {path}: holds no images in class folders" + f"; its {len(flat)} images have no labels" * bool(flat),
+        f"cohort {path}: holds no images in class folders{why}",
         f"class folders with images in them ({', '.join(sorted(EXTENSIONS))}), or a table that says what is what",
         fix,
     )
