@@ -20,6 +20,8 @@ from sonosynth.section import NO_EFFECT
 TAKEN = {f"{name}{end}" for name in ("metadata.csv", "pixels.npy") for end in ("", ".partial")}
 """Files beside the class folders of a synthetic set."""
 
+SIMULATED = "SIMULATED.txt"
+"""A file of that name beside the class folders says that no patient was imaged."""
 RESERVED = {"id", "file", "sha256", "label", "mask", "group", "split", "excluded"}
 """The columns of cohort.csv."""
 

@@ -13,7 +13,7 @@ from sonosynth.cohort.formats._per_file import place_of, stem_of
 from sonosynth.cohort.formats._values import MASK
 from sonosynth.cohort.kinds import kind_of
 from sonosynth.cohort.places import Part, Place, file_of
-from sonosynth.cohort.sources import By, Listing, Source, Taken, unfit
+from sonosynth.cohort.sources import SIMULATED, By, Listing, Source, Taken, unfit
 from sonosynth.errors import inert
 
 ENOUGH = 200  # files, by which a folder is judged
@@ -39,7 +39,7 @@ def listing(root: Path) -> Listing:
     places: dict[Path, Place] = {}
     names: dict[Path, Named] = {}
     for file in _files(root):
-        place = _place(found, file)
+        place = None if file == root / SIMULATED else _place(found, file)
         if place is not None:
             places[file] = place
             names[file] = named(file.relative_to(root).parts[:-1], stem_of(file))
