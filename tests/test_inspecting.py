@@ -15,6 +15,7 @@ from sonosynth.errors import UserError
 from sonosynth.inspecting import inspect
 from sonosynth.jobs import keyed
 from sonosynth.report.inspected import guessed, show_cohort
+from sonosynth.settings import load
 
 RNG = np.random.default_rng(0)
 SIDE = 24
@@ -183,6 +184,17 @@ def test_class_folders_of_files_that_are_not_read_are_told_what_these_are(tmp_pa
         (tmp_path / label / "scan.mat").write_bytes(b"MATLAB 5.0 MAT-file, Platform: PCWIN64")
     with pytest.raises(UserError, match="its files: 2 times one that is not of a kind that is read, but a MATLAB file"):
         inspect(tmp_path)
+
+
+def test_columns_whose_names_have_commas_are_given_as_a_setting(tmp_path):
+    for n in range(4):
+        picture(tmp_path / f"{n}.png")
+    rows = pd.DataFrame({"file": [f"{n}.png" for n in range(4)], "finding, final": ["a", "b"] * 2})
+    rows.to_csv(tmp_path / "t.csv", index=False)
+    how = table_of("", None).model_copy(update={"columns": {"label": "finding, final"}})
+    words = shlex.split(inspect(tmp_path / "t.csv", how)["next"]["command"])
+    [setting] = [word for word in words if word.startswith("cohort.columns=")]
+    assert load("quick", (), (setting,)).cohort == how
 
 
 def test_what_was_guessed_is_said_once_and_what_was_told_is_not(tmp_path):

@@ -295,14 +295,18 @@ def test_the_cohort_of_a_run_is_no_setting_but_how_its_table_is_read_is(tmp_path
     assert table == (Table() if cohort == "somewhere" else Table(columns={"file": "x"}, images="/there"))
 
 
-@pytest.mark.parametrize("changes", [(), ('cohort.columns={"file": "x, y", "group": ""}', "cohort.images=/there")])
-def test_a_run_knows_where_its_cohort_is_and_how_it_is_read(tmp_path, changes):
+@pytest.mark.parametrize("changes", [(), ('cohort.columns={"file": "x, y", "group": ""}', "cohort.images=there")])
+def test_a_run_knows_where_its_cohort_is_and_how_it_is_read(tmp_path, changes, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    images = str(tmp_path / "there") if changes else ""
     study = Study(tmp_path / "t.csv", load("quick", (), changes))
     base = SimpleNamespace(folder=tmp_path, digest="0")
     text = study.as_yaml(SimpleNamespace(base=base, precision="fp32", networks=[]))
     (tmp_path / ".jobs").mkdir()
     (tmp_path / "study.yaml").write_text(text)
-    assert reopen(tmp_path) == study
+    monkeypatch.chdir("/")  # "there" is where it was, wherever the run is continued
+    assert reopen(tmp_path).settings.cohort == study.settings.cohort.model_copy(update={"images": images})
+    assert reopen(tmp_path).path == study.path
     assert text.startswith(f"cohort:\n  path: {tmp_path}" if changes else f"cohort: {tmp_path}")
 
 
