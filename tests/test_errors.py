@@ -48,5 +48,5 @@ def test_a_terminal_without_the_characters_gets_others(tmp_path, encoding):
         [sys.executable, "-c", "from sonosynth.cli import main; main()", "inspect", tmp_path],
         capture_output=True, check=True, env=os.environ | {"PYTHONIOENCODING": encoding},
     ).stdout  # fmt: skip
-    assert b"b/\\x1b[31m\\udce9.txt does not have an image extension" in found
+    assert b"b/\\x1b[31m\\udce9.txt has a name that is not UTF-8" in found
     assert b"??" in found and b"\x1b" not in found

@@ -15,7 +15,8 @@ from sonosynth.cohort.reading import contents, list_files
 from sonosynth.cohort.settings import AS_IT_IS, table_of
 from sonosynth.errors import UserError
 from sonosynth.jobs import keyed
-from sonosynth.report.inspected import show_cohort
+from sonosynth.report.inspected import guessed, show_cohort
+from sonosynth.settings import load
 
 RNG = np.random.default_rng(0)
 SIDE = 24
@@ -180,6 +181,35 @@ def test_a_flat_folder_is_told_how_to_give_labels(tmp_path):
     message = str(refused.value)
     assert "its 3 images have no labels" in message
     assert f"sonosynth inspect labels.csv --images '{tmp_path / 'my scans'}'" in message
+
+
+def test_class_folders_of_files_that_are_not_read_are_told_what_these_are(tmp_path):
+    for label in "ab":
+        (tmp_path / label).mkdir()
+        (tmp_path / label / "scan.mat").write_bytes(b"MATLAB 5.0 MAT-file, Platform: PCWIN64")
+    with pytest.raises(UserError, match="its files: 2 times one that is not of a kind that is read, but a MATLAB file"):
+        inspect(tmp_path)
+
+
+def test_columns_whose_names_have_commas_are_given_as_a_setting(tmp_path):
+    for n in range(4):
+        picture(tmp_path / f"{n}.png")
+    rows = pd.DataFrame({"file": [f"{n}.png" for n in range(4)], "finding, final": ["a", "b"] * 2})
+    rows.to_csv(tmp_path / "t.csv", index=False)
+    how = table_of("", None).model_copy(update={"columns": {"label": "finding, final"}})
+    words = shlex.split(inspect(tmp_path / "t.csv", how)["next"]["command"])
+    [setting] = [word for word in words if word.startswith("cohort.columns=")]
+    assert load("quick", (), (setting,)).cohort == how
+
+
+def test_what_was_guessed_is_said_once_and_what_was_told_is_not(tmp_path):
+    for n in range(2):
+        picture(tmp_path / f"{n}.png")
+    (tmp_path / "t.csv").write_text("image_path,label,diagnosis\n0.png,a,x\n1.png,b,y\n")
+    assert guessed(list_files(tmp_path / "t.csv").taken) == [
+        "columns, guessed from their names: file from image_path (to say so, or otherwise: --columns file=image_path)"
+    ]
+    assert guessed(list_files(tmp_path / "t.csv", table_of("file=image_path", None)).taken) == []
 
 
 def test_many_files_with_one_reason_are_counted(tmp_path, capsys):

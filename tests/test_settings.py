@@ -1,7 +1,12 @@
+from types import SimpleNamespace
+
 import pytest
 import yaml
 
+from sonosynth import looks
+from sonosynth.cohort.settings import Table
 from sonosynth.errors import UserError
+from sonosynth.run import Study, reopen
 from sonosynth.settings import PRESETS, as_yaml, load, shipped_words, validated
 
 
@@ -304,3 +309,30 @@ def test_feature_networks_are_one_text_or_several(tmp_path):
     assert several.fidelity.features == ("embedded", "lab:features")
     (tmp_path / "s.yaml").write_text(as_yaml(several))
     assert load("quick", [tmp_path / "s.yaml"]).fidelity == several.fidelity
+
+
+@pytest.mark.parametrize("cohort", ["somewhere", "{path: somewhere, columns: {file: x}, images: /there}"])
+def test_the_cohort_of_a_run_is_no_setting_but_how_its_table_is_read_is(tmp_path, cohort):
+    (tmp_path / "study.yaml").write_text(f"cohort: {cohort}\n{as_yaml(load())}resolved: {{precision: fp32}}\n")
+    table = load("quick", [tmp_path / "study.yaml"]).cohort
+    assert table == (Table() if cohort == "somewhere" else Table(columns={"file": "x"}, images="/there"))
+
+
+@pytest.mark.parametrize("changes", [(), ('cohort.columns={"file": "x, y", "group": ""}', "cohort.images=there")])
+def test_a_run_knows_where_its_cohort_is_and_how_it_is_read(tmp_path, changes, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    images = str(tmp_path / "there") if changes else ""
+    study = Study(tmp_path / "t.csv", load("quick", (), changes))
+    base = SimpleNamespace(folder=tmp_path, digest="0")
+    text = study.as_yaml(SimpleNamespace(base=base, precision="fp32", networks=[]))
+    (tmp_path / ".jobs").mkdir()
+    (tmp_path / "study.yaml").write_text(text)
+    monkeypatch.chdir("/")  # "there" is where it was, wherever the run is continued
+    assert reopen(tmp_path).settings.cohort == study.settings.cohort.model_copy(update={"images": images})
+    assert reopen(tmp_path).path == study.path
+    assert text.startswith(f"cohort:\n  path: {tmp_path}" if changes else f"cohort: {tmp_path}")
+
+
+def test_how_a_table_is_read_is_no_further_look_at_the_images():
+    one, other = load(), load("quick", (), ("cohort.images=/there",))
+    assert looks.digest(one) == looks.digest(other) != looks.digest(load("quick", (), ("split.given=ignore",)))

@@ -13,7 +13,9 @@ from conftest import sign
 from sonosynth import disk, seeding
 from sonosynth.artefacts import CohortImages, Split
 from sonosynth.cohort.decoding import resize
+from sonosynth.cohort.settings import table_of
 from sonosynth.errors import UserError
+from sonosynth.jobs import State
 from sonosynth.machine import resolve
 from sonosynth.phantom import write_cohort
 from sonosynth.phantom.simulate import DEMO_PROBE, simulate
@@ -150,6 +152,19 @@ def test_another_cohort_is_scored_and_nothing_else_changes(copy, theirs, phantom
     assert (copy / "report.html").read_text() == page
     shutil.rmtree(theirs)  # what was found is still there without it
     assert 'id="test-theirs"' in Path(reopen(copy).run(copy, processes=False)["report"].places["page"]).read_text()
+
+
+def test_another_cohort_may_be_a_table_with_columns_of_its_own(copy, theirs):
+    files = sorted(theirs.glob("[Bcn]*/*).png"))
+    table = pd.DataFrame({"bild": [file.name for file in files], "befund": [file.parent.name for file in files]})
+    table.to_csv(theirs.parent / "export.csv", index=False)
+    how = table_of("file=bild,label=befund", theirs)
+    reopen(copy).test(
+        copy, theirs.parent / "export.csv", labels=("benign=BENIGN", THEIRS[5]), table=how, processes=False
+    )
+    images = pd.read_csv(copy / "tests" / "export" / "cohort.csv", dtype=str, keep_default_na=False)
+    assert sorted(images["theirs"]) == sorted(table["befund"]) and (images["excluded"] == "").all()
+    assert {status.state for _, status in reopen(copy).statuses(copy)} == {State.DONE}  # the columns are remembered
 
 
 def test_looks_are_counted_and_what_was_found_with_other_settings_is_not_shown(copy, theirs, settings, phantoms):

@@ -1,5 +1,6 @@
 """What is in a cohort, and what to do next: `sonosynth inspect`."""
 
+import json
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,7 +9,6 @@ from typing import Any
 from sonosynth import settings
 from sonosynth.cohort.description import describe
 from sonosynth.cohort.reading import Cohort, decode, list_files
-from sonosynth.cohort.sources import By
 from sonosynth.cohort.split import to_table
 from sonosynth.errors import UserError
 from sonosynth.modality import ULTRASOUND
@@ -34,10 +34,12 @@ def inspect(path: Path, wanted: Settings, options: Sequence[str] = ()) -> dict[s
 def _next(cohort: Cohort, wanted: Settings, options: Sequence[str]) -> dict[str, Any]:
     table = wanted.cohort
     fitting = [name for name, words in settings.shipped_words().items() if set(cohort.labels) <= set(words)]
-    columns = {role: how.name for role, how in cohort.taken.items() if how.by is By.COLUMN and how.name != role}
-    columns |= {role: name for role, name in table.columns.items() if not name}
+    columns = {role: how.name for role, how in cohort.taken.items() if how.guessed} | table.named
     words = ["sonosynth", "run", str(cohort.path)]
-    words += ["--columns", ",".join(f"{role}={name}" for role, name in columns.items())] if columns else []
+    if any("," in name for name in columns.values()):
+        words += ["--set", f"cohort.columns={json.dumps(columns)}"]
+    elif columns:
+        words += ["--columns", ",".join(f"{role}={name}" for role, name in columns.items())]
     words += ["--images", table.images] if table.images else []
     words += ["--out", f"runs/{cohort.path.resolve().stem}", "--preset", PRESET]
     words += [word for name in fitting for word in ("--config", name)] if not wanted.prompts.labels else []

@@ -217,6 +217,8 @@ class Study:
             "versions": {name: version(name) for name in PACKAGES},
         }
         where, table = str(self.path.resolve()), self.settings.cohort.model_dump(exclude_defaults=True)
+        if images := table.get("images"):
+            table["images"] = str(Path(images).expanduser().resolve())
         head, tail = {"cohort": {"path": where} | table if table else where}, {"resolved": resolved}
         first, last = (plain_yaml.dump(part) for part in (head, tail))
         return f"{first}{as_yaml(self.settings)}{last}"

@@ -18,7 +18,7 @@ from sonosynth.cohort.decoding import decode as decode_image
 from sonosynth.cohort.masks import read_mask
 from sonosynth.cohort.places import Part, Place, file_of
 from sonosynth.cohort.settings import AS_IT_IS, Reading, Table
-from sonosynth.cohort.sources import Source, Taken, escape_formula, list_sources
+from sonosynth.cohort.sources import SIMULATED, Source, Taken, escape_formula, list_sources
 from sonosynth.cohort.traits import Trait
 from sonosynth.cohort.twins import View, components, details, find, view
 from sonosynth.disk import sha256
@@ -30,9 +30,6 @@ SMALLEST = 8  # pixels
 COLUMNS = ["id", "file", "sha256", "label", "mask", "group", "given", "pixels", "width", "height", "mode", "lesion",
            "marks", "colour"]  # fmt: skip
 TWIN_COLUMNS = ["id", "twin", "hash_distance", "correlation", "mirrored", "rule"]
-SIMULATED = "SIMULATED.txt"
-"""A file of that name beside the class folders says that no patient was imaged."""
-
 
 Stamp = tuple[tuple[int, int], ...]
 """Size and modification time of files."""

@@ -20,6 +20,8 @@ from sonosynth.section import NO_EFFECT
 TAKEN = {f"{name}{end}" for name in ("metadata.csv", "pixels.npy") for end in ("", ".partial")}
 """Files beside the class folders of a synthetic set."""
 
+SIMULATED = "SIMULATED.txt"
+"""A file of that name beside the class folders says that no patient was imaged."""
 RESERVED = {"id", "file", "sha256", "label", "mask", "group", "split", "excluded"}
 """The columns of cohort.csv."""
 
@@ -155,8 +157,12 @@ def _without_labels(path: Path, listing: Listing) -> UserError:
         )
     else:
         fix = "give the folder that holds the class folders, not one of them"
+    why = f"; its {len(flat)} images have no labels" * bool(flat)
+    if listing.ignored and not flat:
+        reason, count = Counter(listing.ignored.values()).most_common(1)[0]
+        why = f"; its files: {count} times one that {reason}"
     return UserError(
-        f"cohort {path}: holds no images in class folders" + f"; its {len(flat)} images have no labels" * bool(flat),
+        f"cohort {path}: holds no images in class folders{why}",
         f"class folders with images in them ({', '.join(sorted(EXTENSIONS))}), or a table that says what is what",
         fix,
     )

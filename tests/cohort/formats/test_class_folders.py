@@ -6,7 +6,7 @@ from PIL import Image
 
 from sonosynth.artefacts import TRAIN, VALIDATION
 from sonosynth.cohort.formats._masks import named, paired
-from sonosynth.cohort.reading import read
+from sonosynth.cohort.reading import list_files, read
 from sonosynth.cohort.settings import Split
 from sonosynth.cohort.sources import By, list_sources
 from sonosynth.cohort.split import exclusions, to_table
@@ -111,6 +111,15 @@ def test_one_side_alone_is_no_split_and_neither_is_a_class_that_is_called_so(tmp
     for label in ("test", "control"):
         picture(tmp_path / "two" / label / "x.png")
     assert {row[:2] for row in found(tmp_path / "two").values()} == {("test", ""), ("control", "")}
+
+
+def test_what_says_that_images_are_simulated_is_no_stray_file(tmp_path):
+    for label in "ab":
+        picture(tmp_path / label / "x.png")
+    for name in ("SIMULATED.txt", "README.txt"):
+        (tmp_path / name).write_text("no patients")
+    assert set(list_sources(tmp_path).ignored) == {"README.txt"}
+    assert list_files(tmp_path).simulated
 
 
 def test_links_to_folders_are_named_not_followed(tmp_path):

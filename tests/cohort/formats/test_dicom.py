@@ -327,7 +327,7 @@ def test_images_of_one_patient_are_one_group(tmp_path):
     assert images["group"]["benign/17/IM0001"] == images["group"]["benign/17/1.2.840.1"]
     assert {name.split()[0] for name in groups} == {"patient", "study"}
     ignored = list_sources(tmp_path).ignored
-    assert ignored["benign/17/readme.txt"] == "is not of a kind that is read"
+    assert ignored["benign/17/readme.txt"].startswith("is not of a kind that is read")
     assert ignored["benign/17/report.dcm"] == "is a DICOM file without an image"
 
 
@@ -405,5 +405,7 @@ def test_links_out_of_the_folder_are_not_followed(tmp_path):
     (tmp_path / "cohort" / "a" / "more").symlink_to(secret.parent)
     found = dicom.listing(tmp_path / "cohort")
     assert [source.id for source in found.sources] == ["a/2"]
-    assert found.problems["a/1.dcm"] == "is a link that points outside the folder"
-    assert found.problems["a/more"] == "is a link to a folder, and links to folders are not followed"
+    assert found.problems == {
+        "a/1.dcm": "is a link that points outside the folder",
+        "a/more": "is a link to a folder, and links to folders are not followed",
+    }

@@ -11,11 +11,13 @@ from sonosynth.cohort.formats._given import SIDES, with_both_sides
 from sonosynth.cohort.formats._masks import Named, Pairs, named, paired
 from sonosynth.cohort.formats._per_file import place_of, stem_of
 from sonosynth.cohort.formats._values import MASK
+from sonosynth.cohort.kinds import kind_of
 from sonosynth.cohort.places import Part, Place, file_of
-from sonosynth.cohort.sources import By, Listing, Source, Taken, unfit
+from sonosynth.cohort.sources import SIMULATED, By, Listing, Source, Taken, unfit
 from sonosynth.errors import inert
 
 ENOUGH = 200  # files, by which a folder is judged
+NOT_READ = "is not of a kind that is read"
 UNLABELLED = "lies beside the class folders, so it has no label"
 
 
@@ -37,7 +39,7 @@ def listing(root: Path) -> Listing:
     places: dict[Path, Place] = {}
     names: dict[Path, Named] = {}
     for file in _files(root):
-        place = _place(found, file)
+        place = None if file == root / SIMULATED else _place(found, file)
         if place is not None:
             places[file] = place
             names[file] = named(file.relative_to(root).parts[:-1], stem_of(file))
@@ -83,7 +85,8 @@ def _place(found: Listing, file: Path) -> Place | None:
         return None
     place = None if file.name == "DICOMDIR" else place_of(file)
     if place is None:
-        found.ignored[name] = "is not of a kind that is read"
+        kind = kind_of(file)
+        found.ignored[name] = NOT_READ + (f", but {kind}" if kind else "")
     return place
 
 

@@ -111,6 +111,7 @@ def add(
     stem = file.relative_to(found.root).with_suffix("").as_posix()
     width = len(str(table.num_rows))
     found.taken.update(_roles.taken(columns.of_roles, given))
+    found.taken["file"] = Taken(By.COLUMN, columns.image)  # only a column of images can be it
     if side:
         found.taken["split"] = Taken(By.FILE_NAME)
     labels, groups = _texts(table, columns.label, columns.classes), _texts(table, columns.group)
