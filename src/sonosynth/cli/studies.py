@@ -1,0 +1,182 @@
+"""Commands that read a cohort, and those that go on with a study."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sonosynth.cli.app import (
+    AsJson,
+    Change,
+    CohortPath,
+    Columns,
+    Config,
+    Given,
+    Images,
+    Preset,
+    RunPath,
+    app,
+    nothing_to_save,
+    reopened,
+)
+from sonosynth.errors import UserError, first_line, inert
+
+
+@app.command()
+def demo(out: Annotated[Path, typer.Option(help="Where the run goes.")] = Path("sonosynth-demo")) -> None:
+    """Run the whole study on a simulated cohort with the embedded base: no input, no network, a few minutes."""
+    from sonosynth.runners import workers
+
+    workers.start()
+    from sonosynth.demo import run_demo
+
+    run_demo(out)
+
+
+@app.command()
+def run(  # noqa: PLR0913, PLR0917 (an argument for each option)
+    cohort: CohortPath,
+    out: Annotated[Path, typer.Option(metavar="RUN", help="Folder of the run; an existing run resumes.")],
+    columns: Columns = "",
+    images: Images = None,
+    preset: Preset = "quick",
+    config: Config = [],  # noqa: B006 (typer copies it)
+    base: Annotated[str | None, typer.Option(metavar="embedded|DIR|HUB_ID", help="The model to adapt.")] = None,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Skip files that can't be used.")] = False,
+    change: Change = False,
+    given: Given = [],  # noqa: B006
+) -> None:
+    """Run the whole study. Repeat the same command to resume an interrupted one."""
+    from sonosynth import settings
+    from sonosynth.runners import workers
+
+    options = (*([f"base={json.dumps(base)}"] if base is not None else []), *["skip_bad=true"] * skip_bad)
+    loaded = settings.load(preset, config, (*options, *_of_table(columns, images), *given))
+    with nothing_to_save():
+        workers.start()
+        from sonosynth.run import Study  # torch takes seconds, and a mistake in a setting needs none of it
+
+    ask = _confirmed if sys.stdin.isatty() and sys.stderr.isatty() else None
+    Study(cohort, loaded).run(out, change=change, ask=ask)
+
+
+def _of_table(columns: str, images: Path | None) -> list[str]:
+    """The settings that tell how a table is read."""
+    from sonosynth.cohort.settings import table_of
+
+    values = table_of(columns, images).model_dump(exclude_defaults=True)
+    return [f"cohort.{key}={json.dumps(value)}" for key, value in values.items()]
+
+
+def _confirmed(message: str) -> bool:
+    typer.echo(inert(message), err=True)
+    return typer.confirm("Change this run?", err=True)
+
+
+@app.command()
+def plan(
+    place: Annotated[Path, typer.Argument(metavar="COHORT|RUN", help="A cohort, or the folder of a run.")],
+    columns: Columns = "",
+    images: Images = None,
+    preset: Preset = "quick",
+    config: Config = [],  # noqa: B006
+    given: Given = [],  # noqa: B006
+    as_json: AsJson = False,
+) -> None:
+    """List the jobs of a study, the state of each, and what they cost in time and memory. Nothing is written."""
+    from sonosynth import leftovers, settings
+    from sonosynth.parallel import cores
+    from sonosynth.report.terminal import planned, show_plan, show_time_left
+    from sonosynth.run import Study, reopen
+    from sonosynth.store import Run
+
+    is_run = any((place / name).exists() for name in ("study.yaml", ".jobs"))
+    cohort, files = (reopen(place).path, [place / "study.yaml"]) if is_run else (place, [])
+    changes = (*_of_table(columns, images), *given)
+    study, root = Study(cohort, settings.load(preset, [*files, *config], changes)), place if is_run else None
+    statuses = study.statuses(root)
+    rows = planned(statuses, cores())
+    if as_json:
+        typer.echo(json.dumps(rows, indent=1))
+    else:
+        show_plan(rows, leftovers.find(Run(place), statuses) if is_run else (), study.sealed(root))
+    show_time_left(statuses, cores())
+
+
+@app.command()
+def inspect(
+    cohort: CohortPath,
+    columns: Columns = "",
+    images: Images = None,
+    config: Config = [],  # noqa: B006
+    given: Given = [],  # noqa: B006
+    as_json: AsJson = False,
+) -> None:
+    """Show what is in a cohort, what was taken for what, which of its files can't be used, and what to run next."""
+    from sonosynth import inspecting, settings
+    from sonosynth.report.inspected import show_cohort
+
+    loaded = settings.load(inspecting.PRESET, config, (*_of_table(columns, images), *given))
+    repeated = [*(("--config", name) for name in config), *(("--set", change) for change in given)]
+    description = inspecting.inspect(cohort, loaded, [word for pair in repeated for word in pair])
+    if as_json:
+        typer.echo(json.dumps(description, indent=1))
+    else:
+        show_cohort(description)
+
+
+@app.command()
+def adapt(run: RunPath) -> None:
+    """Train the adapters of a run."""
+    _up_to("adapt", run)
+
+
+@app.command()
+def synthesize(run: RunPath) -> None:
+    """Make the synthetic sets of a run, and what they need."""
+    _up_to("synthesize", run)
+
+
+@app.command()
+def evaluate(run: RunPath) -> None:
+    """Make the tables of a run, and what they need."""
+    _up_to("evaluate", run)
+
+
+@app.command()
+def report(
+    run: RunPath,
+    real_images: Annotated[
+        bool | None,
+        typer.Option(
+            "--real-images/--no-real-images",
+            help="Whether real images, and paths, are in the report and figures/; by default as before in this run.",
+        ),
+    ] = None,
+) -> None:
+    """Draw the figures and the page of a run, and make what they need."""
+    reopened(run).run(run, "report", real_images=real_images)
+
+
+def _up_to(command: str, run: Path) -> None:
+    reopened(run).run(run, command)
+
+
+@app.command()
+def phantoms(
+    out: Annotated[Path, typer.Option(help="A new folder.")],
+    count: Annotated[list[str], typer.Option(metavar="KIND=N", help="normal=133, benign=437 or malignant=210.")],
+    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="The same seed gives the same images.")] = 0,
+) -> None:
+    """Write a simulated cohort in BUSI layout, with masks."""
+    from sonosynth.phantom import write_cohort
+
+    counts = {}
+    for text in count:
+        kind, _, number = text.partition("=")
+        if not (number.isdecimal() and len(number) <= 6):
+            raise UserError(f"--count {first_line(text)}", "KIND=N, at most 999999 of each, for example benign=437")
+        counts[kind] = int(number)
+    write_cohort(out, counts, seed)
