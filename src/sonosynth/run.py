@@ -232,9 +232,8 @@ class Study:
             progress.say(f"prompt of {label}: {prompts.of(label)}")
         for name, adapter in self.settings.declared_adapters.items():
             if token := adapter.token:
-                of_labels = token.items() if isinstance(token, dict) else ()
-                told = ", ".join(f"{text} for {label}" for label, text in of_labels) or token
-                progress.say(f"prompts with the adapter {name} end with {told}")
+                each = [f"{text} for {label}" for label, text in token.items()] if isinstance(token, dict) else [token]
+                progress.say(f"prompts with the adapter {name} end with {', '.join(each)}")
         if (positive := self.settings.compare.positive) and positive not in files.labels:
             progress.say(f"no class is called {positive} (compare.positive): the table has no column of its recall")
         if not prompts.labels and self.settings.modality == ULTRASOUND:
