@@ -69,6 +69,7 @@ def interval(design: Design, own: Scored, n: float | None) -> tuple[float, float
     further = found.further()
     variance = found.images + further
     freedom = satterthwaite([(found.images, found.of_groups), (further, found.freedom)])
+    freedom = freedom if variance > 0 else found.of_groups  # runs that all agree are no reason to doubt the images
     if not np.isfinite(variance):
         return float("nan"), float("nan")
     t, value = float(stats.t.ppf((1 + LEVEL) / 2, freedom)), own.value
