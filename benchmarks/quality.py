@@ -105,7 +105,7 @@ def distances(root: Path, adapter: Path | None, each: int, features: list[str]) 
             prompt = run.settings.prompts.of(label)
             images = np.concatenate([sampler.generate([prompt] * len(batch), batch) for batch in batches])
         else:
-            images = run.pixels[np.flatnonzero(of_label & train)[:each]]
+            images = run.pixels[np.random.default_rng(0).permutation(np.flatnonzero(of_label & train))[:each]]
         pairs.append((run.pixels[of_label & held_out], images))
     found = {}
     for name in features:
