@@ -84,7 +84,7 @@ def test_the_first_screen_has_verdict_warnings_and_the_answer_as_a_picture(page,
     assert page.locator("h1").inner_text() == "Do synthetic images help?"
     assert page.locator(".headline").bounding_box()["y"] < 200
     assert page.locator(".warning").count() >= 1
-    rows = page.locator("#answer .arm-row[data-arm]")
+    rows = page.locator("#answer .arm-row:not(.axis-row)")
     strip, mark = rows.first.locator("svg.strip").first, rows.first.locator("svg.strip path").first
     assert strip.bounding_box()["y"] < 900
     assert abs(mark.bounding_box()["x"] - strip.bounding_box()["x"]) < strip.bounding_box()["width"]
@@ -99,7 +99,9 @@ def test_the_answer_the_table_and_the_sentences_are_of_the_same_arms(page):
     sentences = page.locator("#ablation li").all_inner_texts()
     assert reference == "real" and arms
     assert [sentence.split(":")[0] for sentence in sentences[: len(arms)]] == arms
-    answered = [row.get_attribute("data-arm") for row in page.locator("#answer .arm-row[data-arm]").all()]
+    answered = [
+        row.locator(".what strong").inner_text() for row in page.locator("#answer .arm-row:not(.axis-row)").all()
+    ]
     assert sorted(answered) == sorted(arms)
 
 

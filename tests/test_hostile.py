@@ -26,6 +26,7 @@ from sonosynth.errors import UserError
 from sonosynth.fidelity import networks
 from sonosynth.fidelity.jobs import COLUMNS
 from sonosynth.report.facts import Counts, Facts
+from sonosynth.report.figures import LISTED
 from sonosynth.report.page import Provenance, page
 from sonosynth.report.results import Results
 from sonosynth.report.sections import SECTIONS
@@ -310,11 +311,13 @@ def test_hostile_text_is_inert_in_the_report_which_opens_no_connection(tmp_path)
     values |= {"cohort": evil, "resolved": {"versions": {"sonosynth": evil}}}
     for name in (name for section in SECTIONS for name in section.alt):
         Image.new("L", (2, 2)).save(tmp_path / f"{name}.png")
-    text = page(results, Provenance(evil, values, {evil: evil}, []), tmp_path)
+    pictured = pd.DataFrame([dict.fromkeys(LISTED, evil) | {"figure": "grid"}])
+    text = page(results, Provenance(evil, values, {evil: evil}, []), tmp_path, pictured)
     assert evil not in text
     assert "&lt;img src=http://evil.example/x onerror=alert(1)&gt;" in text
     assert "<script" not in text
-    assert all(link.startswith(("data:", "#")) for link in re.findall(r"<[^>]+(?:src|href)=[\"']?([^\"' >]*)", text))
+    local = ("data:", "#", "figures/")
+    assert all(link.startswith(local) for link in re.findall(r"<[^>]+(?:src|href)=[\"']?([^\"' >]*)", text))
     assert "default-src 'none'" in text
 
 

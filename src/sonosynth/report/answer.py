@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
 from sonosynth.evidence.judging import Finding
@@ -75,7 +76,7 @@ def _row(results: Results, arm: str, rows: Sequence[dict]) -> Row:
     known = finding is not Finding.NOT_ENOUGH_RUNS
     contrasts = tuple(
         Contrast(str(x["against"]), x["difference"], x["low"] if known else math.nan, x["high"] if known else math.nan)
-        for x in rows if not math.isnan(x["difference"])
+        for x in rows if pd.notna(x["difference"])
     )  # fmt: skip
     line = results.declared.arm(arm) if arm in results.declared.arms else ""
     return Row(arm, line, finding, contrasts)

@@ -19,7 +19,7 @@ OWN = "own "  # before the name of a score on the study's own validation images
 COLUMNS = {
     "arm": "arm", "f1": "F1", "own f1": "F1 at home", "auc": "AUC", "own auc": "AUC at home",
     "accuracy": "accuracy", "recall": "recall", "brier": "Brier score", "calibration_error": "calibration error",
-    "own calibration_error": "calibration error at home", "finding": "against real",
+    "own calibration_error": "calibration error at home", "finding": "finding",
 }  # fmt: skip
 """Of the table in the report."""
 

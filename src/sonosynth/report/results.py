@@ -22,7 +22,7 @@ from sonosynth.synthesis.selector import KEPT, OTHER_CLASS, TOO_NEAR
 POSITIVE = "positive"
 SCORES = ("accuracy", "f1", "auc", "ppv", "recall")
 COLUMNS = {"arm": "arm", "n_train": "images", "accuracy": "accuracy", "f1": "F1", "auc": "AUC", "ppv": "PPV"} | {
-    "recall": "recall", "distance": "Fréchet", "finding": "against real"
+    "recall": "recall", "distance": "Fréchet", "finding": "finding"
 }  # fmt: skip
 REASONS = (CONSTANT, REPEATS, OTHER_CLASS, TOO_NEAR)
 """Why images are dropped when a set is selected."""
