@@ -165,6 +165,12 @@ def answer(monkeypatch, capsys):
     return answered
 
 
+@pytest.fixture
+def no_figures(monkeypatch):
+    """Pages without figures, in this process: drawing them takes half of a small study's time."""
+    monkeypatch.setattr("sonosynth.report.jobs.SECTIONS", ())
+
+
 @pytest.fixture(scope="session")
 def finished(settings, phantoms, tmp_path_factory) -> Path:
     """A finished run."""

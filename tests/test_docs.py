@@ -37,7 +37,9 @@ FEWER = (
     "balance.target=largest",
     "classifier.seeds=[0]",
     FEW_IMAGES,
-    "arms={real+oversampling: null, real+classical+sd+ti: null, real+classical+sd: null}",
+    "arms={real+oversampling: null, real+classical+sd+ti: null, real+classical+sd: null, real+sd+img2img: null,"
+    " real+sd+ti+img2img: null, real+classical+oversampling+sd+ti: null, real+classical+oversampling+copies: null,"
+    " real+classical+oversampling+sd+ti+img2img: null}",
 )
 
 
@@ -152,7 +154,7 @@ def read_by_two(run, place):
 
 
 @pytest.fixture
-def one_process(monkeypatch):
+def one_process(monkeypatch, no_figures):
     """Jobs of milliseconds run in this process: starting others would take seconds."""
     here = {"processes": False}
     monkeypatch.setattr("sonosynth.run.run_jobs", lambda *given, **more: run_jobs(*given, **more | here))
@@ -205,6 +207,8 @@ def test_every_snippet_runs(code, place, tiny_base, tiny_classifier, one_process
         assert corner[:4] == [255] * 4 and len(list((place / "hospital_b" / "BENIGN").glob("[0-4].png"))) == 5
     elif "predictions" in names:
         assert set(names["judge"](names["predictions"])["finding"]) == {"not enough runs"}
+    elif "provenance" in names:
+        assert names["provenance"].synthetic and names["provenance"].set == "sd+ti"
     elif "image" in names:
         assert names["image"].mode == "L"
     else:

@@ -272,7 +272,7 @@ def test_a_broken_base_is_one_message(tiny_base, tmp_path, harm):
     ],
 )
 def test_exhausted_resources_get_advice_and_no_traceback(monkeypatch, answer, cohort_folder, tmp_path, error, said):
-    def ends(path):
+    def ends(*_):
         raise error
 
     monkeypatch.setattr(run, "list_files", ends)
@@ -284,7 +284,7 @@ def test_exhausted_resources_get_advice_and_no_traceback(monkeypatch, answer, co
 
 
 def test_other_errors_are_not_hidden(monkeypatch, cohort_folder, tmp_path):
-    def ends(path):
+    def ends(*_):
         raise RuntimeError("a bug")
 
     monkeypatch.setattr(run, "list_files", ends)

@@ -6,6 +6,7 @@ from importlib import resources
 from typing import Any
 
 from sonosynth.fidelity.networks import INCEPTION
+from sonosynth.modality import ULTRASOUND
 from sonosynth.report.declared import Declared
 from sonosynth.report.facts import Facts
 
@@ -22,7 +23,7 @@ def cited(study: Mapping[str, Any], facts: Facts, declared: Declared) -> dict[st
     guided = {dict(study["synthesis"], **(x.synthesis or {}))["guidance"] for x in sampled} - {1}
     uses = {
         "sonosynth": (True, "the software"),
-        "hybrid2025": (bool(sampled), "the study design that this one starts from"),
+        "hybrid2025": (bool(sampled) and facts.modality == ULTRASOUND, "the study design that this one starts from"),
         "rombach2022": (bool(sampled), "latent diffusion (Stable Diffusion)"),
         "hu2022": (any(x.lora is not None for x in adapters), "low-rank adaptation (LoRA)"),
         "gal2023": (any(x.token for x in adapters), "textual inversion (the learned token)"),

@@ -65,13 +65,14 @@ def find(root: Path, name: str, made: Set, labels: Sequence[str], known: Collect
     listing = folders.listing(root)
     if bad := [f"{file} {reason}" for file, reason in listing.problems.items()]:
         raise _unusable(place, bad)
-    if unknown := sorted({source.label for source in listing.sources} - set(labels)):
+    files = sorted(file_of(source.file).relative_to(root).as_posix() for source in listing.sources)
+    files = [file for file in files if file.count("/") == 1]  # deeper down lie those of other repeats
+    if unknown := sorted({*map(label_of, files)} - set(labels)):
         raise UserError(
             f"{place}: holds images of {first_line(', '.join(unknown))}, and the cohort has no such class",
             f"images of {', '.join(labels)}",
             "rename or remove the folder of that class",
         )
-    files = sorted(file_of(source.file).relative_to(root).as_posix() for source in listing.sources)
     if not files:
         raise UserError(f"{place}: holds no images in class folders", LAYOUT)
     if made.count is not None:
