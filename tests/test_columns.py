@@ -82,7 +82,7 @@ def test_sets_that_keep_what_they_start_from_are_in_no_strata(run, settings):
     ("changes", "message"),
     [
         (("balance.by=[scanner]",), r"balance\.by: the cohort has no column scanner.*device"),
-        (("prompts.template=image of {label}", "balance.by=[device]"), r"balance\.by: not every prompt says device"),
+        (("prompts.template=image of {label}", "balance.by=[device]"), r"balance\.by: not every prompt names device"),
         (("prompts.template=image of {label}, {site}",), r"no column site\n.*\{label\}, \{modality\}, .*device"),
     ],
 )

@@ -30,7 +30,7 @@ from sonosynth.synthesis.settings import Set
 from sonosynth.tasks.classification.settings import Arm
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted([ROOT / "README.md", ROOT / "benchmarks" / "README.md", *(ROOT / "docs").glob("*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), ROOT / "benchmarks" / "README.md", *(ROOT / "docs").glob("*.md")])
 EXTENDING = ROOT / "docs" / "extending.md"  # its code makes up a package, which test_extending.py runs
 DECLARED = {"adapters": Adapter, "sets": Set, "arms": Arm}
 FEWER = (

@@ -184,7 +184,7 @@ def test_what_a_table_names_is_read_as_an_image_or_not_at_all(tmp_path, name):
 @pytest.mark.parametrize(
     ("table", "said"),
     [
-        ("file,label,label\na.png,x,y\n", "has several columns label"),
+        ("file,label,label\na.png,x,y\n", "has more than one column label"),
         ("file,label\na.png,x,y\n", "line 2: has more cells than the header"),
         ("file,label\na.png,x\n./a.png,y\n", "line 3: ./a.png is listed twice"),
         ("file,label\na.png,x\nROOT/a.png,y\n", "line 3: .*a.png is listed twice"),

@@ -207,7 +207,7 @@ def test_what_was_guessed_is_said_once_and_what_was_told_is_not(tmp_path):
         picture(tmp_path / f"{n}.png")
     (tmp_path / "t.csv").write_text("image_path,label,diagnosis\n0.png,a,x\n1.png,b,y\n")
     assert guessed(list_files(tmp_path / "t.csv").taken) == [
-        "columns, guessed from their names: file from image_path (to say so, or otherwise: --columns file=image_path)"
+        "columns, guessed from their names: file from image_path (to confirm or change this: --columns file=image_path)"
     ]
     assert guessed(list_files(tmp_path / "t.csv", table_of("file=image_path", None)).taken) == []
 

@@ -61,4 +61,4 @@ def test_the_command_needs_one_task_and_a_finished_set(copy, answer, tmp_path):
         assert status == 2 and "needs either --out KIT (and --each N) or --answers FILE" in message
     shutil.rmtree(copy / "synthetic" / "sd")
     status, message = answer("reader", copy, "--out", tmp_path / "k.html")
-    assert status == 2 and "is not made yet" in message and not (tmp_path / "k.html").exists()
+    assert status == 2 and "has not been made yet" in message and not (tmp_path / "k.html").exists()

@@ -217,7 +217,7 @@ def test_what_does_not_fit_is_refused_before_anything_is_scored(copy, theirs, ph
     reopen(copy).test(copy, theirs, labels=LABELS, processes=False)
     (theirs / "BENIGN" / "benign (1).png").unlink()
     status, message = answer("test", copy, theirs, *THEIRS)
-    assert status == 2 and "--name theirs: is the test on another cohort" in message
+    assert status == 2 and "--name theirs: names the test on another cohort already" in message
 
 
 def test_a_run_without_kept_classifiers_says_how_to_get_them(copy, theirs, settings, phantoms, answer):

@@ -1,4 +1,4 @@
-"""Class-balancing synthetic ultrasound images from a fine-tuned Stable Diffusion, and whether they help.
+"""Class-balancing synthetic medical images from an adapted Stable Diffusion, and whether they help.
 
 from sonosynth import Study, load_settings
 Study(Path("busi"), load_settings("quick")).run(Path("runs/busi"), processes=False)

@@ -140,7 +140,7 @@ def side_by_side(roots: Sequence[Path]) -> SideBySide:
         UserError: unless there are two or more, all finished, each another one.
     """
     if len({root.resolve() for root in roots}) < max(2, len(roots)):
-        raise UserError("compare: needs two or more runs, each another one", fix="sonosynth compare RUN RUN")
+        raise UserError("compare: needs two or more different runs", fix="sonosynth compare RUN RUN")
     runs = [Finished.at(root) for root in roots]
     resolved = [run.study.get("resolved", {}) for run in runs]
     machines = [{**one, "base": one.get("base", {}).get("digest")} for one in resolved]

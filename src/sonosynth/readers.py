@@ -36,7 +36,9 @@ def make_kit(study: Study, root: Path, out: Path, each: int | None = None) -> No
         needed = ["cohort", "split", *(f"synthetic/{name}" for name in declared)]
         if missing := [name for name in needed if name not in made]:
             raise UserError(
-                f"{root}: {missing[0]} is not made yet", "a run whose sets are made", f"sonosynth synthesize {root}"
+                f"{root}: {missing[0]} has not been made yet",
+                "a run whose sets are made",
+                f"sonosynth synthesize {root}",
             )
         cohort, split = CohortImages(made["cohort"]), Split(made["split"])
         sets = [SyntheticSet(made[f"synthetic/{name}"]) for name in declared]
@@ -56,7 +58,7 @@ def make_kit(study: Study, root: Path, out: Path, each: int | None = None) -> No
     if (real["seen"] == UNKNOWN).any():
         progress.say("it is not known whether a generator was trained on the real images of this kit (trained_on)")
     if gone := sorted(shown - {*key["set"]}):
-        progress.say(f"no image of {', '.join(gone)} is in it: there were too few, or all resemble another's")
+        progress.say(f"no image of {', '.join(gone)} is in the kit: too few, or all resemble those of another set")
 
 
 def take_answers(study: Study, root: Path, files: Sequence[Path], *, processes: bool = True) -> None:

@@ -30,7 +30,7 @@ class Reason(StrEnum):
     COPY = "flagged as copies of training images"
     FOREIGN = "images of another generator, whose terms of use are not known here"
     EMPTY = "has no usable image"
-    UNFIT = "a whole U-Net, which is no LoRA: --to hub exports it"
+    UNFIT = "a whole U-Net, not a LoRA: --to hub exports it"
 
 
 FINAL = (Reason.EMPTY, Reason.UNFIT)

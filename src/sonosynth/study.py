@@ -120,7 +120,7 @@ def _check(settings: Settings, cohort: Files, machine: Machine, taken: Mapping[s
     unsaid = [name for name in settings.balance.by if any(name not in captions.columns([x]) for x in words.values())]
     if unsaid and from_noise:
         raise UserError(
-            f"balance.by: not every prompt says {first_line(', '.join(unsaid))}, and an image from noise has no other"
+            f"balance.by: not every prompt names {first_line(', '.join(unsaid))}, and an image from noise has no other"
             f" value than that in its prompt (sets.{from_noise[0]})",
             "prompts that name every column of balance.by",
             f"prompts.template={{modality}} image of {{label}}, {', '.join(f'{{{name}}}' for name in unsaid)}",

@@ -75,7 +75,7 @@ def prepare(
     other = next((look for look in known if look.name == name and look.contents != contents), None)
     if other:
         raise UserError(
-            f"--name {name}: is the test on another cohort, {other.path} on {other.date}",
+            f"--name {name}: names the test on another cohort already ({other.path}, {other.date})",
             "one cohort under one name: the same images, with the same labels, groups and masks",
             "give another --name",
         )

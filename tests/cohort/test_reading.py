@@ -81,7 +81,7 @@ def test_csv_with_groups(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("where,label\na,b\n", "which one is the file can't be told"),
+        ("where,label\na,b\n", "none is recognised as the file"),
         ("file,label\nnone.png,x\n", "line 2: none.png is not a file"),
         ("file,label\na.png,\n", "line 2: file or label is empty"),
         ("file,label\na.png,x\na.png,x\n", "line 3: a.png is listed twice"),

@@ -62,9 +62,9 @@ def test_by_default_there_are_as_many_of_each_set_as_there_can_be():
 
 
 def test_too_few_images_are_refused_and_what_is_possible_is_said():
-    with pytest.raises(UserError, match="--each 7: of benign there are images for 6") as refused:
+    with pytest.raises(UserError, match="--each 7: enough images of benign for 6 only") as refused:
         choose(candidates().rows, 7, 0)
     assert refused.value.fix == "--each 6"
     rows = candidates().rows
-    with pytest.raises(UserError, match="of benign there are images for 0"):
+    with pytest.raises(UserError, match="enough images of benign for 0 only"):
         choose(rows[(rows["label"] != "benign") | (rows["set"] == "")], None, 0)

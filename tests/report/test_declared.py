@@ -37,17 +37,17 @@ def test_each_set_is_explained_in_a_line(known):
         "sd+img2img": "images from text, by the fine-tuned base, then refined at strength 0.3",
         "sd+ti": "images from text, by the fine-tuned base with a learned token",
         "sd+ti+img2img": "images from text, by the fine-tuned base with a learned token, then refined at strength 0.3",
-        "plain": "images from text, by the base as it is",
+        "plain": "images from text, by the unadapted base",
         "one": "images from text, by the base with a learned token",
         "classes": "images from text, by the fine-tuned base with a learned token for each class",
         "scratch": "images from text, by a U-Net trained on this data set",
         "copies": "copies of real training images, as a control",
         "gan": "images of another generator",
         "coded": "real training images, encoded and decoded only",
-        "mirrored": "real training images and their mirror images, redrawn at strength 0.3 or 0.5, by the base as it"
-        " is",
-        "crossed": "real training images, redrawn as another class at strength 0.5, by the fine-tuned base; those kept"
-        " that critics recognise",
+        "mirrored": "real training images and their mirror images, redrawn at strength 0.3 or 0.5, by the"
+        " unadapted base",
+        "crossed": "real training images, redrawn as another class at strength 0.5, by the fine-tuned base; only"
+        " those that critics recognise",
         "other": "images from text, by the fine-tuned base, then refined at strength 0.5, by the fine-tuned base with a"
         " learned token",
         "again": "images from text, by the fine-tuned base with a learned token, then refined at strength 0.3, then"

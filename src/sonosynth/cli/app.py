@@ -19,20 +19,23 @@ CohortPath = Annotated[Path, typer.Argument(metavar="COHORT", help="Folder of cl
 Columns = Annotated[
     str,
     typer.Option(
-        metavar="ROLE=COLUMN,…", help="Columns of the table: file, label, mask, group, split; else told by name."
+        metavar="ROLE=COLUMN,…", help="Columns for file, label, mask, group, split; by default recognised by name."
     ),
 ]
 Images = Annotated[
-    Path | None, typer.Option(metavar="DIR", help="Where the table's paths start; by default, where it is.")
+    Path | None, typer.Option(metavar="DIR", help="Folder that the table's paths start from; by default its own.")
 ]
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")]
 Preset = Annotated[str, typer.Option(help="paper, quick or sound.")]
-Config = Annotated[list[str], typer.Option(metavar="FILE|NAME", help="YAML settings file, or a shipped one's name.")]
+Config = Annotated[
+    list[str],
+    typer.Option(metavar="FILE|NAME", help="Settings (YAML), or a shipped file's name; repeatable."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Given = Annotated[list[str], typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Change a setting.")]
+Given = Annotated[list[str], typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Change a setting; repeatable.")]
 Change = Annotated[
     bool,
-    typer.Option("--change", help="Replace what was made with other settings, code or machine, and remove leftovers."),
+    typer.Option("--change", help="Replace what was made with other settings, code or machine; remove leftovers."),
 ]
 
 
@@ -45,7 +48,7 @@ def _say_version(asked: bool) -> None:
 @app.callback()
 def sonosynth(
     _: Annotated[
-        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Say which this is.")
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
     """Class-balancing synthetic medical images, and whether they help."""

@@ -25,7 +25,9 @@ from sonosynth.errors import UserError, first_line, inert
 
 
 @app.command()
-def demo(out: Annotated[Path, typer.Option(help="Where the run goes.")] = Path("sonosynth-demo")) -> None:
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for cohort and run.")] = Path("sonosynth-demo"),
+) -> None:
     """Run the whole study on a simulated cohort with the embedded base: no input, no network, a few minutes."""
     from sonosynth.runners import workers
 
@@ -114,7 +116,7 @@ def inspect(
     given: Given = [],  # noqa: B006
     as_json: AsJson = False,
 ) -> None:
-    """Show what is in a cohort, what was taken for what, which of its files can't be used, and what to run next."""
+    """Show what is in a cohort, where labels and masks were found, which files can't be used, and what to run next."""
     from sonosynth import inspecting, settings
     from sonosynth.report.inspected import show_cohort
 
@@ -141,7 +143,7 @@ def synthesize(run: RunPath) -> None:
 
 @app.command()
 def evaluate(run: RunPath) -> None:
-    """Make the tables of a run, and what they need."""
+    """Make the score tables of a run, and what they need."""
     _up_to("evaluate", run)
 
 
@@ -152,11 +154,11 @@ def report(
         bool | None,
         typer.Option(
             "--real-images/--no-real-images",
-            help="Whether real images, and paths, are in the report and figures/; by default as before in this run.",
+            help="Show real images and paths in the report and figures/, or leave both out; by default as last time.",
         ),
     ] = None,
 ) -> None:
-    """Draw the figures and the page of a run, and make what they need."""
+    """Make the figures and the report of a run, and what they need."""
     reopened(run).run(run, "report", real_images=real_images)
 
 
@@ -167,7 +169,10 @@ def _up_to(command: str, run: Path) -> None:
 @app.command()
 def phantoms(
     out: Annotated[Path, typer.Option(help="A new folder.")],
-    count: Annotated[list[str], typer.Option(metavar="KIND=N", help="normal=133, benign=437 or malignant=210.")],
+    count: Annotated[
+        list[str],
+        typer.Option(metavar="KIND=N", help="Images of a kind (normal, benign, malignant); repeatable."),
+    ],
     seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="The same seed gives the same images.")] = 0,
 ) -> None:
     """Write a simulated cohort in BUSI layout, with masks."""

@@ -19,9 +19,10 @@ def unseal(run: RunPath) -> None:
 def test(
     run: RunPath,
     cohort: CohortPath,
-    name: Annotated[str, typer.Option(metavar="NAME", help="Of the test; by default the cohort's.")] = "",
+    name: Annotated[str, typer.Option(metavar="NAME", help="Name of the test; by default the cohort's.")] = "",
     labels: Annotated[
-        list[str], typer.Option(metavar="OURS=THEIRS", help="What a label of the other cohort means; several times.")
+        list[str],
+        typer.Option(metavar="OURS=THEIRS", help="What a label of the other cohort means; repeatable."),
     ] = [],  # noqa: B006
     columns: Columns = "",
     images: Images = None,
@@ -38,7 +39,7 @@ def export(
     to: Annotated[str, typer.Option(metavar="hub|webui|dicom", help="The form that other tools take.")],
     out: Annotated[Path, typer.Option(metavar="DIR", help="A new folder.")],
     force: Annotated[
-        bool, typer.Option("--force", help="Also controls, images made from patients' and sets refused as copies.")
+        bool, typer.Option("--force", help="Also export controls, images made from patients' images and refused sets.")
     ] = False,
 ) -> None:
     """Export the sets and adapters of a finished run in the form that other tools take."""
@@ -53,7 +54,7 @@ def compare(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN RUN...", help="Folders of finished runs.")],
     as_json: AsJson = False,
 ) -> None:
-    """Show runs side by side: settings that differ, arms, distances; tested on the images that they share."""
+    """Show runs side by side: settings that differ, arms, distances, and a test on the images that they share."""
     from sonosynth import comparing
     from sonosynth.report import side_by_side as told
 
@@ -64,13 +65,13 @@ def compare(
 @app.command()
 def reader(
     run: RunPath,
-    out: Annotated[Path | None, typer.Option(metavar="KIT", help="A new page to hand out, KIT.html.")] = None,
+    out: Annotated[Path | None, typer.Option(metavar="KIT", help="The page to hand out: a new file, KIT.html.")] = None,
     each: Annotated[
         int | None, typer.Option(min=1, help="Real images of each class in it, and as many synthetic ones.")
     ] = None,
-    answers: Annotated[list[Path], typer.Option(metavar="FILE", help="Answers to take in; several times.")] = [],  # noqa: B006
+    answers: Annotated[list[Path], typer.Option(metavar="FILE", help="Answers that a reader saved; repeatable.")] = [],  # noqa: B006
 ) -> None:
-    """Make a page of blinded images for human readers, or take in the answers that they saved."""
+    """Make a blinded page of images for human readers, or add the answers that they saved to the run."""
     if (out is None) == (not answers) or (answers and each):
         raise UserError("reader: needs either --out KIT (and --each N) or --answers FILE")
     study = reopened(run)

@@ -20,10 +20,10 @@ class Table(Section):
 
     columns: dict[Role, str] = Field(
         {},
-        description="names of its columns for file, label, mask, group and split; where none is given, it is told from"
-        " the name; an empty one: none",
+        description="the table's columns for file, label, mask, group and split; by default recognised by their names;"
+        " an empty one: there is none",
     )
-    images: str = Field("", description="the folder that its paths start from; empty: the one that it is in")
+    images: str = Field("", description="the folder that the table's paths start from; empty: its own")
 
     @property
     def named(self) -> dict[str, str]:

@@ -115,7 +115,7 @@ def list_sources(path: Path, table: Table = AS_IT_IS) -> Listing:
     listing = replace(listing, format=name)
     ids = Counter(source.id for source in listing.sources)
     if twice := [name for name, count in ids.items() if count > 1]:
-        raise UserError(f"cohort {path}: {len(twice)} ids name several images each, the first {twice[0]}")
+        raise UserError(f"cohort {path}: {len(twice)} ids stand for more than one image, the first {twice[0]}")
     labels = sorted({str(source.label) for source in listing.sources})
     for label in labels:
         forbidden = re.search(r'[/\\:*?"<>|]|^[.=+@-]', label)

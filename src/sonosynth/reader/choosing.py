@@ -39,7 +39,7 @@ def choose(candidates: pd.DataFrame, each: int | None, seed: int) -> pd.DataFram
         count -= count % sets
     if not count or possible[scarce] < count:
         raise UserError(
-            f"{f'--each {each}' if each else 'reader'}: of {scarce} there are images for {possible[scarce]}",
+            f"{f'--each {each}' if each else 'reader'}: enough images of {scarce} for {possible[scarce]} only",
             "real images that no training image resembles, one of each patient, and as many synthetic ones, no two made"
             " from the same noise or image",
             f"--each {possible[scarce]}" if possible[scarce] else f"a run with more validation images of {scarce}",

@@ -34,7 +34,7 @@ class Declared:
             return "images of another generator"
         text = self._sampled(name, made)
         text += f" (kind: {made.kind})" * (made.kind not in (None, "text", "image", "between"))
-        return text + "; those kept that critics recognise" * made.select
+        return text + "; only those that critics recognise" * made.select
 
     def _sampled(self, name: str, made: Set) -> str:
         how = self._adapted(made.adapter)
@@ -57,7 +57,7 @@ class Declared:
     def _adapted(self, name: str | None) -> str:
         adapter = self.adapters.get(name or "")
         if adapter is None:
-            return "by the base as it is"
+            return "by the unadapted base"
         if adapter.unet is not None:
             return "by a U-Net trained on this data set"
         token = "a learned token for each class" if isinstance(adapter.token, dict) else "a learned token"

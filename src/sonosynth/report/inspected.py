@@ -17,7 +17,7 @@ WAYS = {
     ("label", By.FOLDER): "the class folders",
     ("mask", By.FOLDER): "folders for masks, by the names of the images",
     ("mask", By.FILE_NAME): "files X_mask beside X",
-    ("split", By.FOLDER): "the folders that are called so",
+    ("split", By.FOLDER): "the names of folders",
     ("split", By.FILE_NAME): "the names of files",
     ("group", By.HEADER): "patients and studies in DICOM headers",
 }  # fmt: skip
@@ -39,7 +39,7 @@ def guessed(taken: Mapping[str, Taken]) -> list[str]:
         return []
     told = ", ".join(f"{role} from {name}" for role, name in found.items())
     other = ",".join(f"{role}={name}" for role, name in found.items())
-    return [f"columns, guessed from their names: {told} (to say so, or otherwise: --columns {other})"]
+    return [f"columns, guessed from their names: {told} (to confirm or change this: --columns {other})"]
 
 
 def show_cohort(description: Mapping[str, Any]) -> None:

@@ -93,7 +93,7 @@ class Readers:
             return ""
         return (
             f"Of this kit, {number_of(gone, 'synthetic image')} {'is' if gone == 1 else 'are'} no longer in the run,"
-            " whose sets have been made again: what is said here holds for the images that were read."
+            " whose sets have been made again: these results hold for the images that were read."
         )
 
 

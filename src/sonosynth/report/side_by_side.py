@@ -21,14 +21,14 @@ class Untestable(StrEnum):
     """Why the scores of two runs can't be tested against each other."""
 
     NO_IMAGES = "they share no validation image (by the SHA-256 of its file, and its label)"
-    OTHER_CLASSES = "their classes differ, so that macro F1 is another score in each"
+    OTHER_CLASSES = "their classes differ, so that macro F1 does not mean the same in both"
     OTHER_BLOCKS = (
-        "their splits differ: images scored together in one run are not in the other, and may be training images there,"
-        " so that folds can't be paired; a test would take the scatter between splits for an effect of the settings"
+        "their splits differ: what one run scored, the other may have been trained on, so that folds can't be paired;"
+        " a test would take the differences between splits for an effect of the settings"
     )
     OTHER_GROUPS = "images that belong together in one run (patients, near-duplicates) do not in the other"
     CHOSEN = "one of them chose its epochs on the scored images (classifier.selection=validation)"
-    NO_ARM = "no arm of the same name can be believed in both"
+    NO_ARM = "no arm of the same name has valid scores in both"
     UNFINISHED = "no draw of folds that they share has been scored for all arms in both"
 
 
@@ -70,8 +70,8 @@ def exploratory(count: int) -> str:
     return (
         "Exploratory: which runs are compared was chosen after their results were known. p values and 95% intervals are"
         f" corrected for the {number_of(count, 'difference')} tested here (Holm, Bonferroni), not for other runs or"
-        " settings that were tried. A setting that is chosen here needs images that no run has scored: split.sealed, or"
-        " sonosynth test."
+        " settings that were tried. To confirm a setting that is chosen here, use images that no run has scored:"
+        " split.sealed, or sonosynth test."
     )
 
 
@@ -107,7 +107,7 @@ def show(found: SideBySide) -> None:
     if not found.settings:
         say("No setting differs.")
     if len({(row["features"], row["n_matched"]) for rows in found.distances.values() for row in rows}) > 1:
-        say("Distances differ in features or numbers of images: compare each with that of real images beside it alone.")
+        say("Distances differ in features or numbers of images: compare each only with that of real images beside it.")
     for test in found.tests:
         pair = f"{letters[test.run]} minus {letters[test.other]}"
         if test.why:

@@ -23,8 +23,8 @@ class Balance(Section):
     )
     by: tuple[str, ...] = Field(
         (),
-        description="columns of the cohort, for example device, that must not come to tell the class: in every stratum"
-        " (value of each column), each class is filled up to the one with the most images there",
+        description="columns of the cohort, for example device, that must not give the class away: in every stratum"
+        " (value of each column), each class is filled up to the size of the largest there",
     )
 
 

@@ -37,11 +37,11 @@ def set_on(scheduler: Any, times: list[int], device: torch.device | str = "cpu")
     what = f"refine.steps: the scheduler {type(scheduler).__name__}"
     fix = "synthesis.solver=dpm++, or refine.steps=null for the last share of its own steps"
     if "timesteps" not in inspect.signature(scheduler.set_timesteps).parameters:
-        raise UserError(f"{what} can't start at the time that a strength names", fix=fix)
+        raise UserError(f"{what} can't start at the time step of a strength", fix=fix)
     try:
         scheduler.set_timesteps(timesteps=times, device=device)
     except ValueError as error:
-        raise UserError(f"{what} refuses the times that a strength names ({first_line(error)})", fix=fix) from None
+        raise UserError(f"{what} refuses the time steps of a strength ({first_line(error)})", fix=fix) from None
 
 
 def check(base: Path, name: str) -> None:

@@ -107,10 +107,10 @@ def test_a_table_of_names_is_not_for_this_format(tmp_path):
 
 def test_columns_that_can_t_be_told_are_named(tmp_path):
     pq.write_table(table().rename_columns(["image", "what"]).replace_schema_metadata({}), tmp_path / "x.parquet")
-    with pytest.raises(UserError, match=r"which column is the label can't be told from image, what"):
+    with pytest.raises(UserError, match=r"none of the columns is recognised as the label: image, what"):
         list_sources(tmp_path / "x.parquet")
     pq.write_table(table(image2=pictures()).rename_columns(["a", "label", "b"]), tmp_path / "x.parquet")
-    with pytest.raises(UserError, match="which column is the image can't be told from a, label, b"):
+    with pytest.raises(UserError, match="none of the columns is recognised as the image: a, label, b"):
         list_sources(tmp_path / "x.parquet")
 
 

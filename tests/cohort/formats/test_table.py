@@ -94,8 +94,8 @@ def test_what_a_column_is_called_changes_nothing_of_the_cohort(folder):
         ("path,diagnosis,category", "diagnosis and category could both be the label.*--columns label=diagnosis"),
         ("path,label,patient,subject", "patient and subject could both be the group"),
         ("image_path,filename,label", "image_path and filename could both be the file"),
-        ("picture_of,label", "which one is the file can't be told.*--columns file=COLUMN"),
-        ("a,b", "which one is the file and which the label can't be told.*file=COLUMN,label=COLUMN"),
+        ("picture_of,label", "none is recognised as the file.*--columns file=COLUMN"),
+        ("a,b", "none is recognised as the file or the label.*file=COLUMN,label=COLUMN"),
     ],
 )
 def test_columns_that_can_not_be_told_are_asked_for(folder, header, said):

@@ -44,7 +44,7 @@ def read(path: Path) -> Cells:
         raise UserError(f"{path}: has {len(lines):,} rows", f"at most {MOST:,}")
     columns = lines[0][1] if lines else []
     if twice := sorted(name for name, count in Counter(columns).items() if count > 1 and name):
-        raise UserError(f"{path}: has several columns {first_line(', '.join(twice))}", "each column once")
+        raise UserError(f"{path}: has more than one column {first_line(', '.join(twice))}", "each column once")
     return Cells(columns, lines[1:])
 
 

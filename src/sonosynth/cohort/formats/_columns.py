@@ -86,7 +86,7 @@ def columns_of(schema: Schema, features: Mapping[str, Any], where: Path, given: 
     if not image or not label:
         missing = "image" if not image else "label"
         raise UserError(
-            f"{where}: which column is the {missing} can't be told from {first_line(', '.join(schema.names))}",
+            f"{where}: none of the columns is recognised as the {missing}: {first_line(', '.join(schema.names))}",
             f"images in a column {IMAGE[0]}, labels in a column {LABEL[0]}",
             f"say which: --columns {'file' if not image else 'label'}=COLUMN",
         )

@@ -56,7 +56,7 @@ def chosen(
     if missing := [role for role in NEEDED if role not in found]:
         shown = first_line(", ".join(columns)) or "(none)"
         raise UserError(
-            f"{where}: has the columns {shown}; which one is the {' and which the '.join(missing)} can't be told",
+            f"{where}: has the columns {shown}; none is recognised as the {' or the '.join(missing)}",
             "a column with the file of each image, and one with its label",
             f"say which: --columns {','.join(f'{role}=COLUMN' for role in missing)}",
         )
