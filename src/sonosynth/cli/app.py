@@ -28,6 +28,8 @@ Images = Annotated[
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")]
 Preset = Annotated[str, typer.Option(help="paper, quick or sound.")]
 Config = Annotated[list[str], typer.Option(metavar="FILE|NAME", help="YAML settings file, or a shipped one's name.")]
+Base = Annotated[str | None, typer.Option(metavar="embedded|DIR|HUB_ID", help="The model to adapt.")]
+SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Skip files that can't be used.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Given = Annotated[list[str], typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Change a setting.")]
 Change = Annotated[
