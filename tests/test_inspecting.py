@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
-from sonosynth import inspecting
+from sonosynth import cli, inspecting
 from sonosynth import settings as loading
 from sonosynth.cohort.reading import contents, list_files
 from sonosynth.cohort.settings import AS_IT_IS, table_of
@@ -163,7 +164,7 @@ def test_what_is_missing_for_a_run_is_said(tmp_path, capsys):
     for n in range(3):
         picture(tmp_path / "a" / f"{n}.png")
     found, told = inspected(tmp_path, capsys)
-    assert "can't be run as it is: all images have one label, a" in told and "next:" not in told
+    assert "all images have one label, a; give the folder that holds" in told and "next:" not in told
     picture(tmp_path / "b" / "0.png")
     (tmp_path / "b" / "x.png").write_bytes(b"%PDF-1.4")
     found, told = inspected(tmp_path, capsys)
@@ -219,3 +220,82 @@ def test_many_files_with_one_reason_are_counted(tmp_path, capsys):
             (tmp_path / label / f"{n}.txt").write_text("0 0.5 0.5")
     _, told = inspected(tmp_path, capsys)
     assert told.count("ignored: ") == 11 and "ignored: 20 more, for the same reason" in told
+
+
+def test_class_folders_that_lie_deeper_are_named(tmp_path, capsys):
+    for side, label in itertools.product(("Training", "Testing"), "ab"):
+        picture(tmp_path / "archive" / "brain" / side / label / "0.png")
+    _, told = inspected(tmp_path, capsys)
+    line = f"if the folders in archive/brain are the classes: sonosynth inspect {tmp_path / 'archive' / 'brain'}"
+    assert f"all images have one label, archive; {line}" in told
+    with pytest.raises(UserError, match="give the folder that holds them"):
+        inspect(tmp_path / "archive" / "brain" / "Training" / "a")
+
+
+def test_folders_below_those_taken_for_classes_are_mentioned(tmp_path, capsys):
+    for patient, label, n in itertools.product("pqr", ("benign", "malignant"), range(3)):
+        picture(tmp_path / patient / label / f"{n}.png")
+    found, told = inspected(tmp_path, capsys)
+    assert set(found["classes"]) == set("pqr")
+    assert "ignored: folders below the class folders tell nothing (there are 6, such as p/benign)" in told
+
+
+def test_what_a_split_lacks_is_told_with_a_way_out(tmp_path, capsys):
+    for side, label, n in (
+        *itertools.product(["train"], "ab", range(3)),
+        *itertools.product(["test"], "abc", range(3)),
+    ):
+        picture(tmp_path / side / label / f"{n}.png")
+    _, told = inspected(tmp_path, capsys)
+    assert "can't be run as it is: " in told and "has no train image of c; " in told and "split.given" in told
+
+
+def test_masks_among_the_images_and_12_bits_stored_as_16_are_noticed(tmp_path, capsys):
+    for n in range(4):
+        picture(tmp_path / "a" / "original" / f"{n}.png")
+        mask(tmp_path / "a" / "outlined" / f"{n}.png")
+        picture(tmp_path / "b" / f"{n}.png")
+    dark = RNG.integers(0, 4096, (SIDE, SIDE)).astype(np.uint16)
+    dark[0, 0], dark[0, 1] = 0, 4095
+    Image.fromarray(dark).save(tmp_path / "b" / "dark.png")
+    found, told = inspected(tmp_path, capsys)
+    assert found["few_levels"] == {f"a/outlined/{n}": 2 for n in range(4)} | {"b/dark": 17}
+    assert "few grey levels: 5 images have 2 to 17 of 256, such as a/outlined/0, a/outlined/1, a/outlined/2; if" in told
+
+
+def test_what_operating_systems_leave_behind_is_not_mentioned(tmp_path):
+    for label, n in itertools.product("ab", range(3)):
+        picture(tmp_path / label / f"{n}.png")
+        for junk in (f"{label}/Thumbs.db", f"{label}/desktop.ini", f"__MACOSX/{label}/{n}.png"):
+            (tmp_path / junk).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / junk).write_bytes(b"x")
+    found = inspect(tmp_path)
+    assert found["classes"] == {"a": 3, "b": 3} and found["ignored"] == {} == found["unusable"]
+
+
+def test_what_nnu_net_calls_its_folders_is_no_label(tmp_path):
+    for folder in ("imagesTr", "labelsTr"):
+        picture(tmp_path / folder / "case_0.png")
+    with pytest.raises(UserError, match="its 1 images have no labels"):
+        inspect(tmp_path)
+
+
+def test_who_has_a_table_is_told_to_name_the_column_of_patients(tmp_path, capsys):
+    for n in range(4):
+        picture(tmp_path / f"{n}.png")
+    rows = {"file": [f"{n}.png" for n in range(4)], "label": ["a", "b"] * 2, "wer": [1, 2, 3, 4]}
+    pd.DataFrame(rows).to_csv(tmp_path / "t.csv", index=False)
+    _, told = inspected(tmp_path / "t.csv", capsys)
+    assert "groups: none; if you know the patients, say which column has them: --columns group=COLUMN" in told
+
+
+def test_the_line_that_runs_a_study_plans_it_too(tmp_path):
+    for label, n in itertools.product("ab", range(4)):
+        picture(tmp_path / label / f"{n}.png")
+    (tmp_path / "b" / "x.png").write_bytes(b"")
+    words = shlex.split(inspect(tmp_path)["next"]["command"])
+    assert words[:2] == ["sonosynth", "run"] and {"--out", "--skip-bad"} < set(words)
+    words[words.index("--out") + 1] = str(tmp_path / "none yet")
+    done = CliRunner().invoke(cli.app, ["plan", *words[2:], "--base", "embedded"])
+    assert done.exit_code == 0 and "images" in done.stdout, done.output
+    assert not (tmp_path / "none yet").exists()

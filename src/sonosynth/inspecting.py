@@ -9,6 +9,7 @@ from typing import Any
 from sonosynth import settings
 from sonosynth.cohort.description import describe
 from sonosynth.cohort.reading import Cohort, decode, list_files
+from sonosynth.cohort.sources import one_class
 from sonosynth.cohort.split import to_table
 from sonosynth.errors import UserError
 from sonosynth.modality import ULTRASOUND
@@ -53,11 +54,11 @@ def _next(cohort: Cohort, wanted: Settings, options: Sequence[str]) -> dict[str,
 
 
 def _missing(cohort: Cohort, wanted: Settings) -> str:
-    """Why a study of the cohort would be refused; "" if it would not."""
-    if len(set(cohort.labels)) < 2:
-        return f"all images have one label, {cohort.labels[0]}; at least two classes are needed"
+    """Why a study of the cohort would be refused, and what to do; "" if it would not."""
     try:
+        if len(set(cohort.labels)) < 2:
+            raise one_class(cohort.path, cohort.labels[0], cohort.images["id"], cohort.taken)
         to_table(cohort, wanted.split, seed=0)
     except UserError as error:
-        return error.found
+        return f"{error.found}; {error.fix}"
     return ""

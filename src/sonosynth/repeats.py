@@ -65,7 +65,7 @@ def of_cohort(settings: Settings, files: Files) -> Settings:
         raise UserError(
             f"split.leave_out: the cohort has {there}",
             "a column of the cohort's table with at least two values",
-            f"its further columns are: {first_line(', '.join(files.columns)) or '(none)'}",
+            f"its further columns are: {first_line(', '.join(files.columns) or '(none)')}",
         )
     instead = settings.repeats.model_copy(update={"folds": len(found), "draws": 1})
     return settings.model_copy(update={"repeats": instead})

@@ -11,6 +11,7 @@ from sonosynth.bases import sd1
 from sonosynth.classifying import selected_sets, weighted_sets
 from sonosynth.cohort import captions
 from sonosynth.cohort.reading import Files
+from sonosynth.cohort.sources import one_class
 from sonosynth.comparisons import check_choices, controlling, kept, refusals
 from sonosynth.curves import curves
 from sonosynth.errors import UserError, first_line
@@ -86,12 +87,8 @@ COMMANDS: dict[str, set[object]] = {
 def _check(settings: Settings, cohort: Files, machine: Machine, taken: Mapping[str, Sequence[Given]]) -> None:
     """Raise UserError for what is bound to fail, before anything is decoded."""
     if len(cohort.labels) < 2:
-        raise UserError(
-            f"cohort {cohort.path}: has one class, {', '.join(cohort.labels)}",
-            "at least two classes",
-            "give the folder that holds the class folders, not one of them",
-        )
-    there = f"further columns of its table: {first_line(', '.join(cohort.columns)) or '(none)'}"
+        raise one_class(cohort.path, cohort.labels[0], [source.id for source in cohort.sources], cohort.taken)
+    there = f"further columns of its table: {first_line(', '.join(cohort.columns) or '(none)')}"
     for setting, named in (("compare.subgroups", settings.compare.subgroups), ("balance.by", settings.balance.by)):
         if unknown := [name for name in named if name not in cohort.columns]:
             raise UserError(f"{setting}: the cohort has no column {first_line(', '.join(unknown))}", there)

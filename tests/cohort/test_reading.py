@@ -53,7 +53,7 @@ def test_busi_layout_masks_are_merged_and_never_images(tmp_path):
     description = describe(cohort)
     assert description["classes"] == {"benign": 3, "normal": 1}
     assert set(description["unusable"]) == {"normal/lost_mask.png"}
-    assert set(description["ignored"]) == {"benign/Thumbs.db", "stray.png"}
+    assert set(description["ignored"]) == {"folders below the class folders", "stray.png"}
     json.dumps(description)
 
 
@@ -83,10 +83,10 @@ def test_csv_with_groups(tmp_path):
     [
         ("where,label\na,b\n", "none is recognised as the file"),
         ("file,label\nnone.png,x\n", "line 2: none.png is not a file"),
-        ("file,label\na.png,\n", "line 2: file or label is empty"),
+        ("file,label\na.png,\n", "line 2: the label is empty"),
         ("file,label\na.png,x\na.png,x\n", "line 3: a.png is listed twice"),
         ("file,label\na.png,x/y\n", "the label 'x/y' is not valid as a folder name"),
-        ("file,label\n", "holds no images"),
+        ("file,label\n", "has no line below the names"),
     ],
 )
 def test_mistakes_in_a_csv_are_named(tmp_path, text, message):
@@ -158,7 +158,7 @@ def test_unusable_files_are_all_named_and_stop_the_study_unless_they_are_skipped
 def test_one_class_and_one_image_are_too_few(tmp_path):
     for n in range(4):
         picture(tmp_path / "a" / f"{n}.png")
-    with pytest.raises(UserError, match="has one class, a"):
+    with pytest.raises(UserError, match="all images have one label, a"):
         plan(load(), list_files(tmp_path), machine=None)
     picture(tmp_path / "b" / "0.png")
     with pytest.raises(UserError, match="no train image of b"):

@@ -31,6 +31,8 @@ Config = Annotated[
     list[str],
     typer.Option(metavar="FILE|NAME", help="Settings (YAML), or a shipped file's name; repeatable."),
 ]
+Base = Annotated[str | None, typer.Option(metavar="embedded|DIR|HUB_ID", help="The model to adapt.")]
+SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Skip files that can't be used.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Given = Annotated[list[str], typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Change a setting; repeatable.")]
 Change = Annotated[

@@ -9,6 +9,7 @@ import typer
 
 from sonosynth.cli.app import (
     AsJson,
+    Base,
     Change,
     CohortPath,
     Columns,
@@ -17,6 +18,7 @@ from sonosynth.cli.app import (
     Images,
     Preset,
     RunPath,
+    SkipBad,
     app,
     nothing_to_save,
     reopened,
@@ -45,8 +47,8 @@ def run(  # noqa: PLR0913, PLR0917 (an argument for each option)
     images: Images = None,
     preset: Preset = "quick",
     config: Config = [],  # noqa: B006 (typer copies it)
-    base: Annotated[str | None, typer.Option(metavar="embedded|DIR|HUB_ID", help="The model to adapt.")] = None,
-    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Skip files that can't be used.")] = False,
+    base: Base = None,
+    skip_bad: SkipBad = False,
     change: Change = False,
     given: Given = [],  # noqa: B006
 ) -> None:
@@ -54,14 +56,18 @@ def run(  # noqa: PLR0913, PLR0917 (an argument for each option)
     from sonosynth import settings
     from sonosynth.runners import workers
 
-    options = (*([f"base={json.dumps(base)}"] if base is not None else []), *["skip_bad=true"] * skip_bad)
-    loaded = settings.load(preset, config, (*options, *_of_table(columns, images), *given))
+    loaded = settings.load(preset, config, (*_of_options(base, skip_bad), *_of_table(columns, images), *given))
     with nothing_to_save():
         workers.start()
         from sonosynth.run import Study  # torch takes seconds, and a mistake in a setting needs none of it
 
     ask = _confirmed if sys.stdin.isatty() and sys.stderr.isatty() else None
     Study(cohort, loaded).run(out, change=change, ask=ask)
+
+
+def _of_options(base: str | None, skip_bad: bool) -> list[str]:
+    """The settings that options stand for."""
+    return [f"base={json.dumps(base)}"] * (base is not None) + ["skip_bad=true"] * skip_bad
 
 
 def _of_table(columns: str, images: Path | None) -> list[str]:
@@ -78,16 +84,24 @@ def _confirmed(message: str) -> bool:
 
 
 @app.command()
-def plan(
+def plan(  # noqa: PLR0913, PLR0917
     place: Annotated[Path, typer.Argument(metavar="COHORT|RUN", help="A cohort, or the folder of a run.")],
+    out: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="Folder of the run that these options would start or resume.")
+    ] = None,
     columns: Columns = "",
     images: Images = None,
     preset: Preset = "quick",
     config: Config = [],  # noqa: B006
+    base: Base = None,
+    skip_bad: SkipBad = False,
     given: Given = [],  # noqa: B006
     as_json: AsJson = False,
 ) -> None:
-    """List the jobs of a study, the state of each, and what they cost in time and memory. Nothing is written."""
+    """List the jobs of a study, the state of each, and what they cost in time and memory. Nothing is written.
+
+    Takes the options of run: a line of one is a line of the other.
+    """
     from sonosynth import leftovers, settings
     from sonosynth.parallel import cores
     from sonosynth.report.terminal import planned, show_plan, show_time_left
@@ -96,14 +110,14 @@ def plan(
 
     is_run = any((place / name).exists() for name in ("study.yaml", ".jobs"))
     cohort, files = (reopen(place).path, [place / "study.yaml"]) if is_run else (place, [])
-    changes = (*_of_table(columns, images), *given)
-    study, root = Study(cohort, settings.load(preset, [*files, *config], changes)), place if is_run else None
+    changes = (*_of_options(base, skip_bad), *_of_table(columns, images), *given)
+    study, root = Study(cohort, settings.load(preset, [*files, *config], changes)), out or (place if is_run else None)
     statuses = study.statuses(root)
     rows = planned(statuses, cores())
     if as_json:
         typer.echo(json.dumps(rows, indent=1))
     else:
-        show_plan(rows, leftovers.find(Run(place), statuses) if is_run else (), study.sealed(root))
+        show_plan(rows, leftovers.find(Run(root), statuses) if root else (), study.sealed(root))
     show_time_left(statuses, cores())
 
 

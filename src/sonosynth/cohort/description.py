@@ -42,6 +42,7 @@ def describe(cohort: Cohort) -> dict[str, Any]:
         "adjacent": [found.described() for found in cohort.adjacent],
         "marks": [found.described() for found in cohort.traits if found.kind != COLOUR],
         "colour": [found.described() for found in cohort.traits if found.kind == COLOUR],
+        "few_levels": dict(cohort.few_levels),
         "unusable": cohort.problems,
         "ignored": cohort.ignored,
     }

@@ -53,6 +53,10 @@ def decode(settings: Reading, *, work: Path) -> None:
         progress.say(f"skipped: {len(bad)} file(s) that can't be used; cohort.csv lists them")
     if found.ignored:
         progress.say(f"ignored: {len(found.ignored)} file(s) or folder(s); `sonosynth inspect` lists them")
+    if found.few_levels:
+        progress.say(
+            f"few grey levels: {len(found.few_levels)} image(s), perhaps masks; `sonosynth inspect` lists them"
+        )
     disk.write_text(work / "images", found.images.to_csv(index=False))
     disk.write_text(work / "own", found.own.to_csv(index=False))
     disk.write_text(work / "twins", found.twins.to_csv(index=False))

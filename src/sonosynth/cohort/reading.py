@@ -27,6 +27,7 @@ from sonosynth.parallel import in_threads
 from sonosynth.section import NO_EFFECT
 
 SMALLEST = 8  # pixels
+FEW_LEVELS = 24  # of 256: masks have two, 12 bits that are stored as if they were 16 have 17
 COLUMNS = ["id", "file", "sha256", "label", "mask", "group", "given", "pixels", "width", "height", "mode", "lesion",
            "marks", "colour"]  # fmt: skip
 TWIN_COLUMNS = ["id", "twin", "hash_distance", "correlation", "mirrored", "rule"]
@@ -79,7 +80,8 @@ class Cohort:
     (N, S, S) uint8, where a side was asked for. problems, ignored, simulated, format, taken: as in `Files`. adjacent:
     how alike images with consecutive file numbers are, class by class, among those without a group that are no
     near-duplicates. traits: marks and colour, class by class. own: the id of each image, in the same order, and the
-    further columns that the cohort has, as text.
+    further columns that the cohort has, as text. few_levels: the number of grey levels of images that have
+    `FEW_LEVELS` or fewer, by id.
     """
 
     path: Path
@@ -92,6 +94,7 @@ class Cohort:
     adjacent: tuple[Adjacent, ...] = ()
     traits: tuple[Trait, ...] = ()
     own: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=["id"]))
+    few_levels: Mapping[str, int] = field(default_factory=dict)
     format: str = ""
     taken: Mapping[str, Taken] = field(default_factory=dict)
 
@@ -180,6 +183,7 @@ def decode(files: Files, side: int = 0, *, fill: bool = False, how: Reading = AS
     rows: list[list[Any]] = []
     own: list[dict[str, str]] = []
     views: list[View] = []
+    few_levels: dict[str, int] = {}
     squares = np.empty((len(files.sources) if side else 0, side, side), np.uint8)
     problems = dict(files.problems)
     with progress.task("reading the cohort", len(files.sources)) as bar:
@@ -196,6 +200,8 @@ def decode(files: Files, side: int = 0, *, fill: bool = False, how: Reading = AS
             rows.append([source.id, file, content, source.label, masks, source.group, source.given, *found.about])
             own.append({"id": source.id} | dict(source.more))
             views.append(found.view)
+            if found.levels <= FEW_LEVELS:
+                few_levels[source.id] = found.levels
     if not rows:
         reasons = "\n  ".join(f"{name} {reason}" for name, reason in list(problems.items())[:10])
         raise UserError(f"cohort {files.path}: none of its files can be used\n  {reasons}")
@@ -210,7 +216,7 @@ def decode(files: Files, side: int = 0, *, fill: bool = False, how: Reading = AS
     found_traits = traits.compare(list(images["marks"]), images["colour"].to_numpy(), list(images["label"]))
     return Cohort(
         files.path, images, twins, squares[: len(rows)], problems, files.ignored, files.simulated, adjacent,
-        tuple(found_traits), pd.DataFrame(own).fillna(""), files.format, files.taken,
+        tuple(found_traits), pd.DataFrame(own).fillna(""), few_levels, files.format, files.taken,
     )  # fmt: skip
 
 
@@ -224,11 +230,14 @@ def _adjacent(images: pd.DataFrame, twins: pd.DataFrame, distinct: np.ndarray) -
 
 @dataclass(frozen=True)
 class _Decoded:
-    """about: the values of `COLUMNS` from pixels on. square: (S, S) uint8, or None."""
+    """about: the values of `COLUMNS` from pixels on. square: (S, S) uint8, or None. levels: how many grey levels of 256
+    are there.
+    """
 
     about: tuple[Any, ...]
     view: View
     square: np.ndarray | None
+    levels: int
 
 
 def _decode(wanted: tuple[Source, Stamp, int, bool, Reading]) -> _Decoded | str:
@@ -249,7 +258,8 @@ def _decode(wanted: tuple[Source, Stamp, int, bool, Reading]) -> _Decoded | str:
         pixels = hashlib.sha256(repr(grey.shape).encode() + grey.tobytes()).hexdigest()
         lesion = float(read_mask(source.masks, grey.shape, how).mean()) if source.masks else float("nan")
         about = (pixels, grey.shape[1], grey.shape[0], mode, lesion, ";".join(marked), round(colour, 4))
-        return _Decoded(about, view(grey), to_square(grey, side) if side else None)
+        levels = int(np.count_nonzero(np.bincount(grey.ravel(), minlength=256)))
+        return _Decoded(about, view(grey), to_square(grey, side) if side else None, levels)
     except (Unusable, OSError) as error:
         return str(error)
 

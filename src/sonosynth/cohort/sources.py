@@ -1,12 +1,14 @@
 """Which files make up a cohort, before any of them is read."""
 
+import os
 import re
 import shlex
 import unicodedata
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated
 
 from sonosynth import extensions
@@ -22,6 +24,7 @@ TAKEN = {f"{name}{end}" for name in ("metadata.csv", "pixels.npy") for end in ("
 
 SIMULATED = "SIMULATED.txt"
 """A file of that name beside the class folders says that no patient was imaged."""
+UNLABELLED = "lies beside the class folders, so it has no label"
 RESERVED = {"id", "file", "sha256", "label", "mask", "group", "split", "excluded"}
 """The columns of cohort.csv."""
 
@@ -145,7 +148,7 @@ def _further(more: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
 def _without_labels(path: Path, listing: Listing) -> UserError:
     """What is wrong with a cohort without images that have labels, and what to do."""
     tables = [file for file in sorted(path.glob("*")) if file.suffix.lower() in (".csv", ".tsv", ".xlsx", ".parquet")]
-    flat = [name for name in listing.ignored if Path(name).suffix.lower() in EXTENSIONS]
+    flat = [name for name, reason in listing.ignored.items() if reason == UNLABELLED]
     if tables:
         there = [folder for folder in sorted(path.iterdir()) if folder.name.lower() in ("images", "image", "imgs")]
         more = f" --images {shlex.quote(str(there[0]))}" if there else ""
@@ -153,7 +156,8 @@ def _without_labels(path: Path, listing: Listing) -> UserError:
     elif flat:
         fix = (
             "write a table with a line for each image, such as labels.csv with the columns file,label,group, and give"
-            f" it instead: sonosynth inspect labels.csv --images {shlex.quote(str(path))}"
+            f" it instead: sonosynth inspect labels.csv --images {shlex.quote(str(path))}; or, if this is one of the"
+            " class folders, give the folder that holds them"
         )
     else:
         fix = "give the folder that holds the class folders, not one of them"
@@ -163,9 +167,23 @@ def _without_labels(path: Path, listing: Listing) -> UserError:
         why = f"; its files: {count} times one that {reason}"
     return UserError(
         f"cohort {path}: holds no images in class folders{why}",
-        f"class folders with images in them ({', '.join(sorted(EXTENSIONS))}), or a table that says what is what",
+        f"class folders with images in them ({', '.join(sorted(EXTENSIONS))}, DICOM, NIfTI), or a table that says"
+        " what is what",
         fix,
     )
+
+
+def one_class(path: Path, label: str, ids: Iterable[str], taken: Mapping[str, Taken]) -> UserError:
+    """What is wrong with a cohort whose images, named `ids`, all have one label, and what to do."""
+    folders = {PurePosixPath(name).parent for name in ids}
+    above = PurePosixPath(os.path.commonpath(folders))
+    if "label" in taken and taken["label"].by is not By.FOLDER:
+        fix = "check which labels they have"
+    elif above in folders:
+        fix = "give the folder that holds the class folders, not one of them"
+    else:
+        fix = f"if the folders in {above} are the classes: sonosynth inspect {shlex.quote(str(path / above))}"
+    return UserError(f"cohort {path}: all images have one label, {label}", "at least two classes", fix)
 
 
 def points_outside(file: Path, root: Path) -> bool:

@@ -13,6 +13,7 @@ from sonosynth.report.terminal import plain_console, plain_text
 from sonosynth.report.traits import marked, warnings
 
 FEW = 10  # files that are named for one reason
+FEW_SHOWN = 3  # images that have few grey levels
 WAYS = {
     ("label", By.FOLDER): "the class folders",
     ("mask", By.FOLDER): "folders for masks, by the names of the images",
@@ -68,7 +69,11 @@ def _how(description: Mapping[str, Any]) -> Iterator[str]:
         where = f", from {source('group', taken['group'])}" if "group" in taken else ""
         yield f"groups: {description['groups']}{where}{more}"
     else:
-        yield "groups: none; if you know the patients, give a table with a column for them"
+        in_table = "file" in taken and taken["file"].by is By.COLUMN
+        how_to = (
+            "say which column has them: --columns group=COLUMN" if in_table else "give a table with a column for them"
+        )
+        yield f"groups: none; if you know the patients, {how_to}"
     if sides := description["split"]:
         counts = "; ".join(
             f"{side} {sum(of.values())} ({', '.join(f'{n} {label}' for label, n in of.items())})"
@@ -87,7 +92,13 @@ def _what(description: Mapping[str, Any]) -> Iterator[str]:
     """What the images are like."""
     (w, width), (h, height) = description["width"], description["height"]
     modes = ", ".join(f"{name} ({count})" for name, count in description["modes"].items())
-    yield f"sizes: {w} to {width} x {h} to {height} pixels; stored as {modes}"
+    yield f"sizes: {_span(w, width)} x {_span(h, height)} pixels; stored as {modes}"
+    if few := description["few_levels"]:
+        levels = _span(min(few.values()), max(few.values()))
+        yield (
+            f"few grey levels: {len(few)} images have {levels} of 256, such as {', '.join(list(few)[:FEW_SHOWN])}; if"
+            " these are masks, put them into a folder called masks; if they have 10 or 12 bits, scale them to 8 or 16"
+        )
     if twins := description["twins"]:
         yield f"near-duplicates: {len(twins)} pairs (--json lists them)"
     for title, groups in (("exact copies", "exact_copies"), ("label conflicts of near-duplicates", "label_conflicts")):
@@ -99,6 +110,10 @@ def _what(description: Mapping[str, Any]) -> Iterator[str]:
     traits = tuple(map(Trait.of, description["marks"] + description["colour"]))
     yield from (marked(trait) for trait in traits if trait.kind != COLOUR)
     yield from warnings(traits, filled=False)
+
+
+def _span(low: int, high: int) -> str:
+    return str(low) if low == high else f"{low} to {high}"
 
 
 def _left_out(description: Mapping[str, Any]) -> Iterator[str]:

@@ -24,7 +24,7 @@ from sonosynth.cohort.formats._values import MASK
 from sonosynth.cohort.masks import read_mask
 from sonosynth.cohort.places import Part
 from sonosynth.cohort.reading import read
-from sonosynth.cohort.settings import Reading
+from sonosynth.cohort.settings import Reading, Table
 from sonosynth.cohort.sources import list_sources
 from sonosynth.errors import UserError
 from sonosynth.run import Study
@@ -409,3 +409,32 @@ def test_links_out_of_the_folder_are_not_followed(tmp_path):
         "a/1.dcm": "is a link that points outside the folder",
         "a/more": "is a link to a folder, and links to folders are not followed",
     }
+
+
+def test_patients_are_groups_in_tables_and_among_other_images_too(tmp_path):
+    for n in range(4):
+        made(tmp_path / "a" / f"{n}.dcm", RNG.integers(0, 255, (16, 16), np.uint8), PatientID=f"p{n // 2}")
+        Image.fromarray(RNG.integers(0, 255, (16, 16), np.uint8)).save(tmp_path / "a" / f"{n}.png")
+        Image.fromarray(RNG.integers(0, 255, (16, 16), np.uint8)).save(tmp_path / "a" / f"more {n}.png")
+    mixed = list_sources(tmp_path)
+    assert mixed.format == "folders" and "personal data in DICOM headers" in mixed.ignored
+    groups = {source.id: source.group for source in mixed.sources}
+    assert groups["a/0.dcm"] == groups["a/1.dcm"] != groups["a/2.dcm"] == groups["a/3.dcm"] != ""
+    assert {groups[f"a/{n}.png"] for n in range(4)} == {""}
+    (tmp_path / "t.csv").write_text("file,label\n" + "".join(f"a/{n}.dcm,{n % 2}\n" for n in range(4)))
+    listed = list_sources(tmp_path / "t.csv")
+    assert [s.group for s in listed.sources] == [groups[f"a/{n}.dcm"] for n in range(4)]
+    none = list_sources(tmp_path / "t.csv", Table(columns={"group": ""}))
+    assert {source.group for source in none.sources} == {""}
+
+
+def test_the_list_of_a_disc_is_no_image(tmp_path):
+    made(tmp_path / "a" / "0.dcm", RNG.integers(0, 255, (16, 16), np.uint8))
+    (tmp_path / "DICOMDIR").write_bytes((tmp_path / "a" / "0.dcm").read_bytes())
+    assert list_sources(tmp_path).ignored["DICOMDIR"] == "lists DICOM files, and holds no image"
+
+
+def test_a_flat_folder_is_told_that_labels_are_missing(tmp_path):
+    made(tmp_path / "0.dcm", RNG.integers(0, 255, (16, 16), np.uint8))
+    with pytest.raises(UserError, match=r"its 1 images have no labels(.|\n)*sonosynth inspect labels.csv --images"):
+        list_sources(tmp_path)

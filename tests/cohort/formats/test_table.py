@@ -210,3 +210,65 @@ def test_a_damaged_spreadsheet_is_named(folder):
     (folder / "t.xlsx").write_bytes((folder / "t.xlsx").read_bytes()[:1000])
     with pytest.raises(UserError, match=r"t.xlsx: can't be read as XLSX"):
         list_sources(folder / "t.xlsx")
+
+
+@pytest.mark.parametrize(
+    "start", ["/home/müller/study/", "C:\\Users\\Müller\\study\\", "study/"], ids=["posix", "windows", "relative"]
+)
+def test_paths_of_another_machine_lead_to_the_copy_of_their_folder(tmp_path, start):
+    for n, name in enumerate(("one/1.png", "two/1.png")):
+        picture(tmp_path / "scans" / name, n)
+    back = "\\" in start
+    names = [start + (name.replace("/", "\\") if back else name) for name in ("Scans/One/1.png", "Scans/Two/1.png")]
+    (tmp_path / "t.csv").write_text("file,label\n" + "".join(f"{name},{n}\n" for n, name in enumerate(names)))
+    sources = sorted(list_sources(tmp_path / "t.csv").sources, key=lambda source: source.label)
+    assert [source.file for source in sources] == [tmp_path / "scans" / name for name in ("one/1.png", "two/1.png")]
+    (tmp_path / "t.csv").write_text(f"file,label\n{start}Scans/Three/1.png,x\n")
+    with pytest.raises(UserError, match=r"line 2: .* is not a file"):
+        list_sources(tmp_path / "t.csv")
+
+
+def test_a_file_in_another_folder_than_its_name_says_is_not_taken(tmp_path):
+    picture(tmp_path / "benign" / "1.png")
+    (tmp_path / "t.csv").write_text("file,label\nmalignant/1.png,x\n")
+    for images in (tmp_path, tmp_path / "benign"):
+        with pytest.raises(UserError, match=r"line 2: malignant/1\.png is not a file"):
+            list_sources(tmp_path / "t.csv", Table(images=str(images)))
+
+
+def test_the_separator_that_excel_writes_is_no_header(folder):
+    (folder / "t.csv").write_text("sep=|\r\n" + text("|") + "none.png|x|y\n", encoding="utf-8-sig")
+    with pytest.raises(UserError, match=r"line 6: none\.png is not a file"):
+        list_sources(folder / "t.csv")
+    (folder / "t.csv").write_text("sep=|\r\n" + text("|"), encoding="utf-8-sig")
+    assert [source.label for source in list_sources(folder / "t.csv").sources] == ["zyste", "zyste", "tumor"]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("", r"is empty\nexpected: a first line with the names of the columns"),
+        ("file,label\n", "has no line below the names of its columns"),
+        ("Exported in 2024\n\nfile,label\na.png,x\n", "its first line has only one cell, Exported in 2024"),
+        ("a.png,x\nb.png,y\n", r"has the columns a.png, x; .*\nexpected: a first line with the names of the columns"),
+        ("file,label\n,\n,x\n", "line 3: the file is empty"),
+    ],
+)
+def test_a_table_that_does_not_start_with_the_names_of_its_columns_is_told_so(folder, content, said):
+    (folder / "t.csv").write_text(content)
+    with pytest.raises(UserError, match=said):
+        list_sources(folder / "t.csv")
+
+
+def test_a_workbook_whose_first_sheet_is_something_else_is_told_so(folder):
+    with pd.ExcelWriter(folder / "t.xlsx") as book:
+        pd.DataFrame({"Read me": ["x"]}).to_excel(book, sheet_name="About", index=False)
+        pd.DataFrame(ROWS, columns=list(HEADER)).to_excel(book, sheet_name="Images", index=False)
+    with pytest.raises(UserError, match=r"only one cell, Read me\n.*of the first sheet(.|\n)*has to be the first"):
+        list_sources(folder / "t.xlsx")
+
+
+@pytest.mark.parametrize("name", ["Case No.", "Patient number", "lesion-id"])
+def test_numbers_of_patients_and_cases_are_groups(folder, name):
+    (folder / "t.csv").write_text(text(",").replace("patient_id", name))
+    assert list_sources(folder / "t.csv").taken["group"].name == name

@@ -16,6 +16,9 @@ from sonosynth.errors import UserError, first_line
 INSTALL = "pip install 'sonosynth[tables]'"
 ENCODINGS = ("utf-8-sig", "cp1252", "latin-1")
 SEPARATORS = ",;\t|"
+EXCEL = re.compile(r'"?sep=([,;\t|])"?\r?\n', re.IGNORECASE)
+"""A first line by which Excel knows the separator."""
+EXPECTED = "a first line with the names of the columns (in XLSX: of the first sheet), then a line for each image"
 LARGEST = 500_000_000  # bytes, also once unpacked
 MOST = 1_000_000  # rows
 
@@ -32,7 +35,7 @@ def read(path: Path) -> Cells:
     """The table at `path`, whose first line names the columns; empty lines are left out.
 
     Raises:
-        UserError: if it can't be read, is too large, or names a column twice.
+        UserError: if it can't be read, is too large, names a column twice, or has no names or no rows.
     """
     try:
         if path.stat().st_size > LARGEST:
@@ -43,6 +46,14 @@ def read(path: Path) -> Cells:
     if len(lines) > MOST:
         raise UserError(f"{path}: has {len(lines):,} rows", f"at most {MOST:,}")
     columns = lines[0][1] if lines else []
+    if sum(map(bool, columns)) < 2:
+        found = (
+            f"its first line has only one cell, {first_line(next(filter(None, columns)))}" if columns else "is empty"
+        )
+        fix = "remove what stands above the names of the columns; the sheet with the images has to be the first"
+        raise UserError(f"{path}: {found}", EXPECTED, fix)
+    if len(lines) == 1:
+        raise UserError(f"{path}: has no line below the names of its columns", EXPECTED)
     if twice := sorted(name for name, count in Counter(columns).items() if count > 1 and name):
         raise UserError(f"{path}: has more than one column {first_line(', '.join(twice))}", "each column once")
     return Cells(columns, lines[1:])
@@ -50,11 +61,13 @@ def read(path: Path) -> Cells:
 
 def _csv(path: Path) -> Iterable[tuple[int, list[str]]]:
     text = _decoded(path.read_bytes())
+    told = EXCEL.match(text)
+    text = text[told.end() :] if told else text
     header = re.sub(r'"[^"]*"', "", next(iter(text.splitlines()), ""))
-    separator = max(SEPARATORS, key=header.count)
+    separator = told[1] if told else max(SEPARATORS, key=header.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
     for row in reader:
-        yield reader.line_num, [cell.strip() for cell in row]
+        yield reader.line_num + bool(told), [cell.strip() for cell in row]
 
 
 def _decoded(content: bytes) -> str:

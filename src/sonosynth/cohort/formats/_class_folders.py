@@ -13,12 +13,13 @@ from sonosynth.cohort.formats._per_file import place_of, stem_of
 from sonosynth.cohort.formats._values import MASK
 from sonosynth.cohort.kinds import kind_of
 from sonosynth.cohort.places import Part, Place, file_of
-from sonosynth.cohort.sources import SIMULATED, By, Listing, Source, Taken, unfit
+from sonosynth.cohort.sources import SIMULATED, UNLABELLED, By, Listing, Source, Taken, unfit
 from sonosynth.errors import inert
 
 ENOUGH = 200  # files, by which a folder is judged
 NOT_READ = "is not of a kind that is read"
-UNLABELLED = "lies beside the class folders, so it has no label"
+LEFT_BEHIND = {"__macosx", "desktop.ini", "thumbs.db"}
+"""What operating systems put into folders and archives, in any case."""
 
 
 def mostly(root: Path, is_one: Callable[[Path], bool]) -> bool:
@@ -61,13 +62,17 @@ def with_groups(found: Listing, groups: Mapping[Path, str], leave_out: set[Path]
 
 
 def _files(root: Path) -> Iterator[Path]:
-    """Files below a folder, without hidden ones, in an order that does not depend on the file system; links to folders,
-    which are not followed, among them.
+    """Files below a folder, without hidden ones and what is `LEFT_BEHIND`, in an order that does not depend on the file
+    system; links to folders, which are not followed, among them.
     """
     for place, folders, names in os.walk(root):
         links = [name for name in folders if Path(place, name).is_symlink()]
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield from (Path(place, name) for name in sorted([*names, *links]) if not name.startswith("."))
+        folders[:] = sorted(name for name in folders if _counts(name))
+        yield from (Path(place, name) for name in sorted([*names, *links]) if _counts(name))
+
+
+def _counts(name: str) -> bool:
+    return not name.startswith(".") and name.lower() not in LEFT_BEHIND
 
 
 def _shown(found: Listing, file: Path) -> str:
@@ -83,7 +88,10 @@ def _place(found: Listing, file: Path) -> Place | None:
     if reason := unfit(file, found.root):
         (found.problems if pictured or file.is_symlink() else found.ignored)[name] = reason
         return None
-    place = None if file.name == "DICOMDIR" else place_of(file)
+    if file.name == "DICOMDIR":
+        found.ignored[name] = "lists DICOM files, and holds no image"
+        return None
+    place = place_of(file)
     if place is None:
         kind = kind_of(file)
         found.ignored[name] = NOT_READ + (f", but {kind}" if kind else "")
@@ -94,6 +102,7 @@ def _add(found: Listing, places: Mapping[Path, Place], names: Mapping[Path, Name
     above = {names[file].folders[0] for file in pairs.images if len(names[file].folders) > 1}
     sides = {name for name in above if name.lower() in SIDES}
     stems = Counter((file.parent, names[file].stem) for file in pairs.images)
+    below: set[Path] = set()
     for file in pairs.images:
         folders = names[file].folders
         side, folders = (folders[0], folders[1:]) if folders and folders[0] in sides else ("", folders)
@@ -102,11 +111,18 @@ def _add(found: Listing, places: Mapping[Path, Place], names: Mapping[Path, Name
             continue
         if not side and len(folders) > 1 and folders[1].lower() in SIDES:
             side = folders[1]
+        elif len(folders) > 1:
+            below.add(file.parent)
         own = (places[mask] for mask in pairs.masks.get(names[file].key, ()))
         masks = tuple(replace(mask, name=MASK) if isinstance(mask, Part) else mask for mask in own)
         name = names[file].stem if stems[file.parent, names[file].stem] == 1 else file.name
         place = file.with_name(name).relative_to(found.root).as_posix()
         found.sources.append(Source(place, places[file], folders[0], masks, given=SIDES.get(side.lower(), "")))
+    if below:
+        found.ignored["folders below the class folders"] = (
+            f"tell nothing (there are {len(below)}, such as {_shown(found, min(below))}); if they are classes, give the"
+            " folder that holds these; if they are patients, a table with a column for them"
+        )
     found.taken["label"] = Taken(By.FOLDER)
     if all(source.given for source in found.sources):
         found.taken["split"] = Taken(By.FOLDER)

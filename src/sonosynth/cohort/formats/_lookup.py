@@ -20,8 +20,11 @@ class Lookup:
         self.root = root
 
     def find(self, name: str, *, mask: bool = False) -> Path | str:
-        """The file of a name: the one at that path, else the only one below the folder that has this name, with any
-        ending and in any folder; or why there is none, or none that can be used.
+        """The file of a name: the one at that path, else the only one below the folder that has this name, in any case
+        and with any ending; or why there is none, or none that can be used.
+
+        The folders in the name and those that the file lies in must end alike, so that an absolute path of another
+        machine leads to the file in its copy of the folder.
 
         Args:
             mask: whether it is a mask; folders for masks are looked through for masks only.
@@ -35,10 +38,7 @@ class Lookup:
         if reason != "is not a file":
             return reason
         wanted = PurePosixPath(name.replace("\\", "/"))
-        there = [
-            file for file in self._below.get(wanted.name.lower(), ())
-            if file.parts[-len(wanted.parts) : -1] == wanted.parts[:-1]
-        ]  # fmt: skip
+        there = [file for file in self._below.get(wanted.name.lower(), ()) if self._ends_alike(file, wanted)]
         exact = [file for file in there if file.name == wanted.name] or there
         if len(exact) > 1:
             exact = [file for file in exact if _named(file, self.root).is_mask == mask] or exact
@@ -46,6 +46,12 @@ class Lookup:
             shown = " and ".join(file.relative_to(self.root).as_posix() for file in exact[:2])
             return f"could be {len(exact)} files: {first_line(shown)}"
         return (unfit(exact[0]) or exact[0]) if exact else reason
+
+    def _ends_alike(self, file: Path, wanted: PurePosixPath) -> bool:
+        """Whether as many folders as both have below `root`, but at least one if the name has any, are the same."""
+        own, named = ([part.lower() for part in path.parts[:-1]] for path in (file, wanted))
+        shared = min(max(len(own) - len(self.root.parts), 1), len(named))
+        return own[len(own) - shared :] == named[len(named) - shared :]
 
     @cached_property
     def _below(self) -> dict[str, list[Path]]:

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-IMAGE_FOLDERS = {"image", "images", "img", "imgs"}
+IMAGE_FOLDERS = {"image", "images", "imagestr", "imagests", "img", "imgs"}
 MASK_FOLDERS = {
-    "annotation", "annotations", "ground truth", "ground_truth", "groundtruth", "gt", "label", "labels", "mask",
+    "annotation", "annotations", "ground truth", "ground_truth", "groundtruth", "gt", "label", "labels",
+    "labelstr", "labelsts", "mask",
     "masks", "seg", "segmentation", "segmentation_masks", "segmentations", "segs",
 }  # fmt: skip
 """Folders that say what their files are, in any case, and nothing about the class."""

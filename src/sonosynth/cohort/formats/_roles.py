@@ -12,12 +12,13 @@ NAMES: dict[str, tuple[tuple[str, ...], ...]] = {
     "file": (
         ("file",),
         ("file_name", "filename", "file_path", "filepath", "path", "image", "image_path", "imagepath", "image_file",
-         "image_name", "img", "img_path", "img_name", "picture"),
+         "image_filename", "image_name", "img", "img_path", "img_name", "picture"),
         ("image_id", "imageid", "image_index", "img_id", "isic_id", "id"),
     ),
     "label": (
         ("label",),
-        ("labels", "class", "class_name", "classname", "diagnosis", "dx", "category", "target", "pathology"),
+        ("labels", "class", "class_name", "classname", "diagnosis", "dx", "category", "target", "pathology",
+         "classification"),
     ),
     "mask": (
         ("mask",),
@@ -25,8 +26,9 @@ NAMES: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
     "group": (
         ("group",),
-        ("group_id", "patient", "patient_id", "patientid", "subject", "subject_id", "subjectid"),
-        ("case", "case_id", "caseid", "lesion", "lesion_id"),
+        ("group_id", "patient", "patient_id", "patientid", "patient_no", "patient_number", "subject", "subject_id",
+         "subjectid"),
+        ("case", "case_id", "caseid", "case_no", "case_number", "lesion", "lesion_id"),
     ),
     "split": (("split",), ("set", "subset", "partition")),
 }  # fmt: skip
@@ -54,10 +56,10 @@ def chosen(
         if role not in given and (name := _guessed(role, free, where, fits)):
             found[role] = name
     if missing := [role for role in NEEDED if role not in found]:
-        shown = first_line(", ".join(columns)) or "(none)"
+        shown = first_line(", ".join(columns) or "(none)")
         raise UserError(
             f"{where}: has the columns {shown}; none is recognised as the {' or the '.join(missing)}",
-            "a column with the file of each image, and one with its label",
+            "a first line with the names of the columns: one has the file of each image, and one its label",
             f"say which: --columns {','.join(f'{role}=COLUMN' for role in missing)}",
         )
     return found
@@ -68,7 +70,7 @@ def check(columns: Sequence[str], given: Mapping[str, str], where: Path) -> None
     if unknown := [name for name in given.values() if name and name not in columns]:
         raise UserError(
             f"{where}: has no column {first_line(', '.join(unknown))}",
-            f"columns that it has: {first_line(', '.join(columns)) or '(none)'}",
+            f"columns that it has: {first_line(', '.join(columns) or '(none)')}",
             "correct --columns or cohort.columns",
         )
 
@@ -98,4 +100,4 @@ def _guessed(role: str, columns: Sequence[str], where: Path, fits: Callable[[str
 
 def _plain(name: str) -> str:
     """A name without case, and with one kind of space."""
-    return re.sub(r"[\s.\-]+", "_", name.strip().lower())
+    return re.sub(r"[\s.\-]+", "_", name.lower()).strip("_")

@@ -54,16 +54,25 @@ def reads(path: Path) -> bool:
 
 
 def listing(root: Path) -> Listing:
-    """The images in the class folders of the folder `root`. Personal data in headers is counted among what is ignored.
+    """The images in the class folders of the folder `root`, see `with_people`."""
+    return with_people(_class_folders.listing(root))
+
+
+def with_people(found: Listing) -> Listing:
+    """The listing, with DICOM images of one patient as one group, and without DICOM files that hold no image. Personal
+    data in headers is counted among what is ignored.
 
     Raises:
-        UserError: if pydicom is not installed.
+        UserError: if there are DICOM files, and pydicom is not installed.
     """
-    found = _class_folders.listing(root)
-    files = [source.file.file for source in found.sources if isinstance(source.file, Part) and is_one(source.file.file)]
+    parts = [source.file for source in found.sources if isinstance(source.file, Part)]
+    files = [part.file for part in parts if part.format == "dicom"]
+    if not files:
+        return found
     people, without_image = about(files)
     for file in without_image:
-        found.ignored[file.relative_to(root).as_posix()] = NOT_AN_IMAGE
+        shown = file.relative_to(found.root) if file.is_relative_to(found.root) else file
+        found.ignored[shown.as_posix()] = NOT_AN_IMAGE
     if said := _dicom_people.counted(people):
         found.ignored["personal data in DICOM headers"] = said
     return _class_folders.with_groups(found, _dicom_people.groups(people), leave_out=without_image)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from sonosynth.cohort.formats import _class_folders
+from sonosynth.cohort.formats import _class_folders, dicom
 from sonosynth.cohort.sources import Listing
 
 
@@ -13,4 +13,4 @@ def reads(path: Path) -> bool:
 
 def listing(root: Path) -> Listing:
     """The images in the class folders of the folder `root`."""
-    return _class_folders.listing(root)
+    return dicom.with_people(_class_folders.listing(root))

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from sonosynth.cohort.formats import _cells, _roles, parquet
+from sonosynth.cohort.formats import _cells, _roles, dicom, parquet
 from sonosynth.cohort.formats._cells import Cells
 from sonosynth.cohort.formats._given import SIDES, with_both_sides
 from sonosynth.cohort.formats._lookup import Lookup, masks_of
@@ -41,8 +41,11 @@ def mapped(path: Path, table: Table) -> Listing:
     columns = _roles.chosen(cells.columns, table.named, path, lambda role, name: _fits(cells, lookup, role, name))
     found = Listing(root, [], taken=_roles.taken(columns, table.named))
     _add(found, path, cells, columns, lookup)
-    if "mask" not in {**columns, **table.named}:
+    told = {**columns, **table.named}
+    if "mask" not in told:
         _add_masks(found)
+    if "group" not in told:
+        found = dicom.with_people(found)
     found.sources.sort(key=lambda source: source.id)
     return with_both_sides(found)
 
@@ -74,8 +77,8 @@ def _add(found: Listing, path: Path, cells: Cells, columns: Mapping[str, str], l
         shown = mistakes[:10] + [f"and {len(mistakes) - 10} more"] * (len(mistakes) > 10)
         raise UserError(
             f"{path}:\n  " + "\n  ".join(shown),
-            f"files that exist, each once; paths that are not absolute start in {found.root}",
-            "correct the table, or say where its files are: --images DIR",
+            f"files that exist, each once, with a label; paths that are not absolute start in {found.root}",
+            "correct these lines; if the files lie elsewhere, say where: --images DIR",
         )
 
 
@@ -88,8 +91,8 @@ def _add_row(
         own: the cell of each role. more: those of further columns. seen: the files of earlier rows.
     """
     name = own["file"]
-    if not name or not own["label"]:
-        return "file or label is empty"
+    if empty := [role for role in _roles.NEEDED if not own[role]]:
+        return f"the {' and the '.join(empty)} is empty"
     file = lookup.find(name)
     masks = {mask: lookup.find(mask, mask=True) for x in own.get("mask", "").split(";") if (mask := x.strip())}
     if bad := [f"{n} {reason}" for n, reason in [(name, file), *masks.items()] if isinstance(reason, str)]:
