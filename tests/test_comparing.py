@@ -113,7 +113,7 @@ def test_scores_that_chose_their_epoch_are_not_tested(finished, copy):
 
 def test_what_is_no_finished_run_is_refused(finished, copy, tmp_path):
     for roots, message in (
-        ([finished], "two or more runs"),
+        ([finished], "two or more different runs"),
         ([finished, finished], "two or more different runs"),
         ([finished, tmp_path / "none"], "is not a run folder"),
     ):
