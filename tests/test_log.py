@@ -262,7 +262,7 @@ def test_on_a_terminal(plain):
     else:
         hidden, restored = said.rindex("\x1b[?25l"), said.rindex("\x1b[?25h")
         assert hidden < restored < said.index("wrong")  # the cursor is there again
-        assert "1/2" in said and "loss 0.5" in said
+        assert "working" in said and "\x1b[33ma doubt\x1b[0m" in said
     assert said.index("a line") < said.index("a doubt") < said.index("wrong")
 
 

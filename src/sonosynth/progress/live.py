@@ -110,4 +110,4 @@ class LiveView:
             self._print(ended(event), "red" if event.status in {1, 2} else "")
 
     def _print(self, text: str, style: str) -> None:
-        self.console.print(inert(text), style=style, highlight=False, markup=False, soft_wrap=True)
+        self.console.print(Text(inert(text), style), soft_wrap=True)  # a style of `print` would be the board's, too
