@@ -25,7 +25,7 @@ from transformers import (
     ViTForImageClassification,
 )
 
-from sonosynth import cli
+from sonosynth import cli, progress
 from sonosynth import settings as loading
 from sonosynth.cohort.reading import list_files
 from sonosynth.disk import sha256
@@ -55,6 +55,11 @@ BUSI = Path(__file__).parents[2] / "shared" / "data" / "busi"
 @pytest.fixture(autouse=True)
 def _few_threads():
     torch.set_num_threads(cores())
+
+
+@pytest.fixture(autouse=True)
+def _own_view():
+    progress.relay(progress.view())  # and not the one that a command of another test asked for
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from sonosynth.errors import first_line, inert, is_plain
-from sonosynth.progress import Event, Screen
+from sonosynth.progress.events import Message
+from sonosynth.progress.plain import Plain
 
 
 @given(st.text(st.characters() | st.characters(categories=["Cc", "Cs"])))
@@ -28,7 +29,7 @@ def test_inert_text_moves_no_cursor_and_can_be_written(text):
 )  # fmt: skip
 def test_what_a_name_can_do_to_a_terminal_is_escaped(text, shown, capsys):
     assert inert(text) == shown
-    Screen().show(Event(text))
+    Plain().show(Message(text))
     assert capsys.readouterr().err == shown + "\n"
 
 

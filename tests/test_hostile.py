@@ -16,7 +16,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from sonosynth import cli, run, store
+from sonosynth import run, store
 from sonosynth import settings as loading
 from sonosynth.bases import sd1
 from sonosynth.cohort.reading import read
@@ -283,14 +283,14 @@ def test_exhausted_resources_get_advice_and_no_traceback(monkeypatch, answer, co
     assert not (tmp_path / "run").exists()
 
 
-def test_other_errors_are_not_hidden(monkeypatch, cohort_folder, tmp_path):
+def test_other_errors_are_not_hidden(monkeypatch, answer, cohort_folder, tmp_path):
     def ends(*_):
         raise RuntimeError("a bug")
 
     monkeypatch.setattr(run, "list_files", ends)
-    monkeypatch.setattr(sys, "argv", ["sonosynth", "run", str(cohort_folder), "--out", str(tmp_path / "run")])
-    with pytest.raises(RuntimeError, match="a bug"):
-        cli.main()
+    status, message = answer("run", cohort_folder, "--out", tmp_path / "run")
+    assert status == 1
+    assert message.startswith("Traceback") and message.endswith("RuntimeError: a bug\n")
 
 
 def test_hostile_text_is_inert_in_the_report_which_opens_no_connection(tmp_path):

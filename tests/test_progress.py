@@ -1,6 +1,7 @@
 import pytest
 
 from sonosynth import progress
+from sonosynth.progress import words
 
 
 def test_plain_lines_tell_how_much_is_done_and_left(capsys):
@@ -18,7 +19,7 @@ def test_work_of_two_kinds_at_a_time_is_counted_apart(capsys):
         with progress.task("second", 2) as second:
             second.advance()
             first.advance()
-            second.advance(note="loss 0.5")
+            second.advance(loss=0.5)
         first.advance()
     lines = capsys.readouterr().err.splitlines()
     assert [line.split(",")[0] for line in lines] == [
@@ -66,10 +67,10 @@ def test_what_is_said_is_one_line_as_it_stands(capsys):
     ],
 )
 def test_times_are_told_no_finer_than_they_are_known(seconds, text):
-    assert progress.duration(seconds) == text
+    assert words.duration(seconds) == text
 
 
 def test_the_time_left_says_what_nobody_knows():
-    assert progress.remaining(600, 0) == "about 10 min remaining"
-    assert progress.remaining(600, 1) == "about 10 min remaining (unknown: 1 job)"
-    assert progress.remaining(0, 42).startswith("time remaining unknown")
+    assert words.remaining(600, 0) == "about 10 min remaining"
+    assert words.remaining(600, 1) == "about 10 min remaining (unknown: 1 job)"
+    assert words.remaining(0, 42).startswith("time remaining unknown")

@@ -58,7 +58,7 @@ def export(root: Path, target: str, out: Path, *, force: bool = False) -> None:
         progress.say(f"left out: {line}")
     if not force and any(one.reason not in FINAL for one in shared.left_out):
         progress.say("--force exports what was left out, and says so there")
-    progress.say(f"exported: {out}")
+    progress.result(f"exported: {out}")
 
 
 def _check_left(root: Path, shared: Shared) -> None:

@@ -49,14 +49,16 @@ def make_kit(study: Study, root: Path, out: Path, each: int | None = None) -> No
         seed = derive(settings.seed, "reader", out.stem, *(made[name].digest for name in needed))
         key = kit.write(found, root, out, each, seed)
     real = key[key["origin"] == REAL]
-    progress.say(f"{out}: {len(key)} images, {len(real)} of them real, {len(real) // key['label'].nunique()} per class")
-    progress.say(f"the key stays in {root / answers.FOLDER / out.stem}: hand out {out.name} alone")
+    progress.result(
+        f"{out}: {len(key)} images, {len(real)} of them real, {len(real) // key['label'].nunique()} per class"
+    )
+    progress.result(f"the key stays in {root / answers.FOLDER / out.stem}: hand out {out.name} alone")
     if (real["seen"] == SEEN).any():
-        progress.say(
+        progress.warn(
             "a generator was trained on real images of this kit (adapt.on=all), which may make them harder to tell"
         )
     if (real["seen"] == UNKNOWN).any():
-        progress.say("it is not known whether a generator was trained on the real images of this kit (trained_on)")
+        progress.warn("it is not known whether a generator was trained on the real images of this kit (trained_on)")
     if gone := sorted(shown - {*key["set"]}):
         progress.say(f"no image of {', '.join(gone)} is in the kit: too few, or all resemble those of another set")
 

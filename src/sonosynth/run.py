@@ -71,7 +71,7 @@ class Study:
             self._announce(files)
             opened = unsealing.opened(root, self.settings)
             if opened and opened.spoiled:
-                progress.say(
+                progress.warn(
                     f"the sealed part is spoiled: it was opened on {opened.date}, with other settings, and isn't scored"
                     " with these"
                 )
@@ -87,7 +87,7 @@ class Study:
                 self._clear(run, [(job, Status(State.DONE, made=made[job.name])) for job in ordered], remove=change)
         if command == "report":
             print(inert(made["report"].places["summary"].read_text(encoding="utf-8")), end="")
-            progress.say(f"report: {root / 'report.html'}")
+            progress.result(f"report: {root / 'report.html'}")
         return made
 
     @staticmethod
@@ -235,7 +235,7 @@ class Study:
                 each = [f"{text} for {label}" for label, text in token.items()] if isinstance(token, dict) else [token]
                 progress.say(f"prompts with the adapter {name} end with {', '.join(each)}")
         if (positive := self.settings.compare.positive) and positive not in files.labels:
-            progress.say(f"no class is called {positive} (compare.positive): the table has no column of its recall")
+            progress.warn(f"no class is called {positive} (compare.positive): the table has no column of its recall")
         if not prompts.labels and self.settings.modality == ULTRASOUND:
             for name, words in shipped_words().items():
                 if set(files.labels) <= set(words):

@@ -96,7 +96,7 @@ def train(
     `schedule.average`, and by more in the first steps, as diffusers' `EMAModel` does.
 
     Args:
-        name: names the random streams and the progress bar.
+        name: names the random streams and the task that is shown.
         loss_of: the loss of a batch; called under the accelerator's autocast.
         strata: indices of the samples that `loss_of` can be given. See `order.draw`.
         checkpoint: a safetensors file; written now and then, and on SIGINT or SIGTERM; resumed from if it
@@ -156,7 +156,7 @@ def train(
                         )
                 losses += values
                 recent.clear()
-                bar.advance(len(values), f"loss {sum(values) / len(values):.4f}")
+                bar.advance(len(values), loss=sum(values) / len(values))
             if must_save:
                 _save(checkpoint, parameters, averages, optimizer, losses)
                 saved = time.monotonic()
@@ -229,7 +229,7 @@ def _resume(
             break
         except (SafetensorError, OSError, KeyError, ValueError) as error:
             tensors = {}
-            progress.say(f"{file}: is incomplete or was altered ({first_line(error)})")
+            progress.warn(f"{file}: is incomplete or was altered ({first_line(error)})")
             broken.append(file)
     if existing and not tensors:
         raise UserError(

@@ -5,12 +5,15 @@ import io
 import os
 import signal
 import sys
+import traceback
 
 import typer
 
+from sonosynth import progress
 from sonosynth.cli import studies, using  # noqa: F401 (they add their commands)
-from sonosynth.cli.app import INTERRUPTED, app
-from sonosynth.errors import UserError, inert
+from sonosynth.cli.app import app, interrupted
+from sonosynth.errors import UserError
+from sonosynth.progress.events import Ended
 
 REFUSALS = {
     errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EEXIST, errno.EISDIR,
@@ -45,23 +48,26 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):  # a terminal that has no such character gets another
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
+    progress.relay(progress.view())
+    progress.take_warnings()
     try:
-        status = app(standalone_mode=False) or 0  # typer returns the status of --help, and 130 if interrupted
-    except UserError as error:
-        print(f"error: {inert(str(error))}", file=sys.stderr)
-        status = 2
-    except (KeyboardInterrupt, typer.Abort):
-        status = 130
+        ended = Ended(app(standalone_mode=False) or 0)  # typer returns the status of --help
     except Exception as error:
-        known = resource_error(error)
-        if known:
-            print(f"error: {inert(str(known))}", file=sys.stderr)
-            sys.exit(2)
-        show = getattr(error, "show", None)  # a mistake in the command line itself, whose class typer hides
-        if show is None:
-            raise
-        show()
-        status = 2
-    if status == 130:
-        print(INTERRUPTED, file=sys.stderr)
-    sys.exit(status)
+        ended = _of(error)
+    except KeyboardInterrupt:
+        ended = interrupted()
+    progress.emit(interrupted() if ended.status == 130 else ended)  # which typer returns, too
+    sys.exit(ended.status)
+
+
+def _of(error: Exception) -> Ended:
+    """How a command ends that raised an error."""
+    if isinstance(error, typer.Abort):
+        return interrupted()
+    known = error if isinstance(error, UserError) else resource_error(error)
+    if known:
+        return Ended(2, known.found, known.expected, known.fix)
+    if hasattr(error, "format_message"):  # a mistake in the command line itself, whose class typer hides
+        command = getattr(getattr(error, "ctx", None), "command_path", "sonosynth")
+        return Ended(2, error.format_message(), fix=f"{command} --help lists what there is")
+    return Ended(1, "".join(traceback.format_exception(error)).rstrip())

@@ -7,14 +7,34 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
+
+from sonosynth import progress
+from sonosynth.progress import Log
+from sonosynth.progress.events import Ended
 
 if TYPE_CHECKING:
     from sonosynth.run import Study
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+LOG = "log"
+
+
+class Commands(TyperGroup):
+    """Every command takes the application's `--log`, too."""
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command of a name, or None."""
+        command = super().get_command(ctx, cmd_name)
+        shared = [option for option in self.params if option.name == LOG]
+        if command and not set(shared) <= set(command.params):
+            command.params += shared
+        return command
+
+
+app = typer.Typer(cls=Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 CohortPath = Annotated[Path, typer.Argument(metavar="COHORT", help="Folder of class folders, or a table.")]
 Columns = Annotated[
     str,
@@ -47,21 +67,45 @@ def _say_version(asked: bool) -> None:
         raise typer.Exit
 
 
+def _log_as(context: typer.Context, asked: Log | None) -> None:
+    if asked:
+        context.meta[LOG] = asked
+        progress.relay(progress.view(asked))
+
+
+def watched(context: typer.Context) -> bool:
+    """Whether somebody may answer a question: both ends are a terminal, and the log is not for a program."""
+    return sys.stdin.isatty() and sys.stderr.isatty() and context.meta.get(LOG) in {None, Log.PLAIN}
+
+
 @app.callback()
 def sonosynth(
     _: Annotated[
         bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Print the version.")
     ] = False,
+    log: Annotated[
+        Log | None,
+        typer.Option(
+            callback=_log_as,
+            is_eager=True,
+            expose_value=False,
+            help="What stderr gets; by default a live view on a terminal, else plain lines.",
+        ),
+    ] = None,
 ) -> None:
     """Class-balancing synthetic medical images, and whether they help."""
 
 
-INTERRUPTED = "interrupted; run the same command again to resume"
+def interrupted() -> Ended:
+    """How a command ends that a signal ended."""
+    return Ended(130, "interrupted; run the same command again to resume")
 
 
 def _end(*_: object) -> None:
-    os.write(sys.stderr.fileno(), f"{INTERRUPTED}\n".encode())
-    os._exit(130)
+    try:
+        progress.emit(interrupted())
+    finally:
+        os._exit(130)
 
 
 @contextmanager

@@ -1,7 +1,6 @@
 """Commands that read a cohort, and those that go on with a study."""
 
 import json
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -22,6 +21,7 @@ from sonosynth.cli.app import (
     app,
     nothing_to_save,
     reopened,
+    watched,
 )
 from sonosynth.errors import UserError, first_line, inert
 
@@ -41,6 +41,7 @@ def demo(
 
 @app.command()
 def run(  # noqa: PLR0913, PLR0917 (an argument for each option)
+    context: typer.Context,
     cohort: CohortPath,
     out: Annotated[Path, typer.Option(metavar="RUN", help="Folder of the run; an existing run resumes.")],
     columns: Columns = "",
@@ -61,8 +62,7 @@ def run(  # noqa: PLR0913, PLR0917 (an argument for each option)
         workers.start()
         from sonosynth.run import Study  # torch takes seconds, and a mistake in a setting needs none of it
 
-    ask = _confirmed if sys.stdin.isatty() and sys.stderr.isatty() else None
-    Study(cohort, loaded).run(out, change=change, ask=ask)
+    Study(cohort, loaded).run(out, change=change, ask=_confirmed if watched(context) else None)
 
 
 def _of_options(base: str | None, skip_bad: bool) -> list[str]:

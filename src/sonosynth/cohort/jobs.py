@@ -50,7 +50,7 @@ def decode(settings: Reading, *, work: Path) -> None:
             "repair or remove these files, or give --skip-bad",
         )
     if bad:
-        progress.say(f"skipped: {len(bad)} file(s) that can't be used; cohort.csv lists them")
+        progress.warn(f"skipped: {len(bad)} file(s) that can't be used; cohort.csv lists them")
     if found.ignored:
         progress.say(f"ignored: {len(found.ignored)} file(s) or folder(s); `sonosynth inspect` lists them")
     if found.few_levels:
@@ -76,7 +76,7 @@ def _announce(trait: Trait, *, filled: bool) -> None:
             "colour is lost, as all images become grey" if lost else f"{trait.kind}, filled in" * filled or trait.kind
         )
         warning = "; this goes with the label, and a classifier may learn it instead of the disease" * trait.suspicious
-        progress.say(f"{what}: {trait.tally}{warning}")
+        (progress.warn if trait.suspicious else progress.say)(f"{what}: {trait.tally}{warning}")
 
 
 @dataclass(frozen=True)

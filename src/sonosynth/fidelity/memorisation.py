@@ -29,7 +29,7 @@ def search_real(_: None, *, cohort: CohortImages, split: Split, features: Descri
         unrelated = copies.nearest_unrelated(known, known, groups[:, None], groups)
         limits = copies.thresholds(unrelated, split.train["label"].to_numpy())
         if all(limit.correlation == float("inf") for limit in limits.values()):
-            progress.say("no two training images are known to be of different patients: only verbatim copies count")
+            progress.warn("no two training images are known to be of different patients: only verbatim copies count")
         bar.advance()
         found = copies.nearest(_real(cohort, held_out, features), known)
         bar.advance()

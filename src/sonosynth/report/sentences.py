@@ -8,7 +8,7 @@ import pandas as pd
 from sonosynth import cost
 from sonosynth.evidence.judging import ENOUGH_BLOCKS, ENOUGH_OF_OTHERS, ENOUGH_RUNS, Finding
 from sonosynth.evidence.settings import Compare
-from sonosynth.progress import duration
+from sonosynth.progress.words import duration
 from sonosynth.report.facts import Comparison, Facts, Refusal
 from sonosynth.report.words import ON_COHORT
 

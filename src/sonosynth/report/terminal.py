@@ -1,6 +1,6 @@
 """The table of a run, and its plan, as text."""
 
-import sys
+import os
 from collections.abc import Mapping, Sequence
 from io import StringIO
 from typing import Any
@@ -13,6 +13,7 @@ from sonosynth import cost, progress
 from sonosynth.errors import inert
 from sonosynth.jobs import Job, Made, Status
 from sonosynth.leftovers import Leftover
+from sonosynth.progress.words import duration, remaining
 from sonosynth.report.readers import Readers
 from sonosynth.report.results import Results
 
@@ -22,7 +23,7 @@ WIDTH = 120  # cuts no table
 def summary(results: Results) -> str:
     """The ablation table, what it was measured on, and the sentences that interpret it."""
     text = StringIO()
-    console = Console(file=text, width=WIDTH, markup=False, emoji=False, highlight=False)
+    console = Console(file=text, width=WIDTH, color_system=None, markup=False, emoji=False, highlight=False)
     shown = Table(*(Column(x, no_wrap=name == "arm") for name, x in results.columns.items()), title="Ablation")
     for row in results.rows():
         shown.add_row(*(row[name] for name in results.columns))
@@ -55,12 +56,12 @@ def planned(statuses: Sequence[tuple[Job, Status]], cores: int) -> list[dict[str
 
 
 def show_time_left(statuses: Sequence[tuple[Job, Status]], cores: int) -> None:
-    """Print what remains of a study, on stderr: stdout may be JSON."""
+    """Report what remains of a study, as an event: stdout may be JSON."""
     ordered, done = [job for job, _ in statuses], {job.name for job, status in statuses if status.made}
     left = cost.left(ordered, done, _seen(statuses), cores)
     memory = f"; up to {left.peak_mb / 1e3:.1f} GB of memory" if left.peak_mb else ""
-    told = progress.remaining(left.seconds, left.unknown) if len(done) < len(ordered) else "nothing left"
-    print(f"on this machine: {told}{memory}", file=sys.stderr)
+    told = remaining(left.seconds, left.unknown) if len(done) < len(ordered) else "nothing left"
+    progress.result(f"on this machine: {told}{memory}")
 
 
 def _seen(statuses: Sequence[tuple[Job, Status]]) -> dict[str, Made]:
@@ -77,7 +78,7 @@ def show_plan(rows: Sequence[Mapping[str, Any]], left: Sequence[Leftover] = (), 
         state = f"{row['state']}: {row['reason']}" if row["reason"] else row["state"]
         about = "" if row["state"] == "done" else "about "
         known = row["seconds"] is not None
-        costs = (f"{about}{progress.duration(row['seconds'])}", f"{row['peak_mb']} MB") if known else ("unknown",) * 2
+        costs = (f"{about}{duration(row['seconds'])}", f"{row['peak_mb']} MB") if known else ("unknown",) * 2
         cells = (row["name"], _some(needs), _some(list(row["makes"].values())), state, *costs)
         shown.add_row(*map(plain_text, cells))
     console.print(shown)
@@ -115,5 +116,5 @@ def _some(names: Sequence[str]) -> str:
 
 def plain_console() -> Console:
     """The terminal, or where there is none, a console wide enough for every table."""
-    console = Console()
+    console = Console(color_system=None if os.environ.get("NO_COLOR") else "auto")
     return console if console.is_terminal else Console(width=WIDTH)

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from threadpoolctl import threadpool_limits
 
+from sonosynth import progress
 from sonosynth.jobs import Job, Made
 from sonosynth.store import Run
 
@@ -28,7 +29,8 @@ def execute(run: Run, job: Job, made: Mapping[str, Made]) -> Made:
     set_threads(job.threads)
     _forget_peak()
     try:
-        job.run(job.settings, **job.open(made), work=work)
+        with progress.of_job(job.name):
+            job.run(job.settings, **job.open(made), work=work)
     except BaseException:
         with suppress(OSError):
             (work / SPENT).write_text(str(time.monotonic() - started), encoding="ascii")

@@ -1,7 +1,7 @@
 """Runs the jobs of a study on this machine, in processes that live as long as the study.
 
 A job starts when its needs are done and the cores that it asks for are free. Jobs report their progress to this
-process, which alone draws it.
+process, which alone shows it.
 """
 
 import multiprocessing
@@ -19,12 +19,14 @@ from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 from types import FrameType
 
-from sonosynth import cost, interruption, progress
+from sonosynth import interruption, progress
 from sonosynth.errors import UserError
 from sonosynth.jobs import Job, Made, State
 from sonosynth.parallel import WORKERS
+from sonosynth.progress.events import Event
 from sonosynth.runners import workers
 from sonosynth.runners.execution import execute
+from sonosynth.runners.overview import Overview
 from sonosynth.store import Run
 
 Submit = Callable[[Job, Mapping[str, Made]], Future[Made]]
@@ -49,8 +51,8 @@ def run_jobs(
     """
     made: dict[str, Made] = {}
     waiting, running = list(ordered), dict[Future[Made], Job]()
-    kept = 0
-    with _workers(run, min(cores, WORKERS)) if processes else _this_process(run) as submit:
+    overview = Overview(ordered, made, cores if processes else 1)
+    with overview, _workers(run, min(cores, WORKERS)) if processes else _this_process(run) as submit:
         while waiting or running:
             for job in list(waiting):
                 if not all(name in made for name in job.needed):
@@ -59,7 +61,7 @@ def run_jobs(
                 if status.made:
                     made[job.name] = status.made
                     run.clear(job)
-                    kept += 1
+                    overview.kept += 1
                 elif status.state is State.STALE and replaceable is not None and job.run not in replaceable:
                     raise UserError(
                         f"the inputs of {job.name} came out differently this time ({status.reason})",
@@ -67,25 +69,16 @@ def run_jobs(
                         "restore the files that were missing, or replace the results: sonosynth run … --change",
                     )
                 elif _fits(job, list(running.values()), cores):
-                    why = f" (again: {status.reason})" if status.state is State.STALE else ""
-                    soon = _time_left(ordered, made, cores if processes else 1)
-                    progress.say(f"[{len(made) + len(running) + 1}/{len(ordered)}] {job.name}{why}{soon}")
+                    overview.start(job, status.reason if status.state is State.STALE else "")
                     running[submit(job, {name: made[name] for name in job.needed})] = job
                 else:
                     break  # no overtaking: a job that asks for all cores might wait forever
                 waiting.remove(job)
             for future in wait(running, return_when=FIRST_COMPLETED).done:
-                made[running.pop(future).name] = future.result()
-    if kept:
-        progress.say(f"{kept} of {len(ordered)} jobs were already done")
+                job = running.pop(future)
+                with overview.ending(job):
+                    made[job.name] = future.result()
     return made
-
-
-def _time_left(ordered: Sequence[Job], made: Mapping[str, Made], cores: int) -> str:
-    """The whole's remaining time as the end of a line; "" until it is known of most jobs."""
-    left = cost.left(ordered, made, made, cores)
-    known = left.seconds >= 1 and 2 * left.unknown < len(ordered)
-    return f", {progress.remaining(left.seconds, left.unknown)}" if known else ""
 
 
 def _fits(job: Job, running: Sequence[Job], cores: int) -> bool:
@@ -99,7 +92,10 @@ def _fits(job: Job, running: Sequence[Job], cores: int) -> bool:
 def _this_process(run: Run) -> Iterator[Submit]:
     def submit(job: Job, made: Mapping[str, Made]) -> Future[Made]:
         future: Future[Made] = Future()
-        future.set_result(execute(run, job, made))
+        try:
+            future.set_result(execute(run, job, made))
+        except BaseException as error:
+            future.set_exception(error)
         return future
 
     yield submit
@@ -110,7 +106,7 @@ def _workers(run: Run, count: int) -> Iterator[Submit]:
     """Worker processes, started as they are needed; jobs on a GPU all go to one of their own."""
     workers.start()
     context = workers.context()
-    events: SimpleQueue[progress.Event | None] = context.SimpleQueue()
+    events: SimpleQueue[Event | None] = context.SimpleQueue()
     pools: dict[str, ProcessPoolExecutor] = {}
     others = set(multiprocessing.active_children())
 
@@ -121,10 +117,13 @@ def _workers(run: Run, count: int) -> Iterator[Submit]:
         return pools[job.device].submit(_run, run.root, job, made)
 
     with ExitStack() as stack:
-        drawing = threading.Thread(target=_draw, args=(events,), daemon=True)
-        drawing.start()
-        stack.callback(drawing.join)
+        # The events of this process take the same way, so that each comes after those that it follows from.
+        show = progress.relay(events.put)
+        showing = threading.Thread(target=_show, args=(events, show), daemon=True)
+        showing.start()
+        stack.callback(showing.join)
         stack.callback(events.put, None)
+        stack.callback(progress.relay, show)
         try:
             yield submit
         except BrokenProcessPool:
@@ -154,9 +153,9 @@ def _stop(pools: Iterable[ProcessPoolExecutor], processes: set[BaseProcess]) -> 
             process.kill()
 
 
-def _draw(events: "SimpleQueue[progress.Event | None]") -> None:
+def _show(events: "SimpleQueue[Event | None]", show: progress.Show) -> None:
     while (event := events.get()) is not None:
-        progress.show(event)
+        show(event)
 
 
 # In a worker:
@@ -178,12 +177,13 @@ class _Worker:
 _worker = _Worker()
 
 
-def _begin(events: "SimpleQueue[progress.Event | None]") -> None:
+def _begin(events: "SimpleQueue[Event | None]") -> None:
     """Set a worker up: its signals, its progress, and that it ends when its parent does."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _worker.stop)
     interruption.ignore_further_signals()
     progress.relay(events.put)
+    progress.take_warnings()
     parent = multiprocessing.parent_process()
     if parent:
         threading.Thread(target=_end_with, args=(parent,), daemon=True).start()

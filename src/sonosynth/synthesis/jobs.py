@@ -136,7 +136,7 @@ def make(
         needed = _counts(settings, split)
     for label, stratum in strata.missing(strata.members(split.train, settings.by)):
         values = ", ".join(f"{name}={value or '(unknown)'}" for name, value in zip(settings.by, stratum, strict=True))
-        progress.say(f"{settings.name}: no training image of {label} has {values}, so none is made that has")
+        progress.warn(f"{settings.name}: no training image of {label} has {values}, so none is made that has")
     samples = {label: n for label, n in samples.items() if not needed[label]}
     progress.say(f"{settings.name}: " + ", ".join(f"{n} {label}" for label, n in needed.items()))
     maker: Maker = extensions.find("sets", settings.kind).open(settings, adapter.folder if adapter else None)

@@ -63,7 +63,7 @@ def make_selected(  # noqa: PLR0913 (what `synthesis.jobs.make` needs, and what 
     groups = memorisation.training_groups(cohort, split)
     floors = nearness.floors(features.values["features"][rows], split.train["label"].to_numpy(str), groups)
     if without := [label for label, floor in floors.items() if not floor.distance]:
-        progress.say(f"{making.name}: no two real images of {', '.join(without)} tell how near two images may be")
+        progress.warn(f"{making.name}: no two real images of {', '.join(without)} tell how near two images may be")
     selector = Selector(classes, opened.probabilities, extractor(settings.network), floors)
     synthesis.make(
         making, split=split, cohort=cohort if making.source == REAL else None, source=source, adapter=adapter,

@@ -1,0 +1,59 @@
+"""Which jobs start and finish, and what remains of the whole, as events."""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from types import TracebackType
+
+from sonosynth import cost, progress
+from sonosynth.jobs import Job, Made
+from sonosynth.progress.events import JobFinished, JobStarted, Outcome, Overall
+
+
+class Overview:
+    """Reports what becomes of each job that starts, whatever happens; a context in which they run.
+
+    Args:
+        ordered: all jobs. made: what those that are done have made, by name; the caller adds to it.
+    """
+
+    def __init__(self, ordered: Sequence[Job], made: Mapping[str, Made], cores: int) -> None:
+        self.ordered, self.made, self.cores = ordered, made, cores
+        self.kept = 0  # jobs that were done before
+        self.began: dict[str, float] = {}
+
+    def start(self, job: Job, reason: str) -> None:
+        """Report a job that starts, and for what `reason` again, if it does."""
+        number = len(self.made) + len(self.began) + 1
+        progress.emit(JobStarted(job.name, number, reason, self._overall()))
+        self.began[job.name] = time.monotonic()
+
+    @contextmanager
+    def ending(self, job: Job) -> Iterator[None]:
+        """Report the job whose result is taken here as done or, if there is an error instead, as failed."""
+        try:
+            yield
+        except Exception:
+            self._end(job.name, Outcome.FAILED)
+            raise
+        self._end(job.name, Outcome.DONE)
+
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        for name in list(self.began):
+            self._end(name, Outcome.STOPPED)
+        if self.kept and kind is None:
+            progress.say(f"{self.kept} of {len(self.ordered)} jobs were already done")
+
+    def _end(self, name: str, outcome: Outcome) -> None:
+        elapsed = time.monotonic() - self.began.pop(name)
+        seconds = self.made[name].seconds if outcome is Outcome.DONE else elapsed
+        progress.emit(JobFinished(name, outcome, round(seconds, 3), self._overall()))
+
+    def _overall(self) -> Overall:
+        left = cost.left(self.ordered, self.made, self.made, self.cores)
+        known = 2 * left.unknown < len(self.ordered)
+        seconds = round(left.seconds, 3) if known else None
+        return Overall(len(self.made), len(self.ordered), seconds, left.unknown)
