@@ -58,3 +58,19 @@ def test_a_difference_is_beyond_a_margin_by_the_nearer_of_two_one_sided_tests():
     )
     assert tested.p_beyond(0.5) == pytest.approx(nearer)
     assert contrasts.Tested(0.0, float("nan"), 1.0).p_beyond(0.5) == 1
+
+
+def test_the_scatter_between_folds_has_no_bias_however_unequal_they_are():
+    """Folds as of hospitals, each with an effect of -1 or 1: the mean over all outcomes is the sum of w^2; J / (J - 1)
+    times the squares have 0.38 of it."""
+    sizes = np.array([12, 2, 2, 2, 2])
+    folds, shares = np.repeat(range(5), sizes), sizes / sizes.sum()
+    table = predictions("real", np.zeros(20, int), np.tile([0.6, 0.2, 0.2], (20, 1)), folds=folds)
+    design = arranged(table, {})
+    found = []
+    for effects in product((-1.0, 1.0), repeat=5):
+        of_image = np.array(effects)[folds]
+        mean = of_image.mean()
+        score = scored(design, "real", lambda rows, x=of_image, m=mean: (m, (x - m) / len(x)))
+        found.append(estimate(design, score).between)
+    assert np.mean(found) == pytest.approx((shares**2).sum())

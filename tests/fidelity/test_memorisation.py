@@ -51,14 +51,14 @@ def real(inputs, tmp_path_factory):
     return Artefact(made(table=work / "table", thresholds=work / "thresholds"))
 
 
-def search(inputs, real, work, pixels, own, flaws=""):
+def search(inputs, real, work, pixels, own, flaws="", shared=()):
     """The table of a set of benign images with these origins and flaws."""
     images = work / "variation"
     images.mkdir()
     rows = pd.DataFrame({"file_name": [f"{n}.png" for n in range(len(pixels))], "label": "benign"})
     rows.assign(prompt="", source="", flaw=flaws).to_csv(images / "metadata.csv", index=False)
     np.save(work / "pixels.npy", pixels)
-    (work / "origins.json").write_text(json.dumps({"real": True, "shared": [], "own": own, "samples": []}))
+    (work / "origins.json").write_text(json.dumps({"real": True, "shared": [*shared], "own": own, "samples": []}))
     safetensors.numpy.save_file({"features": np.zeros((len(pixels), 32))}, work / "features.safetensors")
     made_set = SyntheticSet(made(images=images, pixels=work / "pixels.npy", origins=work / "origins.json"))
     memorisation.search(
@@ -88,6 +88,14 @@ def test_an_image_that_is_used_for_nothing_is_no_copy(inputs, real, tmp_path):
     pixels = inputs["cohort"].pixels
     found = search(inputs, real, tmp_path, pixels[[9, 12]], [[], []], ["shows another class", ""])
     assert list(found["file_name"]) == ["1.png"] and list(found["nearest"]) == ["i12"]
+
+
+def test_a_copy_of_a_validation_image_that_the_generator_was_trained_on_is_one(inputs, real, tmp_path):
+    """As with adapt.on=all: such an image is neither exported nor in a report without real images."""
+    pixels = inputs["cohort"].pixels
+    everything = [f"hash {n}" for n in range(36)]
+    found = search(inputs, real, tmp_path, np.stack([noisy(pixels[30])]), [[]], shared=everything)
+    assert list(found["nearest"]) == ["i30"] and found["copy"][0] and found["verbatim"][0]
 
 
 def test_where_no_other_patient_is_left_nothing_is_flagged(inputs, real, tmp_path):

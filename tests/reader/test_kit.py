@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -86,3 +87,16 @@ def test_nothing_half_written_stays(tmp_path, monkeypatch):
     with pytest.raises(ZeroDivisionError):
         kit.write(candidates(), tmp_path / "run", tmp_path / "kit.html", 1, 0)
     assert not (tmp_path / "kit.html").exists() and not list((tmp_path / "run" / "reader").iterdir())
+
+
+def test_near_duplicates_are_one_unit_even_where_the_split_ignores_them():
+    """As with split.groups=none, which leaves the column group of cohort.csv empty."""
+    ids = ["a", "b", "c"]
+    rows = pd.DataFrame({"id": ids, "label": "benign", "sha256": ids, "group": "", "split": "validation"})
+    cohort = SimpleNamespace(
+        images=rows.assign(pixels=ids), twins=pd.DataFrame({"id": ["a"], "twin": ["b"]}),
+        pixels=np.zeros((3, 8, 8), np.uint8), rows=lambda names: [ids.index(name) for name in names],
+    )  # fmt: skip
+    found = kit.candidates(cohort, SimpleNamespace(rows=rows, validation=rows), [], [], unknown=False)
+    first, second, third = found.rows["unit"]
+    assert first == second != third

@@ -38,8 +38,10 @@ def there():
 def test_a_fall_beyond_the_intervals_is_a_warning(there):
     (said,) = there.warnings()
     assert said.startswith(
-        "real does not hold on there: its AUC is 0.500 there (95% interval 0.400 to 0.600), which is no"
+        "real does not hold on there: its AUC is 0.500 there (95% interval 0.400 to 0.600), which was not shown to be"
+        " better than chance,"
     )
+    assert "Scores don't tell why" in said and "may be harder" in said
     assert "and 0.900 (0.850 to 0.950) on the study's own" in said
     worse = replace(there, table=table(real=(0.7, 0.6, 0.8), b=(0.8, NAN, NAN)))
     (said,) = worse.warnings()

@@ -88,3 +88,9 @@ def test_paths_are_told_by_their_last_part(tmp_path):
     more = {"~/x": "x", "..\\gan": "gan", "C:\\pics\\gan": "gan"}
     assert hidden == {"/data/busi": "busi", str(tmp_path / "net"): "net", **more}
     assert withheld.without(values, hidden)["more"] == ["net", "x", 0.5, "a b"]
+
+
+def test_prompts_with_a_patients_values_are_withheld():
+    rows = pd.DataFrame({"prompt": ["cyst, 57 years", "cyst"], "described": ["patient 12", ""]})
+    assert withheld.without_values(rows)["prompt"].tolist() == [withheld.VALUES, "cyst"]
+    assert withheld.without_values(rows[["prompt"]])["prompt"].tolist() == ["cyst, 57 years", "cyst"]

@@ -30,7 +30,8 @@ class Design:
 
     groups: (N,) int, 0 to G - 1. folds: (R, N) int, -1 where an image was not scored in a draw. runs: of each arm, for
     each draw. generators: how many each arm has. left_out: the draws that an arm has not finished. leverage: (G,), the
-    largest share of the images of one class that a group has.
+    largest share of the images of one class that a group has. weights: (N,), the share of each image if all classes
+    count alike; they add up to 1.
     """
 
     groups: np.ndarray
@@ -39,6 +40,7 @@ class Design:
     generators: Mapping[str, int]
     left_out: tuple[str, ...]
     leverage: np.ndarray
+    weights: np.ndarray
 
     @property
     def one_split(self) -> bool:
@@ -109,8 +111,9 @@ def arranged(predictions: pd.DataFrame, groups: Mapping[str, str]) -> Design:
     np.add.at(images, (group_of, labels), 1)
     generators = {arm: len(np.unique(at.generator[at.arm == code])) for code, arm in enumerate(at.arms)}
     left_out = sorted(str(name) for code, name in enumerate(at.draws) if code not in draws)
-    leverage = (images / images.sum(axis=0)).max(axis=1)
-    return Design(group_of, folds, _runs(predictions, at, draws), generators, tuple(left_out), leverage)
+    totals = images.sum(axis=0)
+    leverage, weights = (images / totals).max(axis=1), 1 / (totals[labels] * len(totals))
+    return Design(group_of, folds, _runs(predictions, at, draws), generators, tuple(left_out), leverage, weights)
 
 
 class _Places(NamedTuple):

@@ -116,11 +116,24 @@ def estimate(design: Design, arm: Scored, other: Scored | None = None) -> Estima
         freedom = min(satterthwaite(parts), len(arm.units[0]) - 1)  # both may have been trained on the same folds
         return Estimate(value, images, within, sum(part for part, _ in parts), of_groups, freedom)
     for row, folds in zip(influence, design.folds, strict=True):
-        names = np.unique(folds[folds >= 0])
-        of_fold = np.array([row[folds == name].sum() for name in names])
-        between += len(names) / max(len(names) - 1, 1) * float((of_fold**2).sum()) / draws**2
+        places = [folds == name for name in np.unique(folds[folds >= 0])]
+        of_fold, shares = np.array([[x[place].sum() for place in places] for x in (row, design.weights)])
+        between += _of_folds(of_fold, shares / shares.sum()) / draws**2
     within = float((sums**2).sum()) / draws**2
     return Estimate(value, images, within, between, of_groups, design.blocks - draws)
+
+
+def _of_folds(sums: np.ndarray, shares: np.ndarray) -> float:
+    """The variance that the scatter between folds causes, from the influences (J,) of each; 0 of one fold.
+
+    The influences of a fold with a share w of the images, and an effect d of its own, add up to w (d - mean). Folds may
+    be as unequal as hospitals are: the square of a fold is divided by 1 - 2 w + (sum of w^2), so that all add up to the
+    variance of the mean, whatever the shares. Equal ones count J / (J - 1) times each.
+
+    Args:
+        shares: (J,), of the images that each fold has; they add up to 1.
+    """
+    return float((sums**2 / (1 - 2 * shares + (shares**2).sum())).sum()) if len(sums) > 1 else 0.0
 
 
 def satterthwaite(parts: Iterable[tuple[float, float]]) -> float:

@@ -7,12 +7,12 @@ import numpy as np
 import pandas as pd
 
 from sonosynth import disk, firewall, progress
-from sonosynth.artefacts import Artefact, CohortImages, Description, Split, SyntheticSet
+from sonosynth.artefacts import TRAIN, Artefact, CohortImages, Description, Split, SyntheticSet
 from sonosynth.cohort.reading import group_numbers
 from sonosynth.fidelity import copies
 from sonosynth.firewall import Origins
 
-VERSION = 3
+VERSION = 4
 REAL = "real validation"
 """What validation images are called in memorisation.csv."""
 
@@ -25,7 +25,7 @@ def search_real(_: None, *, cohort: CohortImages, split: Split, features: Descri
     train, held_out = (cohort.rows(side["id"]) for side in (split.train, split.validation))
     firewall.check(cohort.origins(train).all(), split.scored, "the thresholds of the search for copies")
     with progress.task("comparing real images", 2) as bar:
-        known, groups = _real(cohort, train, features), training_groups(cohort, split)
+        known, groups = _real(cohort, train, features), groups_of(cohort, split.train)
         unrelated = copies.nearest_unrelated(known, known, groups[:, None], groups)
         limits = copies.thresholds(unrelated, split.train["label"].to_numpy())
         if all(limit.correlation == float("inf") for limit in limits.values()):
@@ -35,7 +35,7 @@ def search_real(_: None, *, cohort: CohortImages, split: Split, features: Descri
         bar.advance()
     disk.write_json(work / "thresholds", {label: asdict(limit) for label, limit in limits.items()})
     rows, sources = split.validation[["id", "label"]], np.full(len(held_out), np.nan)
-    disk.write_text(work / "table", _table(REAL, rows, found, sources, limits, split))
+    disk.write_text(work / "table", _table(REAL, rows, found, sources, limits, split.train))
 
 
 def search(
@@ -44,29 +44,35 @@ def search(
 ) -> None:  # fmt: skip
     """The training image nearest to every usable image of a set, and whether the latter is a copy: makes table.
 
+    With adapt.on=all, the generator's training images are among those: a copy of a validation image is one, too.
     An image that was computed from a training image is meant to resemble it, so it is compared with those of other
     groups; how near it stays to its own source is said beside that.
     """
     limits = {label: copies.Thresholds(**values) for label, values in real.json("thresholds").items()}
     found, alike = copies.Nearest(*(np.empty(0, kind) for kind in (float, int, float, int))), np.empty(0)
-    usable = np.flatnonzero(~images.flawed)
+    usable, known = np.flatnonzero(~images.flawed), _trained_on(split, images.origins)
     if len(usable):
-        train = _real(cohort, cohort.rows(split.train["id"]), real_features)
+        train = _real(cohort, cohort.rows(known["id"]), real_features)
         made = copies.Images(np.asarray(images.pixels)[usable], features.values["features"][usable])
-        sources, groups = _sources(images.origins.choose(usable), split), training_groups(cohort, split)
+        sources, groups = _sources(images.origins.choose(usable), known), groups_of(cohort, known)
         found = copies.nearest_unrelated(made, train, _of_sources(sources, groups), groups)
         alike = copies.with_sources(made.pixels, train.pixels, sources)
     rows = images.rows[["file_name", "label"]].iloc[usable]
-    disk.write_text(work / "table", _table(images.name, rows, found, alike, limits, split))
+    disk.write_text(work / "table", _table(images.name, rows, found, alike, limits, known))
 
 
 def _real(cohort: CohortImages, rows: np.ndarray, features: Description) -> copies.Images:
     return copies.Images(np.asarray(cohort.pixels[rows]), features.values["features"][rows])
 
 
-def training_groups(cohort: CohortImages, split: Split) -> np.ndarray:
-    """A number for each training image: the same within a group of cohort.csv and within a chain of near-duplicates."""
-    rows = split.train
+def _trained_on(split: Split, origins: Origins) -> pd.DataFrame:
+    """The rows of cohort.csv of all images that a classifier or the generator of a set was trained on."""
+    rows = split.rows
+    return rows[(rows["split"] == TRAIN) | rows["sha256"].isin(origins.all())].reset_index(drop=True)
+
+
+def groups_of(cohort: CohortImages, rows: pd.DataFrame) -> np.ndarray:
+    """A number for each row of cohort.csv: the same within a group there and within a chain of near-duplicates."""
     named = rows[rows["group"] != ""]
     first = named.groupby("group")["id"].transform("first")
     pairs = pd.concat([cohort.twins[["id", "twin"]], pd.DataFrame({"id": named["id"], "twin": first})])
@@ -74,9 +80,9 @@ def training_groups(cohort: CohortImages, split: Split) -> np.ndarray:
     return group_numbers(rows["id"], pairs)
 
 
-def _sources(origins: Origins, split: Split) -> list[list[int]]:
-    """The positions of the training images that each image of a set was computed from."""
-    place = {content: row for row, content in enumerate(split.train["sha256"])}
+def _sources(origins: Origins, known: pd.DataFrame) -> list[list[int]]:
+    """The positions among the `known` images of those that each image of a set was computed from."""
+    place = {content: row for row, content in enumerate(known["sha256"])}
     return [sorted(place[content] for content in own if content in place) for own in origins.own]
 
 
@@ -90,10 +96,12 @@ def _of_sources(sources: list[list[int]], groups: np.ndarray) -> np.ndarray:
 
 def _table(
     name: str, rows: pd.DataFrame, found: copies.Nearest, sources: np.ndarray, limits: dict[str, copies.Thresholds],
-    split: Split,
+    compared: pd.DataFrame,
 ) -> str:  # fmt: skip
-    """Rows of memorisation.csv; rows: file names and labels. sources: the correlations with the images' own sources."""
-    ids, known, labels = split.train["id"].to_numpy(), found.correlation > -1, list(rows["label"])
+    """Rows of memorisation.csv; rows: file names and labels. sources: the correlations with the images' own sources.
+    compared: the rows of cohort.csv that `found` counts.
+    """
+    ids, known, labels = compared["id"].to_numpy(), found.correlation > -1, list(rows["label"])
     table = pd.DataFrame(
         {
             "set": name,

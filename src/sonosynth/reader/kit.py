@@ -14,8 +14,8 @@ import pandas as pd
 from PIL import Image
 
 from sonosynth import disk
-from sonosynth.artefacts import CohortImages, Split, SyntheticSet, group_names
-from sonosynth.cohort.split import crossing
+from sonosynth.artefacts import CohortImages, Split, SyntheticSet
+from sonosynth.cohort.split import crossing, independent
 from sonosynth.errors import UserError, first_line
 from sonosynth.reader import answers
 from sonosynth.reader.choosing import REAL, SYNTHETIC, choose
@@ -56,11 +56,17 @@ def candidates(
     """
     alike = {id for pair in crossing(split.rows, cohort.twins) for id in pair}
     real = split.validation[~split.validation["id"].isin(alike)]
+    together = independent(cohort.images, cohort.twins)  # the split need not keep near-duplicates together
     origins = frozenset().union(*(x.origins.all() | x.sample_origins.all() for x in sets if x.name in shown))
     seen = real["sha256"].isin(origins).map({True: SEEN, False: UNKNOWN if unknown else UNSEEN})
     parts = [
         real[["label", "id", "sha256"]].assign(
-            origin=REAL, set="", unit=group_names(real), seen=seen, array="", row=cohort.rows(real["id"])
+            origin=REAL,
+            set="",
+            unit=[together.get(name, name) for name in real["id"]],
+            seen=seen,
+            array="",
+            row=cohort.rows(real["id"]),
         )
     ]
     pixels, roots = {"": cohort.pixels}, _roots(sets)

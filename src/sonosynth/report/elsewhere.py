@@ -86,12 +86,12 @@ class Elsewhere:
         for row in self.table.to_dict("records"):
             own = at_home[str(row["arm"])]
             if row["auc_high"] < own["auc_low"]:
-                chance = ", which is no better than chance" if row["auc_low"] <= 0.5 else ""
+                chance = ", which was not shown to be better than chance" if row["auc_low"] <= 0.5 else ""
                 found.append(
                     f"{row['arm']} does not hold on {self.tested.name}: its AUC is {row['auc']:.3f} there"
                     f" (95% interval {_span(row, 'auc')}){chance}, and {own['auc']:.3f} ({_span(own, 'auc')}) on the"
-                    " study's own validation images. Some of what it goes by is not there: marks, devices or the choice"
-                    " of patients may have told the classes apart."
+                    " study's own validation images. Scores don't tell why: marks, devices or the choice of patients"
+                    " may have told the classes apart at home, or the cases there may be harder."
                 )
         return found
 

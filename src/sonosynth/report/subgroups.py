@@ -11,7 +11,7 @@ from sonosynth.cohort.split import independent
 from sonosynth.evidence.subgroups import subgroups
 from sonosynth.report.tables import unseen
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)

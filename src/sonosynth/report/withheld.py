@@ -11,6 +11,9 @@ import pandas as pd
 from sonosynth.artefacts import SyntheticSet
 from sonosynth.report.declared import Declared
 from sonosynth.report.facts import Facts
+from sonosynth.synthesis.described import COLUMN
+
+VALUES = "(withheld: it has a patient's values)"
 
 
 def showable(made: SyntheticSet, declared: Declared, memorisation: pd.DataFrame) -> np.ndarray:
@@ -24,6 +27,13 @@ def showable(made: SyntheticSet, declared: Declared, memorisation: pd.DataFrame)
     own = memorisation[memorisation["set"] == made.name]
     copies = own["file_name"][own["copy"].astype(bool) | own["verbatim"].astype(bool)]
     return (made.rows["file_name"].isin(own["file_name"]) & ~made.rows["file_name"].isin(copies)).to_numpy()
+
+
+def without_values(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows of metadata.csv without the prompts that say what the cohort's columns say of one training image."""
+    if COLUMN not in rows:
+        return rows
+    return rows.assign(prompt=rows["prompt"].where(rows[COLUMN].fillna("") == "", VALUES))
 
 
 def paths(values: Any) -> dict[str, str]:

@@ -66,7 +66,7 @@ def columns(shown: Shown) -> dict[str, Column]:
         found[REAL] = Column(rows, np.asarray(shown.cohort.pixels[shown.cohort.rows(train["id"])]), each)
     for made in shown.sets:
         kept = _kept(shown, made)
-        parts = [Column(listed(made, made.rows)[kept], made.pixels[kept], each)] if kept.any() else []
+        parts = [Column(_listed(shown, made)[kept], made.pixels[kept], each)] if kept.any() else []
         if shown.real_images and len(made.sample_rows):
             parts.append(Column(listed(made, made.sample_rows), made.sample_pixels, each))
         if parts:
@@ -80,6 +80,12 @@ def _kept(shown: Shown, made: SyntheticSet) -> np.ndarray:
     if shown.real_images:
         return np.ones(len(made.rows), bool)
     return withheld.showable(made, shown.results.declared, shown.results.memorisation)
+
+
+def _listed(shown: Shown, made: SyntheticSet) -> pd.DataFrame:
+    """The images of a set, see `listed`; without real images, no prompt has a patient's values."""
+    rows = made.rows if shown.real_images else withheld.without_values(made.rows)
+    return listed(made, rows)
 
 
 def listed(made: SyntheticSet, rows: pd.DataFrame) -> pd.DataFrame:
@@ -121,7 +127,7 @@ def _refined(shown: Shown) -> _Refined | None:
         source, offered, before = list(made.rows["source"]), _kept(shown, made), _kept(shown, start)
         rows = [i for i, file in enumerate(source) if offered[i] and file in files and before[files[file]]]
         chosen = [rows[place] for place in evenly(len(rows), SHOWN)]
-        found = listed(made, made.rows).iloc[chosen].to_dict("records")
+        found = _listed(shown, made).iloc[chosen].to_dict("records")
         if chosen:
             own = [Pair(made.rows["label"][i], start.pixels[files[source[i]]], made.pixels[i]) for i in chosen]
             return _Refined(start.name, name, [{str(k): v for k, v in row.items()} for row in found], own)

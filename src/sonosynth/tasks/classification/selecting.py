@@ -60,7 +60,7 @@ def make_selected(  # noqa: PLR0913 (what `synthesis.jobs.make` needs, and what 
     opened = Critics.open(critics, settings.start, len(classes), settings.resolution)
     firewall.check(opened.folds, split.scored, "the training images of the critics")
     firewall.check(cohort.origins(rows).all(), split.scored, "the floor under the distances between selected images")
-    groups = memorisation.training_groups(cohort, split)
+    groups = memorisation.groups_of(cohort, split.train)
     floors = nearness.floors(features.values["features"][rows], split.train["label"].to_numpy(str), groups)
     if without := [label for label, floor in floors.items() if not floor.distance]:
         progress.warn(f"{making.name}: no two real images of {', '.join(without)} tell how near two images may be")
