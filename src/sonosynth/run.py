@@ -82,7 +82,7 @@ class Study:
             made = run_jobs(run, wanted, machine.cores, processes=processes, replaceable=replaceable)
             run.tidy()
             if TABLES in made:
-                looks.note(root, self.settings)
+                looks.note(root, self.settings, files.sources)
             if command == "report":
                 self._clear(run, [(job, Status(State.DONE, made=made[job.name])) for job in ordered], remove=change)
         if command == "report":
@@ -150,10 +150,9 @@ class Study:
 
     def _plan(self, root: Path, files: Files, machine: Machine, *tests: Tested) -> list[Job]:
         latest = {test.name: test for test in (*testing.tests(root, self.settings), *tests)}
-        known = Remembered(
-            looks.count(root, self.settings), unsealing.opened(root, self.settings), tuple(latest.values()),
-            answers.readings(root), real_images=not privacy.withheld(root),
-        )  # fmt: skip
+        seen, opened = looks.count(root, self.settings, files.sources), unsealing.opened(root, self.settings)
+        read, shown = answers.readings(root), not privacy.withheld(root)
+        known = Remembered(seen, opened, tuple(latest.values()), read, real_images=shown)
         return plan(self.settings, files, machine, self.as_yaml(machine), known)
 
     def unseal(self, root: Path, *, processes: bool = True) -> dict[str, Made]:

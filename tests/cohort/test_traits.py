@@ -35,6 +35,15 @@ def test_chance_raises_an_alarm_in_fewer_than_one_in_a_hundred_cohorts():
     assert alarms <= 3
 
 
+def test_what_goes_with_patients_is_no_evidence_from_each_of_their_images():
+    rng, alarms = np.random.default_rng(0), 0
+    labels, patients = np.repeat(["a", "b"], 300), np.repeat(range(40), 15)
+    for _ in range(60):
+        marked = np.where((rng.random(40) < 0.4)[patients], "text", "")
+        alarms += any(x.suspicious for x in traits.compare(list(marked), np.zeros(600), list(labels), patients))
+    assert alarms <= 2  # 18 if each image counted by itself
+
+
 def test_a_difference_of_little_size_is_no_alarm_however_certain():
     labels = np.repeat(["a", "b"], 4000)
     marked = np.where(np.arange(8000) % 4000 < np.where(labels == "a", 2000, 2300), "text", "")

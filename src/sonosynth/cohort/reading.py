@@ -213,7 +213,11 @@ def decode(files: Files, side: int = 0, *, fill: bool = False, how: Reading = AS
     ]
     twins = pd.DataFrame(pairs, columns=TWIN_COLUMNS)
     adjacent = _adjacent(images, twins, distinct)
-    found_traits = traits.compare(list(images["marks"]), images["colour"].to_numpy(), list(images["label"]))
+    alone = pd.Series(group_numbers(images["id"], twins), dtype=object)  # a number, never the name of a group
+    together = images["group"].where(images["group"] != "", alone)
+    found_traits = traits.compare(
+        list(images["marks"]), images["colour"].to_numpy(), list(images["label"]), list(together)
+    )
     return Cohort(
         files.path, images, twins, squares[: len(rows)], problems, files.ignored, files.simulated, adjacent,
         tuple(found_traits), pd.DataFrame(own).fillna(""), few_levels, files.format, files.taken,

@@ -1,11 +1,11 @@
 """What some images of a cohort have beside anatomy, and whether it goes with the label: marks, colour."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from scipy.stats import fisher_exact
 
 from sonosynth.cohort import marks
@@ -24,7 +24,7 @@ class Trait:
 
     counts, images: of each label, how many have it, and how many there are. label: that class. share: of its images;
     others: of all other images. p: two-sided, of Fisher's exact test of this class against the others, times the number
-    of tests (of classes and traits), at most 1.
+    of tests (of classes and traits), at most 1. Images that belong together count once there.
     """
 
     kind: str
@@ -65,25 +65,28 @@ class Trait:
         return cls(**{name: value for name, value in described.items() if name != "suspicious"})
 
 
-def compare(found: Sequence[str], colour: np.ndarray, labels: Sequence[str]) -> list[Trait]:
+def compare(
+    found: Sequence[str], colour: np.ndarray, labels: Sequence[str], groups: Sequence[object] | None = None
+) -> list[Trait]:
     """The traits that images have; none that no image has.
 
     Args:
-        found: of each image, its marks, separated by semicolons. colour: (N,) share of coloured pixels.
+        found: of each image, its marks, separated by semicolons. colour: (N,) share of coloured pixels. groups: of each
+            image, what it belongs to, as a patient; None: each image stands alone.
     """
+    frame = pd.DataFrame({"label": np.asarray(labels, str), "group": range(len(labels)) if groups is None else groups})
     present = {kind: np.array([kind in marks_of.split(";") for marks_of in found], bool) for kind in marks.KINDS}
     present[COLOUR] = np.asarray(colour, float) > COLOURED
-    return [_tested(kind, has, np.asarray(labels, str), len(present)) for kind, has in present.items() if has.any()]
+    return [_tested(kind, frame.assign(has=has), len(present)) for kind, has in present.items() if has.any()]
 
 
-def _tested(kind: str, has: np.ndarray, labels: np.ndarray, traits: int) -> Trait:
-    images = dict(sorted(Counter(labels.tolist()).items()))
-    counts = {label: int(has[labels == label].sum()) for label in images}
-    whole, all_images = int(has.sum()), len(labels)
-    p = {
-        label: float(fisher_exact([[own, images[label] - own], [rest, all_images - images[label] - rest]])[1])
-        for label, own in counts.items() for rest in [whole - own]
-    }  # fmt: skip
+def _tested(kind: str, rows: pd.DataFrame, traits: int) -> Trait:
+    by_label = rows.groupby("label")["has"]
+    counts, images = ({str(x): int(n) for x, n in of.items()} for of in (by_label.sum(), by_label.size()))
+    whole, all_images = sum(counts.values()), len(rows)
+    # Images of one patient or clip have a mark together, which would look like evidence from each.
+    units = rows.groupby(["label", "group"], sort=False)["has"].mean().ge(0.5)
+    p = {label: _p(units, label) for label in images}
     # Of equally unlikely classes (two are), the one that has it more often.
     label = min(p, key=lambda name: (p[name], -counts[name] / images[name]))
     tests = traits * (len(images) if len(images) > 2 else 1)
@@ -91,3 +94,10 @@ def _tested(kind: str, has: np.ndarray, labels: np.ndarray, traits: int) -> Trai
         kind, counts, images, label, counts[label] / images[label],
         (whole - counts[label]) / max(all_images - images[label], 1), min(1.0, p[label] * tests),
     )  # fmt: skip
+
+
+def _p(units: pd.Series, label: str) -> float:
+    """Of Fisher's exact test: of units (a label and a group) with a trait or without, those of the label or others."""
+    own = units.index.get_level_values("label") == label
+    table = [[int((has & of).sum()) for has in (units, ~units)] for of in (own, ~own)]
+    return float(fisher_exact(table)[1])
