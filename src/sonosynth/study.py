@@ -9,7 +9,7 @@ from sonosynth.adapters import token as inversion
 from sonosynth.adapters.learning import with_token
 from sonosynth.bases import sd1
 from sonosynth.classifying import selected_sets, weighted_sets
-from sonosynth.cohort import captions
+from sonosynth.cohort import captions, own_split
 from sonosynth.cohort.reading import Files
 from sonosynth.cohort.sources import one_class
 from sonosynth.comparisons import check_choices, controlling, kept, refusals
@@ -228,6 +228,7 @@ def declared(settings: Settings) -> Declared:
 def _facts(graph: Graph, repeated: Sequence[Job], known: Remembered) -> Facts:
     """What the report says of the study. repeated: the jobs of the first repeat."""
     s, m = graph.settings, graph.machine
+    fold = (s.repeats.folds, 0) if s.repeats.folds else None
     return Facts(
         cohort=graph.files.path.name, base=s.base, embedded=s.base == sd1.EMBEDDED,
         resolution=s.resolution, precision=m.precision,
@@ -237,6 +238,7 @@ def _facts(graph: Graph, repeated: Sequence[Job], known: Remembered) -> Facts:
         networks=tuple(network.name for network in m.networks),
         repeated={job.name: cost.share(job, m.cores) for job in repeated}, looks=known.looks,
         unsealed=known.unsealed, leave_out=s.split.leave_out,
+        own_split=own_split.used(s.split, [source.given for source in graph.files.sources], fold),
         marks_filled=s.marks.remove == "all", modality=s.modality,
         positive=s.compare.positive if s.compare.positive in graph.files.labels else None, reference=REFERENCE,
     )  # fmt: skip

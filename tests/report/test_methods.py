@@ -12,12 +12,12 @@ SETS = "sets={again: {kind: copy, from: real}, coded: {from: real, strength: 0},
 PLAIN = ("lora={schedule: constant, average: 0, drop_prompt: 0}", "adapt.balance=none")
 
 
-def methods(*changes):
+def methods(*changes, **more):
     settings = loading.load("quick", (), changes)
     values = yaml.safe_load(loading.as_yaml(settings))
     values["resolved"] = {"versions": {"sonosynth": "0"}}
     names = ("cohort", "excluded", "repeats", "near-duplicates", "base", "classifier", "fidelity")
-    return page.methods(values, {name: name for name in names}, declared(settings), ["benign", "malignant"])
+    return page.methods(values, {name: name for name in names}, declared(settings), ["benign", "malignant"], **more)
 
 
 @pytest.mark.parametrize(
@@ -164,3 +164,9 @@ def test_who_repeats_the_study_finds_splits_prompts_arms_seeds_and_versions():
     assert "near-duplicates were divided like other images. Near-duplicates with different labels were kept." in folds
     assert "A share of 0.2 of each class was set aside before anything was trained" in folds
     assert "Each value of hospital was held out in turn. " in methods("split.leave_out=hospital")
+
+
+def test_what_was_held_out_is_said():
+    at_random, own = "A share of 0.2 of each class was held out at random. ", "The cohort's own split into training and"
+    assert at_random in methods() and own not in methods()
+    assert own in methods(own_split=True) and at_random not in methods(own_split=True)

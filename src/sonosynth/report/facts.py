@@ -107,6 +107,7 @@ class Facts:
     split and generator, which each further one repeats, and the share of the machine that each of them takes. looks:
     how often these validation images were scored in this folder, each time with other settings. unsealed: None if the
     sealed part, if any, was never opened. leave_out: the column each of whose values is held out in turn, "" for none.
+    own_split: whether the cohort's own split is used.
     marks_filled: whether marks that were found are filled in. modality: of the images. positive: the class that
     matters most, None if none is named. reference: the arm that all others are compared with.
     """
@@ -129,6 +130,7 @@ class Facts:
     looks: int
     unsealed: Unsealed | None = None
     leave_out: str = ""
+    own_split: bool = False
     marks_filled: bool = False
     modality: Modality = ULTRASOUND
     positive: str | None = None

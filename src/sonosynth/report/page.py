@@ -90,24 +90,29 @@ def page(results: Results, provenance: Provenance, figures: Path, pictured: pd.D
         fidelity=results.fidelity[results.fidelity["class"] == ALL].to_dict("records"),
         provenance=provenance,
         latex=latex(results),
-        methods=methods(study, results.measured_on, declared, class_names(results.predictions)),
+        methods=methods(
+            study, results.measured_on, declared, class_names(results.predictions), own_split=results.facts.own_split
+        ),
         cited=cited,
         bibtex=citing.bibtex(cited),
     )
 
 
-def methods(study: Mapping[str, Any], facts: Mapping[str, str], declared: Declared, classes: Sequence[str]) -> str:
+def methods(
+    study: Mapping[str, Any], facts: Mapping[str, str], declared: Declared, classes: Sequence[str], *,
+    own_split: bool = False,
+) -> str:  # fmt: skip
     """The methods paragraph.
 
     Args:
-        study: the values of study.yaml. facts: what the scores were measured on, in words.
+        study: the values of study.yaml. facts: what the scores were measured on, in words. own_split: as in `Facts`.
     """
     template = jinja2.Environment(loader=LOADER, undefined=jinja2.StrictUndefined).get_template("methods.txt.j2")
     prompts = Prompts(**study["prompts"])
     said = {label: prompts.of(label) for label in classes}
     text = template.render(
         s=study, facts=facts, prompts=said, adapters=declared.adapters, sets=declared.sets, arms=declared.arms,
-        arm=declared.arm,
+        arm=declared.arm, own_split=own_split,
     )  # fmt: skip
     return " ".join(text.split())
 

@@ -151,7 +151,8 @@ def adjacent(label: str) -> str:
 def measured_on(facts: Facts, counts: Counts) -> dict[str, str]:
     """What the scores were measured on; printed beside them everywhere."""
     base = "the small embedded model, pretrained on simulated images" if facts.embedded else facts.base
-    splits = f"{facts.draws} x {facts.folds} grouped folds" if facts.folds else "one split"
+    single = "the cohort's own split" if facts.own_split else "one split"
+    splits = f"{facts.draws} x {facts.folds} grouped folds" if facts.folds else single
     if facts.leave_out:
         splits = f"each of the {facts.folds} values of {facts.leave_out} held out in turn"
     generators, seeds = number_of(facts.generators, "generator"), number_of(facts.seeds, "seed")
