@@ -48,3 +48,29 @@ def test_what_is_said_of_the_run_with_sound():
     smallest = f"{(found['real_high'] - found['real_low']).min() / 2:.3f}"
     assert f"no gain over `real` below {smallest} would have been significant" in readme
     assert f"gains over `real` below {smallest} can't be seen" in page
+
+
+def test_the_study_of_every_way(benchmark):
+    results, found = benchmark("results"), pd.read_csv(STORED / "results-64.csv")
+    page, comparator = words("docs/results.md"), "real+classical+oversampling"
+    assert results.tables(found).strip() in read("docs/results.md")
+    own, spaces = found.set_index("arm"), [f"{name}_distance" for name in results.NETWORKS]
+    assert set(own["finding"].dropna()) == {"no evidence"} and own["finding"].count() == 15
+    smallest = (own["real_high"] - own["real_low"]).min() / 2
+    assert f"no gain over `real` below {smallest:.3f} could have been: 15 arms" in page
+    assert f"has a macro F1 of {own.loc[comparator, 'f1']:.3f}" in page
+    assert own["comparator_difference"].nlargest(2).index.to_list() == ["replaced", "scratch"]
+    best = own.loc["replaced"]
+    of_best = [best[f"comparator_{part}"] for part in ("difference", "low", "high")]
+    assert "(`replaced`): {:+.3f} ({:+.3f} to {:+.3f})".format(*of_best) in page
+    copies = own.loc[f"{comparator}+copies", "f1"] - own.loc[comparator, "f1"]
+    assert f"(`copies`) are at {copies:+.3f}" in page
+    adapted = own.drop(index=["scratch", "unadapted"])[spaces[0]]
+    assert own.loc["scratch", spaces[0]] > adapted.max()
+    assert adapted.drop(index=f"{comparator}+copies").idxmin() == f"{comparator}+variation"
+    far = own[spaces[1]].drop(index=f"{comparator}+copies")
+    floors = own[f"{results.NETWORKS[1]}_floor"]
+    assert f"({far.min():.0f} to {far.max():.0f}, floors of {floors.min():.0f} to {floors.max():.0f})" in page
+    chosen, text = own.loc["selected"], own.loc[f"{comparator}+sd+ti"]
+    assert f"({chosen[spaces[0]]:.1f} instead of {text[spaces[0]]:.1f})" in page
+    assert f"({chosen['comparator_difference']:+.3f} and {text['comparator_difference']:+.3f})" in page
