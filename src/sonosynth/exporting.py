@@ -13,6 +13,7 @@ from sonosynth.artefacts import Adapter, Artefact, CohortImages, Split, Syntheti
 from sonosynth.bases import sd1
 from sonosynth.comparisons import comparisons, with_those_from
 from sonosynth.errors import UserError
+from sonosynth.fidelity.memorisation import flagged
 from sonosynth.graph import COHORT
 from sonosynth.jobs import Job, Made
 from sonosynth.report.facts import Fault
@@ -119,14 +120,13 @@ class _Finished:
             reasons += [self._faults[name]] if name in self._faults else []
             reasons += [Reason.FOREIGN] if name in foreign else []
             own = searched[searched["set"] == name]
-            copies = own["file_name"][own["copy"].astype(bool) | own["verbatim"].astype(bool)]
-            flagged = made.rows["file_name"].isin(copies).to_numpy()
-            if not reasons and flagged.any():
+            copied = made.rows["file_name"].isin(flagged(searched, name)).to_numpy()
+            if not reasons and copied.any():
                 if self.force:
                     reasons = [Reason.COPY]
                 else:
-                    left_out.append(LeftOut(f"set {name}", Reason.COPY, int(flagged.sum())))
-            kept = np.flatnonzero(~made.flawed & (~flagged | self.force))
+                    left_out.append(LeftOut(f"set {name}", Reason.COPY, int(copied.sum())))
+            kept = np.flatnonzero(~made.flawed & (~copied | self.force))
             reasons = reasons if made.flawed.sum() < len(made.rows) else [Reason.EMPTY]
             if self._held_back(f"set {name}", reasons, left_out) or not len(kept):
                 continue

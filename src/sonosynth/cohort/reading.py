@@ -212,8 +212,9 @@ def decode(files: Files, side: int = 0, *, fill: bool = False, how: Reading = AS
         for t in find(views, distinct)
     ]
     twins = pd.DataFrame(pairs, columns=TWIN_COLUMNS)
-    adjacent = _adjacent(images, twins, distinct)
-    alone = pd.Series(group_numbers(images["id"], twins), dtype=object)  # a number, never the name of a group
+    numbers = group_numbers(images["id"], twins)
+    adjacent = _adjacent(images, numbers, distinct)
+    alone = pd.Series(numbers, dtype=object)  # a number, never the name of a group
     together = images["group"].where(images["group"] != "", alone)
     found_traits = traits.compare(
         list(images["marks"]), images["colour"].to_numpy(), list(images["label"]), list(together)
@@ -224,9 +225,8 @@ def decode(files: Files, side: int = 0, *, fill: bool = False, how: Reading = AS
     )  # fmt: skip
 
 
-def _adjacent(images: pd.DataFrame, twins: pd.DataFrame, distinct: np.ndarray) -> tuple[Adjacent, ...]:
-    """Images with consecutive numbers, of those whose patient is not known."""
-    numbers = group_numbers(images["id"], twins)
+def _adjacent(images: pd.DataFrame, numbers: np.ndarray, distinct: np.ndarray) -> tuple[Adjacent, ...]:
+    """Images with consecutive file numbers, of those whose patient is not known; numbers: see `group_numbers`."""
     unnamed = (images["group"] == "").to_numpy()
     rows = images[unnamed]
     return tuple(adjacency.compare(distinct[unnamed], list(rows["file"]), list(rows["label"]), numbers[unnamed]))

@@ -17,6 +17,18 @@ REAL = "real validation"
 """What validation images are called in memorisation.csv."""
 
 
+def flagged(table: pd.DataFrame, name: str) -> pd.Series:
+    """The file names of the images of a set that count as copies of training images, or as the same picture.
+
+    Args:
+        table: rows of memorisation.csv.
+    """
+    found: pd.Series = table["file_name"][
+        (table["set"] == name) & (table["copy"].astype(bool) | table["verbatim"].astype(bool))
+    ]
+    return found
+
+
 def search_real(_: None, *, cohort: CohortImages, split: Split, features: Description, work: Path) -> None:
     """How similar different real images are: makes thresholds (JSON, by class), and table, of the validation images.
 

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from string import ascii_uppercase
@@ -122,6 +122,15 @@ def _table(title: str, first: str, columns: Sequence[str]) -> Table:
     return Table(Column(first, overflow="fold"), *(Column(x, overflow="fold") for x in columns), title=title)
 
 
+def _aligned(
+    of_runs: Mapping[str, Sequence[Mapping[Any, Any]]], key: str
+) -> Iterator[tuple[str, list[Mapping[Any, Any]]]]:
+    """Each value of `key`, and the row that each run has for it; an empty one where it has none."""
+    known = [{row[key]: row for row in rows} for rows in of_runs.values()]
+    for name in dict.fromkeys(name for rows in known for name in rows):
+        yield name, [rows.get(name, {}) for rows in known]
+
+
 def _settings(found: SideBySide, letters: Mapping[str, str]) -> Table:
     table = _table("Settings that differ", "setting", [*letters.values()])
     for name, values in found.settings.items():
@@ -133,11 +142,9 @@ def _settings(found: SideBySide, letters: Mapping[str, str]) -> Table:
 def _arms(found: SideBySide, letters: Mapping[str, str]) -> Table:
     columns = [f"{letter}: {what}" for letter in letters.values() for what in ("macro F1", "against real")]
     table = _table("Arms", "arm", columns)
-    rows = {run: {row["arm"]: row for row in found.arms[run]} for run in found.runs}
-    for arm in dict.fromkeys(arm for of_run in rows.values() for arm in of_run):
+    for arm, rows in _aligned(found.arms, "arm"):
         cells = []
-        for of_run in rows.values():
-            row = of_run.get(arm, {})
+        for row in rows:
             score = with_interval(row["f1"], row["f1_low"], row["f1_high"]) if row else "absent"
             cells += [score, row.get("finding") or "–"]
         table.add_row(*map(plain_text, (arm, *cells)))
@@ -147,10 +154,8 @@ def _arms(found: SideBySide, letters: Mapping[str, str]) -> Table:
 def _distances(found: SideBySide, letters: Mapping[str, str]) -> Table:
     columns = [f"{letter}: {what}" for letter in letters.values() for what in ("Fréchet", "of real images")]
     table = _table("Distances of sets to training images, at equal counts", "set", columns)
-    rows = {run: {row["set"]: row for row in found.distances[run]} for run in found.runs}
-    for name in dict.fromkeys(name for of_run in rows.values() for name in of_run):
-        sides = [of_run.get(name, {}) for of_run in rows.values()]
-        cells = [number(side.get(value, math.nan), "%.3g") for side in sides for value in ("matched", "floor")]
+    for name, rows in _aligned(found.distances, "set"):
+        cells = [number(row.get(value, math.nan), "%.3g") for row in rows for value in ("matched", "floor")]
         table.add_row(*map(plain_text, (name, *cells)))
     return table
 

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from sonosynth.artefacts import SyntheticSet
+from sonosynth.fidelity.memorisation import flagged
 from sonosynth.report.declared import Declared
 from sonosynth.report.facts import Facts
 from sonosynth.synthesis.described import COLUMN
@@ -24,9 +25,9 @@ def showable(made: SyntheticSet, declared: Declared, memorisation: pd.DataFrame)
     """
     if declared.from_real(made.name):
         return np.zeros(len(made.rows), bool)
-    own = memorisation[memorisation["set"] == made.name]
-    copies = own["file_name"][own["copy"].astype(bool) | own["verbatim"].astype(bool)]
-    return (made.rows["file_name"].isin(own["file_name"]) & ~made.rows["file_name"].isin(copies)).to_numpy()
+    searched = memorisation["file_name"][memorisation["set"] == made.name]
+    names = made.rows["file_name"]
+    return (names.isin(searched) & ~names.isin(flagged(memorisation, made.name))).to_numpy()
 
 
 def without_values(rows: pd.DataFrame) -> pd.DataFrame:

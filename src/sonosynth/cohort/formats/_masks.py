@@ -39,14 +39,13 @@ class Named:
 
 @dataclass
 class Pairs:
-    """images: in their order. masks: of images, by their key. lost: masks without an image. beside, apart: whether
-    some masks lie beside their images, and in folders of their own.
+    """images: in their order. masks: of images, by their key. lost: masks without an image. apart: whether some masks
+    lie in folders of their own.
     """
 
     images: list[Path] = field(default_factory=list)
     masks: dict[Key, list[Path]] = field(default_factory=lambda: defaultdict(list))
     lost: list[Path] = field(default_factory=list)
-    beside: bool = False
     apart: bool = False
 
 
@@ -71,7 +70,6 @@ def paired(files: Mapping[Path, Named]) -> Pairs:
         match = AFTER.match(name.stem)
         if match and (name.folders, match["image"]) in there:
             of[file] = name.folders, match["image"]
-            found.beside = True
         elif match and match["word"].lower() == "mask":
             found.lost.append(file)
         else:
