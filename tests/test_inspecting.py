@@ -158,6 +158,8 @@ def test_conflicting_twins_are_counted_by_class(tmp_path, capsys):
     reason = "label conflict of near-duplicates"
     assert found["excluded"] == [{"label": x, "reason": reason, "images": 1} for x in "ab"]
     assert f"a run leaves out: 1 b, {reason}" in told
+    kept = loading.load(inspecting.PRESET, changes=["split.conflicts=keep"])
+    assert inspecting.inspect(tmp_path, kept)["excluded"] == []
 
 
 def test_what_is_missing_for_a_run_is_said(tmp_path, capsys):

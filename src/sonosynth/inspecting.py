@@ -29,7 +29,7 @@ def inspect(path: Path, wanted: Settings, options: Sequence[str] = ()) -> dict[s
         UserError: if there is no cohort at `path`, or none of its files can be used.
     """
     cohort = decode(list_files(path, wanted.cohort), how=wanted.reading)
-    return describe(cohort) | {"next": _next(cohort, wanted, options)}
+    return describe(cohort, wanted.split) | {"next": _next(cohort, wanted, options)}
 
 
 def _next(cohort: Cohort, wanted: Settings, options: Sequence[str]) -> dict[str, Any]:

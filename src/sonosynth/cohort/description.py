@@ -12,9 +12,15 @@ from sonosynth.cohort.settings import Split
 from sonosynth.cohort.split import why_excluded
 from sonosynth.cohort.traits import COLOUR
 
+DEFAULT = Split()
 
-def describe(cohort: Cohort) -> dict[str, Any]:
-    """What `sonosynth inspect` prints, as JSON values."""
+
+def describe(cohort: Cohort, split: Split = DEFAULT) -> dict[str, Any]:
+    """What `sonosynth inspect` prints, as JSON values.
+
+    Args:
+        split: by which images are left out.
+    """
     images = cohort.images
     copies = images.groupby("pixels", sort=False)["id"].agg(list)
     masked = images[images["mask"] != ""]
@@ -35,7 +41,7 @@ def describe(cohort: Cohort) -> dict[str, Any]:
         "ungrouped": int((images["group"] == "").sum()),
         "split": {side: _counts(rows["label"]) for side, rows in images.groupby("given") if side},
         "columns": [name for name in cohort.own if name != "id"],
-        "excluded": _excluded(cohort),
+        "excluded": _excluded(cohort, split),
         "exact_copies": [ids for ids in copies if len(ids) > 1],
         "twins": cohort.twins[["id", "twin"]].to_numpy().tolist(),
         "label_conflicts": conflicts(cohort),
@@ -52,10 +58,8 @@ def _counts(labels: pd.Series) -> dict[str, int]:
     return dict(sorted(Counter(labels).items()))
 
 
-def _excluded(cohort: Cohort) -> list[dict[str, Any]]:
-    """What a split with the default settings leaves out: label, reason, images."""
-    own = own_split.used(Split(), list(cohort.images["given"]), None)
-    found = Counter(
-        (cohort.labels[row], str(out.reason)) for row, out in why_excluded(cohort, Split(), own=own).items()
-    )
+def _excluded(cohort: Cohort, split: Split) -> list[dict[str, Any]]:
+    """What a split leaves out: label, reason, images."""
+    own = own_split.used(split, list(cohort.images["given"]), None)
+    found = Counter((cohort.labels[row], str(out.reason)) for row, out in why_excluded(cohort, split, own=own).items())
     return [{"label": label, "reason": reason, "images": count} for (label, reason), count in sorted(found.items())]
