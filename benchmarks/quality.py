@@ -1,7 +1,7 @@
 """Adaptation as time to equal quality: sonosynth's recipe and precision against diffusers' example script.
 
     PYTHONPATH=benchmarks python benchmarks/quality.py RUN --out results.csv [--seeds 0 1] [--script-steps 250 500 1000]
-        [--steps 60 125 250 500] [--each 40] [--features embedded imagenet:features]
+        [--steps 60 125 250 500] [--each 40] [--rounds 3] [--features embedded imagenet:features]
 
 RUN is a finished run; base, prompts, recipe of the LoRA and sampler are its own, and images come from its first split.
 The script's side is `neighbours.adapt`: what diffusers' train_text_to_image_lora.py does with its defaults (rank 4 on
@@ -9,14 +9,20 @@ the attention projections, a constant learning rate of 1e-4, every image as ofte
 one training, looked at after each of `--script-steps`. sonosynth's side is the LoRA of RUN's settings without a token,
 trained anew for each of `--steps`, since its learning rate decays. Each adapter then makes `--each` images of every
 class with the same prompts and seeds, and quality is the kernel distance of these to the held-out images of their
-class, averaged over classes. Seconds are those of loading, encoding and training; sampling is left out.
+class, averaged over classes.
+
+Seconds are those of loading, encoding and training; sampling is left out. They come from short trainings of both sides
+in turns, before the others (`--rounds`; the medians of what a step takes, and of what comes before the first), so that
+only these need a quiet machine.
 """
 
 import argparse
 import random
 import tempfile
 import time
+from collections.abc import Callable
 from functools import partial
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -40,10 +46,12 @@ from sonosynth.synthesis.sampling import Sampler
 
 SCRIPT, OURS, FLOOR = "diffusers' script", "sonosynth", "training images"
 RANK = 4
+TIMED = (4, 44)
+"""Steps of the short trainings whose times are compared."""
 
 
-def script(root: Path, steps: list[int], seed: int, out: Path) -> dict[int, float]:
-    """Train as the script does; the seconds until each of the steps. Writes an adapter for each into `out`."""
+def script(root: Path, steps: list[int], seed: int, out: Path) -> float:
+    """Train as the script does; the seconds. Writes an adapter for each of the steps into a folder of `out`."""
     run, cohort = FinishedRun.read(root), reopen(root).path
     train = run.rows[run.of_side(TRAIN)]
     items = [
@@ -51,21 +59,18 @@ def script(root: Path, steps: list[int], seed: int, out: Path) -> dict[int, floa
     ]
     torch.manual_seed(seed)
     random.seed(seed)
-    found, saving, started = {}, 0.0, time.perf_counter()
+    started = time.perf_counter()
     for step, pipeline in adapt(
         run.machine.base.folder, items, [run.settings.prompts.of(label) for label in run.labels],
         resolution=run.settings.resolution, batch=run.settings.lora.batch, rank=RANK, steps=max(steps),
     ):  # fmt: skip
         if step in steps:
-            now = time.perf_counter()
-            found[step] = now - started - saving
             low_rank.save(pipeline, out / str(step))
-            saving += time.perf_counter() - now
-    return found
+    return time.perf_counter() - started
 
 
-def ours(root: Path, steps: int, seed: int, out: Path) -> float:
-    """Train as RUN's study does, without a token; the seconds. Writes the adapter into `out`."""
+def ours(root: Path, steps: list[int], seed: int, out: Path) -> float:
+    """Train as RUN's study does, without a token; the seconds. As `script`, but each of the steps is a training."""
     run = FinishedRun.read(root)
     train, precision = run.of_side(TRAIN), run.machine.precision
     prompts = [run.settings.prompts.of(label) for label in run.rows["label"][train]]
@@ -75,12 +80,29 @@ def ours(root: Path, steps: int, seed: int, out: Path) -> float:
     )  # fmt: skip
     latents = encode_images(pipeline.vae, run.pixels[train])
     examples = learning.Examples(latents, prompts, run.settings.adapt.balance == "classes")
-    recipe = run.settings.lora.model_copy(update={"steps": steps})
-    with tempfile.TemporaryDirectory() as work:
-        learning.learn_lora(
-            recipe, run.machine.base, examples, precision=precision, seed=seed, work=Path(work), out=out
-        )  # fmt: skip
+    for count in steps:
+        recipe = run.settings.lora.model_copy(update={"steps": count})
+        with tempfile.TemporaryDirectory() as work:
+            learning.learn_lora(
+                recipe, run.machine.base, examples, precision=precision, seed=seed, work=Path(work),
+                out=out / str(count),
+            )  # fmt: skip
     return time.perf_counter() - started
+
+
+SIDES: dict[str, Callable[[Path, list[int], int, Path], float]] = {SCRIPT: script, OURS: ours}
+
+
+def rates(root: Path, rounds: int) -> pd.DataFrame:
+    """For each side, the medians over rounds of the seconds before the first step, and of a step."""
+    found = []
+    for side in list(SIDES) * rounds:
+        with tempfile.TemporaryDirectory() as out:
+            few, more = (alone(partial(SIDES[side], root, [steps], 0, Path(out) / "timed"))[0] for steps in TIMED)
+        step = (more - few) / (TIMED[1] - TIMED[0])
+        found.append({"side": side, "before": few - TIMED[0] * step, "step": step})
+    print(pd.DataFrame(found).to_string(index=False), flush=True)
+    return pd.DataFrame(found).groupby("side").median()
 
 
 def distances(root: Path, adapter: Path | None, each: int, features: list[str]) -> dict[str, float]:
@@ -135,8 +157,10 @@ def main() -> None:
     parser.add_argument("--script-steps", type=int, nargs="+", default=[250, 500, 1000])
     parser.add_argument("--steps", type=int, nargs="+", default=[60, 125, 250, 500])
     parser.add_argument("--each", type=int, default=40, help="images of each class")
+    parser.add_argument("--rounds", type=int, default=3, help="short trainings of each side, to time them")
     parser.add_argument("--features", nargs="+", default=["embedded"])
     o = parser.parse_args()
+    took = rates(o.run, o.rounds)
     rows: list[dict[str, str | float]] = []
 
     def look(side: str, seed: int, steps: int, seconds: float, adapter: Path | None) -> None:
@@ -145,15 +169,12 @@ def main() -> None:
         pd.DataFrame(rows).to_csv(o.out, index=False, float_format="%.5f")
 
     look(FLOOR, 0, 0, 0.0, None)
-    for seed in o.seeds:
+    for seed, (side, wanted) in product(o.seeds, {SCRIPT: o.script_steps, OURS: o.steps}.items()):
         with tempfile.TemporaryDirectory() as folder:
-            work = Path(folder)
-            took, _ = alone(partial(script, o.run, o.script_steps, seed, work / "script"))
-            for steps in o.steps:
-                seconds, _ = alone(partial(ours, o.run, steps, seed, work / f"ours-{steps}"))
-                look(OURS, seed, steps, seconds, work / f"ours-{steps}")
-            for steps, seconds in took.items():
-                look(SCRIPT, seed, steps, seconds, work / "script" / str(steps))
+            alone(partial(SIDES[side], o.run, wanted, seed, Path(folder)))
+            for steps in wanted:
+                seconds = took.loc[side, "before"] + steps * took.loc[side, "step"]
+                look(side, seed, steps, seconds, Path(folder) / str(steps))
     print(f"{machine()}\n\n{tables(pd.read_csv(o.out).sort_values(['side', 'steps'], kind='stable'))}")
 
 

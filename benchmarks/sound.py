@@ -1,6 +1,7 @@
 """Time to a verdict: the preset `sound` as a whole, and what its folds and seeds would take by the usual scripts.
 
-    python benchmarks/sound.py COHORT --out RUN --store results.csv [--config breast-ultrasound] [--set repeats.draws=1]
+    python benchmarks/sound.py COHORT --out RUN --store results.csv [--preset sound] [--config breast-ultrasound]
+        [--set repeats.draws=1]
 
 The study is run; the same command resumes it. What it found is stored with both times, and printed with those by kind
 of job: the seconds of each job times its share of the cores, whatever else went on. Then the usual way
@@ -89,17 +90,18 @@ def main() -> None:
     parser.add_argument("cohort", type=Path)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--store", type=Path, required=True)
+    parser.add_argument("--preset", choices=["sound", "quick"], default="sound")
     parser.add_argument("--config", default="breast-ultrasound")
     parser.add_argument("--set", nargs="*", default=[])
     o = parser.parse_args()
-    command = ["run", o.cohort, "--out", o.out, "--preset", "sound", "--config", o.config]
+    command = ["run", o.cohort, "--out", o.out, "--preset", o.preset, "--config", o.config]
     given = [word for value in o.set for word in ("--set", value)]
     subprocess.run([Path(sys.executable).with_name("sonosynth"), *command, *given], check=True)
     study = reopen(o.out)
     settings, statuses = study.settings, study.statuses(o.out)
     shares = {job.name: cost.share(job, cores()) for job, _ in statuses}
     whole = cost.load({job.name: status.made.seconds for job, status in statuses if status.made}, shares)
-    found = collect(o.out, f"{o.cohort.name}, preset sound")
+    found = collect(o.out, f"{o.cohort.name}, preset {o.preset}")
     blocks = (settings.repeats.folds or 1) * settings.repeats.draws
     trainings = sum(len(settings.seeds_of(arm)) for arm in settings.declared_arms)
     images = len(pd.read_csv(o.out / "synthetic" / "sd+ti" / "metadata.csv"))

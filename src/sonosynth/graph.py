@@ -44,9 +44,9 @@ class Graph:
     ) -> None:
         self.settings, self.files, self.machine, self.given = settings, files, machine, given
         self.leaks, self.arms = settings.adapt.on == "all", comparisons(settings)
-        # A job that runs a diffusion model has all cores, or the GPU, to itself; but where folds give several of the
-        # small one at a time, two beside each other do 1.2 to 1.3 times as much with half the cores each.
-        paired = settings.base == sd1.EMBEDDED and settings.repeats.folds
+        # A job that runs a diffusion model has all cores, or the GPU, to itself; but of the small one, two beside each
+        # other do 1.2 to 1.7 times as much with half the cores each, and one alone loses little.
+        paired = settings.base == sd1.EMBEDDED
         self.model_job = partial(
             Job, threads=max(1, machine.cores // 2) if paired else machine.cores, device=machine.device
         )

@@ -19,7 +19,7 @@ def context() -> BaseContext:
 def start() -> None:
     """Let the process from which workers are forked begin to import what they need."""
     # OpenMP threads that spin while they wait starve each other as soon as anything else wants a core: beside another
-    # process of as many threads, a training takes ten times as long. Those that sleep lose at most a tenth when alone.
+    # process of as many threads, a training takes ten times as long. Those that sleep lose a tenth to a third alone.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if FORKS:
         forkserver.set_forkserver_preload(["sonosynth.runners.preloaded"])
