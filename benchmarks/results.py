@@ -157,7 +157,7 @@ SHORT = (
     Column("AUC", _cell("{:.3f}", "auc")),
     Column(f"recall of {POSITIVE}", _cell("{:.3f}", "recall")),
     Column("against `real`", _difference("real")),
-    Column("against the comparator", _difference("comparator")),
+    Column("against the simple baseline", _difference("comparator")),
     Column("finding", _cell("{}", "finding")),
 )
 FULL = (

@@ -40,7 +40,7 @@ def test_what_is_said_of_the_run_with_sound():
     baseline = found.loc[comparator]
     assert f"macro F1 {baseline['f1']:.3f}, AUC {baseline['auc']:.3f}" in page
     of_seeds = found["seeds_deviation"]
-    assert f"{of_seeds['real']:.3f} for `real` and {of_seeds[comparator]:.3f} for the comparator" in page
+    assert f"{of_seeds['real']:.3f} for `real` and {of_seeds[comparator]:.3f} for the simple baseline" in page
     assert found[["real_low", "comparator_low"]].max().max() < 0 < found[["real_high", "comparator_high"]].min().min()
     text, variation = found.loc[f"{comparator}+sd+ti"], found.loc[f"{comparator}+variation"]
     assert f"({text['embedded_distance']:.1f} where other real images are at {text['embedded_floor']:.1f})" in page

@@ -241,6 +241,7 @@ def _facts(graph: Graph, repeated: Sequence[Job], known: Remembered) -> Facts:
         own_split=own_split.used(s.split, [source.given for source in graph.files.sources], fold),
         marks_filled=s.marks.remove == "all", modality=s.modality,
         positive=s.compare.positive if s.compare.positive in graph.files.labels else None, reference=REFERENCE,
+        cheap=s.compare.cheap, primary=s.compare.primary,
     )  # fmt: skip
 
 

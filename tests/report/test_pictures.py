@@ -29,7 +29,7 @@ def test_each_picture_of_the_grid_is_a_whole_multiple_of_itself(side, sets, zoom
 def predictions(classes):
     rng = np.random.default_rng(0)
     labels = np.repeat(classes, 6)
-    rows = pd.DataFrame({"id": range(len(labels)), "label": labels})
+    rows = pd.DataFrame({"id": range(len(labels)), "label": labels, "draw": 0, "split": 0, "generator": 0, "seed": 0})
     p = rng.dirichlet(np.ones(len(classes)), len(labels))
     rows = rows.assign(**{f"p_{name}": own for name, own in zip(classes, p.T, strict=True)})
     return pd.concat([rows.assign(arm=arm) for arm in ("real", "b", "c")], ignore_index=True)

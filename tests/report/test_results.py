@@ -10,6 +10,7 @@ from sonosynth.evidence.judging import Finding
 from sonosynth.fidelity import jobs as fidelity
 from sonosynth.report.answer import answer
 from sonosynth.report.facts import Counts, Facts
+from sonosynth.report.headline import explained, headline
 from sonosynth.report.page import latex
 from sonosynth.report.results import SCORES, Results
 from sonosynth.report.sections.ablation import forest
@@ -68,7 +69,15 @@ def test_latex_leaves_their_cells_empty(results):
 
 
 def test_the_forest_plot_shows_the_difference_alone(results):
-    axis = forest(results.decisive).axes[0]
+    row = results.verdicts.iloc[0].to_dict()
+    verdicts = pd.DataFrame([row, *(row | {"against": name} for name in ("cheap", "plain", "other"))])
+    axes = forest(verdicts, replace(results.facts, cheap="cheap")).axes
+    assert [axis.get_title().replace("\n", " ") for axis in axes] == [
+        "against real images alone",
+        "against the simple baseline",
+        "against the same arm without its synthetic images",
+    ]
+    axis = axes[0]
     assert [label.get_text() for label in axis.get_yticklabels()] == ["real+sd"]
     assert axis.lines[0].get_xdata() == pytest.approx([0.2])
     assert not any(map(len, axis.collections[0].get_segments()))
@@ -78,7 +87,8 @@ def test_the_forest_plot_shows_the_difference_alone(results):
 def test_a_finding_is_told_by_the_colour_and_by_the_shape_of_its_marker(results):
     row = results.verdicts.iloc[0].to_dict()
     rows = pd.DataFrame([row | {"arm": str(finding), "finding": str(finding)} for finding in Finding])
-    drawn = [axis_line for axis_line in forest(rows).axes[0].lines if axis_line.get_marker() not in ("None", "|")]
+    lines = forest(rows, results.facts).axes[0].lines
+    drawn = [line for line in lines if line.get_marker() not in ("None", "|")]
     assert len({line.get_marker() for line in drawn}) == len(Finding)
     assert len({symbol.path for symbol in SYMBOLS.values()}) == len(Finding)
     plt.close("all")
@@ -89,9 +99,13 @@ def test_the_answer_has_what_each_arm_has_to_beat_and_no_interval_of_too_few_run
     few = row | {"arm": "few", "finding": "not enough runs", "difference": -0.4, "low": -9, "high": 9}
     lost = row | {"arm": "lost", "finding": "refused", "difference": NAN, "low": NAN, "high": NAN}
     verdicts = pd.DataFrame([row, row | {"against": "cheap", "difference": 0.15}, few, lost])
-    found = answer(replace(results, verdicts=verdicts), 0.02)
+    facts = replace(results.facts, cheap="cheap", primary="few")
+    found = answer(replace(results, verdicts=verdicts, facts=facts), 0.02)
     (_, (first,)), (_, others) = found.groups
-    assert (first.arm, [one.against for one in first.contrasts]) == ("real+sd", ["real", "cheap"])
+    compared = ["real images alone", "the simple baseline"]
+    assert (first.arm, [one.against for one in first.contrasts]) == ("real+sd", compared)
+    assert [first.role, *(one.role for one in others)] == ["", "the primary arm", ""]
+    assert found.findings == ["improves", "not enough runs", "refused"]
     assert [(one.arm, len(one.contrasts)) for one in others] == [("few", 1), ("lost", 0)]
     assert pd.isna(others[0].contrasts[0].low)
     assert found.ticks[0] <= -0.4 and found.ticks[-1] >= 0.3 and found.ticks[0] > -1
@@ -124,13 +138,45 @@ def test_the_smallest_visible_difference_is_half_the_narrowest_interval_that_dec
     assert results.smallest is None
     results.verdicts[["low", "high"]] = [[0.1, 0.3]]
     assert results.smallest == pytest.approx(0.1)
-    assert "no macro F1 difference below 0.100 from real images could have been significant" in said(results)
-    assert "no macro F1 difference below 0.100" in results.warnings()[-1]
+    assert "less than 0.100 in macro F1 from real images alone could not have been significant" in said(results)
     results.verdicts["finding"] = "not enough runs"
     assert results.smallest is None
     # A block takes 36 seconds: a job of 72 seconds, half the machine.
     assert "repeats.folds=5): about 3 min in all" in results.sentences()[-1]
-    assert results.headline().startswith("No verdict")
+    assert headline(results).startswith("No verdict")
+
+
+def studied(results, primary=None, **findings):
+    """A study of arms with synthetic images, by their findings."""
+    row = results.verdicts.iloc[0].to_dict() | {"low": 0.1, "high": 0.3}
+    rows = [row | {"arm": arm, "finding": finding, "sentence": f"{arm}: so."} for arm, finding in findings.items()]
+    facts = replace(results.facts, primary=primary)
+    return replace(results, verdicts=pd.DataFrame(rows), arms=dict.fromkeys(findings, ("sd",)), facts=facts)
+
+
+@pytest.mark.parametrize(
+    ("findings", "head", "first"),
+    [
+        ({"a": "improves", "b": "harms", "c": "no evidence"}, "Synthetic images help on this data set: ", "a: so."),
+        ({"a": "no evidence", "b": "harms"}, "Synthetic images were not shown to help on this data set (2 arms: ", "b"),
+        (
+            {"a": "no evidence", "b": "refused"},
+            "Synthetic images were not shown to help",
+            "With synthetic images, macro",
+        ),
+        ({"a": "not enough runs"}, "No verdict: ", "A verdict needs at least 5 grouped folds"),
+    ],
+)
+def test_the_first_lines_say_whether_synthetic_images_help_how_sure_that_is_and_why_not_more(
+    results, findings, head, first
+):
+    study = studied(results, **findings)
+    assert headline(study).startswith(head) and explained(study)[0].startswith(first)
+    assert explained(study)[-1] == study.sentences()[-1]
+
+
+def test_the_primary_arm_is_told_first_whatever_it_showed(results):
+    assert explained(studied(results, "b", a="no evidence", b="no evidence"))[0] == "b: so."
 
 
 def test_what_an_arm_has_to_beat_besides_real_images_makes_no_difference_visible(results):

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -28,18 +29,31 @@ def codes(ids: pd.Series, groups: Mapping[str, str]) -> np.ndarray:
     return pd.factorize(pd.Series(named))[0]
 
 
-def roc(truth: np.ndarray, scores: np.ndarray, groups: np.ndarray) -> Roc:
-    """The ROC curve, and its interval by a bootstrap that draws whole groups of images (Field and Welsh, JRSS B 2007).
+def roc(truth: np.ndarray, scores: np.ndarray, groups: np.ndarray, trainings: np.ndarray) -> Roc:
+    """The mean of the ROC curves of all trainings at equal false positive rates (Fawcett, Pattern Recogn Lett 2006).
+
+    However many trainings there are, the mean is that of one, and the area below it the mean of their AUCs, those of
+    folds by their images: scores that are averaged over trainings would gain from the number of these. The interval is
+    that of a bootstrap which draws whole groups of images (Field and Welsh, JRSS B 2007) and, independently, all
+    trainings but one (Rao and Wu, JASA 1988), so that neither is taken to be fixed; where trainings have images of
+    their own, these count twice.
 
     Args:
-        truth: (N, K) bool, K classes, each against the rest. scores: (N, K), higher means true. groups: (N,) int, from
-            0 on.
+        truth: (N, K) bool, K classes, each against the rest; N predictions, an image's by each training. scores:
+            (N, K), higher means true. groups, trainings: (N,) int, from 0 on.
     """
-    drawn = np.random.default_rng(0).multinomial(
-        groups.max() + 1, np.full(groups.max() + 1, 1 / (groups.max() + 1)), RESAMPLES
-    )
-    weights = np.vstack([np.ones(len(groups)), drawn[:, groups]])
-    curves = np.mean([_curves(truth[:, k], scores[:, k], weights) for k in range(truth.shape[1])], axis=0)
+    rng = np.random.default_rng(0)
+    count, of = int(trainings.max()) + 1, int(groups.max()) + 1
+    weights = np.vstack([np.ones(of), rng.multinomial(of, np.full(of, 1 / of), RESAMPLES)])
+    drawn = np.vstack([np.ones(count), rng.multinomial(max(count - 1, 1), np.full(count, 1 / count), RESAMPLES)])
+    total = known = np.zeros((RESAMPLES + 1, len(RATES)))
+    for number, of_class in product(range(count), range(truth.shape[1])):
+        own = trainings == number
+        curve = _curves(truth[own, of_class], scores[own, of_class], weights[:, groups[own]])
+        times = drawn[:, [number]] * own.sum()
+        total = total + times * np.nan_to_num(curve)
+        known = known + times * np.isfinite(curve)
+    curves = np.divide(total, known, out=np.full_like(total, np.nan), where=known > 0)
     low, high = np.nanquantile(curves[1:], [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
     return Roc(curves[0], low, high)
 
@@ -59,22 +73,30 @@ def _curves(truth: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.nd
     return found
 
 
-def calibration(truth: np.ndarray, probabilities: np.ndarray, groups: np.ndarray) -> pd.DataFrame:
-    """Predicted and observed frequencies in `BINS` bins of equal width, those with images alone.
+def calibration(
+    truth: np.ndarray, probabilities: np.ndarray, groups: np.ndarray, trainings: np.ndarray
+) -> pd.DataFrame:  # fmt: skip
+    """Predicted and observed frequencies in `BINS` bins of equal width, those with images alone, of all trainings.
 
     Args:
-        truth: (N, K) bool. probabilities: (N, K). groups: (N,).
+        truth: (N, K) bool. probabilities: (N, K). groups, trainings: (N,), as in `roc`.
 
     Returns:
-        predicted, observed, low, high, images: one row per bin. The interval is Wilson's, of as many trials as there
-        are groups in the bin: images of one group are taken to tell no more than one of them.
+        predicted, observed, low, high, images: one row per bin; images: those of one run, on average. The interval is
+        Wilson's, of as many trials as a run has groups in the bin: images of one group are taken to tell no more than
+        one of them, and several runs no more than one.
     """
     place = np.minimum((probabilities * BINS).astype(int), BINS - 1)
+    pairs = np.column_stack([trainings, groups])
+    runs = len(np.unique(pairs, axis=0)) / len(np.unique(groups))
     rows = []
     for number in range(BINS):
         own = place == number
         if own.any():
-            observed, n = float(truth[own].mean()), len(np.unique(groups[own.any(axis=1)]))
+            inside = np.unique(pairs[own.any(axis=1)], axis=0)
+            observed, n = float(truth[own].mean()), max(round(len(inside) / runs), 1)
             low, high = wilson(round(observed * n), n)
-            rows.append((probabilities[own].mean(), observed, min(low, observed), max(high, observed), int(own.sum())))
+            rows.append(
+                (probabilities[own].mean(), observed, min(low, observed), max(high, observed), own.sum() / runs)
+            )
     return pd.DataFrame(rows, columns=["predicted", "observed", "low", "high", "images"])

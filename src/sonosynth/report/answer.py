@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
 from sonosynth.evidence.judging import Finding
+from sonosynth.report import words
 from sonosynth.report.results import Results
 from sonosynth.report.symbols import SYMBOLS, Symbol
 
@@ -17,7 +18,7 @@ WITH, WITHOUT = "With synthetic images", "Without synthetic images"
 
 @dataclass(frozen=True)
 class Contrast:
-    """A difference in macro F1; low, high: NaN where the study is too small for an interval."""
+    """A difference in macro F1 from a comparator, in words; low, high: NaN where the study is too small for one."""
 
     against: str
     difference: float
@@ -27,9 +28,12 @@ class Contrast:
 
 @dataclass(frozen=True)
 class Row:
-    """An arm: what it is trained on, in words, and its contrasts; none if it was refused or not run."""
+    """An arm: its part in the study and what it is trained on, in words, and its contrasts; none if it was refused or
+    not run.
+    """
 
     arm: str
+    role: str
     line: str
     finding: Finding
     contrasts: tuple[Contrast, ...]
@@ -46,6 +50,11 @@ class Answer:
 
     groups: tuple[tuple[str, tuple[Row, ...]], ...]
     margin: float
+
+    @property
+    def findings(self) -> list[Finding]:
+        """Those that there are, each once."""
+        return list(dict.fromkeys(row.finding for _, rows in self.groups for row in rows))
 
     @cached_property
     def ticks(self) -> list[float]:
@@ -73,10 +82,14 @@ def answer(results: Results, margin: float) -> Answer:
 def _row(results: Results, arm: str, rows: Sequence[dict]) -> Row:
     finding = Finding(rows[0]["finding"])
     # Two or three runs say nothing of how far a difference would scatter: the sentence gives no interval, either.
-    known = finding is not Finding.NOT_ENOUGH_RUNS
+    known, facts = finding is not Finding.NOT_ENOUGH_RUNS, results.facts
     contrasts = tuple(
-        Contrast(str(x["against"]), x["difference"], x["low"] if known else math.nan, x["high"] if known else math.nan)
+        Contrast(
+            words.comparator(str(x["against"]), facts.reference, facts.cheap), x["difference"],
+            x["low"] if known else math.nan, x["high"] if known else math.nan,
+        )
         for x in rows if pd.notna(x["difference"])
     )  # fmt: skip
     line = results.declared.arm(arm) if arm in results.declared.arms else ""
-    return Row(arm, line, finding, contrasts)
+    roles = {facts.cheap: "the simple baseline", facts.primary: "the primary arm"}
+    return Row(arm, roles.get(arm, ""), line, finding, contrasts)

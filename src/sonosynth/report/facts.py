@@ -109,7 +109,8 @@ class Facts:
     sealed part, if any, was never opened. leave_out: the column each of whose values is held out in turn, "" for none.
     own_split: whether the cohort's own split is used.
     marks_filled: whether marks that were found are filled in. modality: of the images. positive: the class that
-    matters most, None if none is named. reference: the arm that all others are compared with.
+    matters most, None if none is named. reference: the arm that all others are compared with. cheap, primary: the
+    simple baseline and the prespecified arm, if there are any.
     """
 
     cohort: str
@@ -135,6 +136,8 @@ class Facts:
     modality: Modality = ULTRASOUND
     positive: str | None = None
     reference: str = "real"
+    cheap: str | None = None
+    primary: str | None = None
 
 
 @dataclass(frozen=True)

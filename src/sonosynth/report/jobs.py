@@ -25,7 +25,7 @@ from sonosynth.report.sections import SECTIONS, listing
 from sonosynth.report.terminal import summary
 from sonosynth.report.tested import images_of
 
-VERSION = 7
+VERSION = 8
 TEXT = (
     "adapter", "arm", "against", "candidate", "status", "generator", "set", "class", "id", "label", "image",
     "file_name", "nearest", "nearest_by_features", "features", "protocol", "metric", "classes", "test", "finding",

@@ -1,6 +1,7 @@
 """report.html: one file that opens offline."""
 
 import base64
+import itertools
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from sonosynth.report import citing, elsewhere, words
 from sonosynth.report.answer import answer
 from sonosynth.report.curves import panels
 from sonosynth.report.declared import Declared
+from sonosynth.report.headline import explained, headline
 from sonosynth.report.results import Results
 from sonosynth.report.sections import SECTIONS, tests
 
@@ -72,6 +74,8 @@ def page(results: Results, provenance: Provenance, figures: Path, pictured: pd.D
     environment.globals |= {
         "number": words.number,
         "reason": words.reason,
+        "meaning": words.MEANINGS.get,
+        "numbered": itertools.count(1).__next__,
         "alt": alt,
         "pictures": {name: _light(file) for name in alt if (file := figures / f"{name}.png").is_file()},
         "tables": {name: table.to_csv(index=False).encode() for name, table in tables.items()},
@@ -81,6 +85,8 @@ def page(results: Results, provenance: Provenance, figures: Path, pictured: pd.D
     cited = citing.cited(study, results.facts, declared)
     return environment.get_template("page.html.j2").render(
         sections=[section for section in SECTIONS if section.shown(results)],
+        headline=headline(results),
+        explained=explained(results),
         answer=answer(results, study["compare"]["margin"]),
         declared=declared,
         elsewhere=elsewhere.COLUMNS,

@@ -1,6 +1,5 @@
 """What a run found, for the page and the terminal alike."""
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -26,7 +25,6 @@ COLUMNS = {"arm": "arm", "n_train": "images", "accuracy": "accuracy", "f1": "F1"
 }  # fmt: skip
 REASONS = (CONSTANT, REPEATS, OTHER_CLASS, TOO_NEAR)
 """Why images are dropped when a set is selected."""
-LARGE = 0.05  # in macro F1
 
 
 @dataclass(frozen=True)
@@ -204,8 +202,7 @@ class Results:
 
     def warnings(self) -> list[str]:
         """What a reader must know before the scores."""
-        found = words.warnings(self.facts, self.counts, self.smallest, LARGE)
-        return [*found, *(said for test in self.tests for said in test.warnings())]
+        return [*words.warnings(self.facts, self.counts), *(said for test in self.tests for said in test.warnings())]
 
     @property
     def decisive(self) -> pd.DataFrame:
@@ -230,8 +227,12 @@ class Results:
         return float(widths.min()) if len(widths) else None
 
     def sentences(self) -> list[str]:
-        """One sentence per arm, then what the study could not have shown at all, or what it needs."""
-        said = list(self.decisive["sentence"][self.decisive["sentence"] != ""])
+        """One sentence per arm, then the limits of the study."""
+        return [*self.decisive["sentence"][self.decisive["sentence"] != ""], *self.limits()]
+
+    def limits(self) -> list[str]:
+        """What the study could not have shown at all, or what it needs for a verdict."""
+        said = []
         if self.smallest is not None:
             said.append(sentences.resolution(self.smallest, set(self.findings.values())))
         if Finding.NOT_ENOUGH_RUNS in self.findings.values():
@@ -250,22 +251,6 @@ class Results:
         if self.choices is None:
             return []
         return [sentences.choice(str(arm), own) for arm, own in self.choices.groupby("arm", sort=False)]
-
-    def headline(self) -> str:
-        """The one sentence to remember."""
-        synthetic = {arm: finding for arm, finding in self.findings.items() if self.arms[arm]}
-        if not synthetic:
-            return "No arm adds synthetic images."
-        count = Counter(synthetic.values())
-        if count[Finding.IMPROVES]:
-            arms = ", ".join(arm for arm, finding in synthetic.items() if finding == Finding.IMPROVES)
-            return f"Synthetic images improve macro F1 on this data set in {arms}, corrected for multiple comparisons."
-        if set(count) == {Finding.NOT_ENOUGH_RUNS}:
-            return "No verdict: the study has too few runs to tell the effect of synthetic images from chance."
-        tally = ", ".join(f"{n} {finding}" for finding, n in sorted(count.items()))
-        return (
-            f"No arm with synthetic images was shown to improve on real images alone ({len(synthetic)} tried: {tally})."
-        )
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from sonosynth.report import words
 from sonosynth.report.facts import Fault
 from sonosynth.report.tables import Tabulating, all_verdicts, copying
 
-VERSION = 3
+VERSION = 4
 
 
 def unseal(

@@ -1,6 +1,6 @@
 """Findings, and what a study needs for one, in words."""
 
-from collections.abc import Collection, Hashable, Mapping
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -10,7 +10,7 @@ from sonosynth.evidence.judging import ENOUGH_BLOCKS, ENOUGH_OF_OTHERS, ENOUGH_R
 from sonosynth.evidence.settings import Compare
 from sonosynth.progress.words import duration
 from sonosynth.report.facts import Comparison, Facts, Refusal
-from sonosynth.report.words import ON_COHORT
+from sonosynth.report.words import ON_COHORT, comparator
 
 
 def verdict(
@@ -28,27 +28,40 @@ def verdict(
         return f"{arm}: not run.{_stepped_over(arm, compare)}"
     if refusal:
         share = f" ({refusal.share:.0%})" if refusal.share else ""
-        return f"{arm}: refused, since {refusal.fault}{share}.{_stepped_over(arm, compare)}"
+        return f"{arm}: refused, because {refusal.fault}{share}.{_stepped_over(arm, compare)}"
     if compare.transfer:
-        here = "here" if where == ON_COHORT else where
-        where = f"{here}, and in data sets whose effects differ by {compare.transfer:g} (standard deviation)"
+        where += f" and on others, if effects vary between data sets by {compare.transfer:g} (standard deviation)"
     contrasts = rows.to_dict("records")
-    names = " and ".join(str(row["against"]) for row in contrasts)
-    not_beaten = " or ".join(str(row["against"]) for row in contrasts[1:] if not row["low"] > 0)
-    phrase = {
-        Finding.IMPROVES: f"improves on {names} {where}",
-        Finding.HARMS: f"worse than {reference} {where}",
-        Finding.NO_EVIDENCE: f"no evidence of a difference from {reference} {where}",
-        Finding.NO_RELEVANT_DIFFERENCE: f"no relevant difference from {reference} {where} (below {compare.margin:g})",
-        Finding.NOT_ENOUGH_RUNS: "not enough runs for a verdict",
-    }[finding]
-    if finding is Finding.NO_EVIDENCE and contrasts[0]["low"] > 0 and not_beaten:
-        phrase = f"better than {reference} {where}, but no advantage over {not_beaten} was shown: no evidence"
-    enough = finding is not Finding.NOT_ENOUGH_RUNS
-    numbers = "; ".join(_difference(row, with_interval=enough) for row in contrasts)
-    if enough:
-        numbers += f"; p = {rows['p_holm'].iloc[0]:.2g} after Holm's correction"
-    return f"{arm}: {phrase} (macro F1 {numbers})." + _not_compared(comparison)
+    named = [comparator(str(row["against"]), reference, comparison.cheap) for row in contrasts]
+    corrected = ", corrected for the number of arms" * (arm != compare.primary)
+    p = f"(p = {rows['p_holm'].iloc[0]:.2g}{corrected})"
+    match finding:
+        case Finding.IMPROVES:
+            said = f"a significant improvement {where} {p}"
+        case Finding.HARMS:
+            said = f"significantly worse than {named[0]} {where}"
+        case Finding.NO_RELEVANT_DIFFERENCE:
+            said = f"no relevant difference from {named[0]} {where} (it was shown to be below {compare.margin:g})"
+        case Finding.NOT_ENOUGH_RUNS:
+            said = "not enough runs for a verdict"
+        case _:
+            said = _no_evidence(contrasts, named, where, compare.primary) or f"no evidence of a difference {where} {p}"
+    differences = _differences(contrasts, named, intervals=finding is not Finding.NOT_ENOUGH_RUNS)
+    return f"{arm}: macro F1 is {differences}: {said}." + _not_compared(comparison)
+
+
+def _no_evidence(
+    contrasts: Sequence[Mapping[Hashable, Any]], named: Sequence[str], where: str, primary: str | None
+) -> str:  # fmt: skip
+    """Why there is no evidence although the difference from the reference is clear; "" if it isn't."""
+    clear = contrasts[0]["low"] > 0
+    if clear and (others := [name for row, name in zip(contrasts, named, strict=True) if not row["low"] > 0]):
+        shown = f"no advantage over {' or '.join(others)} was shown"
+        return f"no evidence that its synthetic images help {where}, as {shown}"
+    # A (Bonferroni) interval beyond 0 is more than Holm's method asks for: the order of the tests alone forbids it.
+    if clear or contrasts[0]["high"] < 0:
+        return f"no evidence {where}, as other arms are tested only if the primary arm ({primary}) improves or harms"
+    return ""
 
 
 def _stepped_over(arm: str, compare: Compare) -> str:
@@ -57,25 +70,37 @@ def _stepped_over(arm: str, compare: Compare) -> str:
     return primary * (arm == compare.primary)
 
 
+def spread(differences: pd.Series) -> str:
+    """How far the scores of several arms with synthetic images are from those of the reference."""
+    ends = " to ".join(dict.fromkeys(f"{x:+.3f}" for x in (differences.min(), differences.max())))
+    return f"With synthetic images, macro F1 differs by {ends} from that with real images alone."
+
+
 def resolution(smallest: float, findings: Collection[str]) -> str:
     """What differences a study can show: see `Results.smallest`."""
     found = {Finding.IMPROVES, Finding.HARMS} & set(findings)
     return (
-        f"With these images and runs, no macro F1 difference below {smallest:.3f} from real images could have been"
-        f" significant{' on its own; once one arm is significant, smaller ones can be' if found else ''}."
+        f"With these images and runs, a difference of less than {smallest:.3f} in macro F1 from real images alone could"
+        f" not have been significant{' on its own; once one arm is significant, smaller ones can be' if found else ''}."
     )
 
 
-def _difference(row: Mapping[Hashable, Any], *, with_interval: bool) -> str:
-    shown = f"{row['difference']:+.3f} against {row['against']}"
-    return shown + f", 95% interval {row['low']:+.3f} to {row['high']:+.3f}" * with_interval
+def _differences(contrasts: Sequence[Mapping[Hashable, Any]], named: Sequence[str], *, intervals: bool) -> str:
+    """How much higher or lower an arm's score is than those of its comparators, which are `named`."""
+    parts = []
+    for place, (row, other) in enumerate(zip(contrasts, named, strict=True)):
+        size = f"{abs(row['difference']):.3f}"
+        part = "the same as" if float(size) == 0 else f"{size} {'higher' if row['difference'] > 0 else 'lower'} than"
+        interval = f" ({'95% interval ' * (place == 0)}{row['low']:+.3f} to {row['high']:+.3f})"
+        parts.append(f"{part} with {other}" + interval * intervals)
+    return ", and ".join(parts)
 
 
 def _not_compared(comparison: Comparison) -> str:
     """The contrasts that are left out."""
     if comparison.control:
         return ""
-    absent = ["the same arm without its sets"] * (comparison.without is None)
+    absent = ["the same arm without its synthetic images"] * (comparison.without is None)
     absent += ["a simple baseline (compare.cheap)"] * (comparison.cheap is None)
     return f" It is not compared with {' or '.join(absent)}: none is declared." if absent else ""
 

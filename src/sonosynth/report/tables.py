@@ -22,7 +22,7 @@ from sonosynth.fidelity.copies import FALSE_POSITIVE_RATE
 from sonosynth.report import sentences, words
 from sonosynth.report.facts import Comparison, Fault, Refusal
 
-VERSION = 6
+VERSION = 7
 COLUMNS = [
     "arm", "against", "class", "metric", "difference", "low", "high", "test", "p", "p_holm", "finding", "sentence",
 ]  # fmt: skip

@@ -14,6 +14,7 @@ from sonosynth.errors import inert
 from sonosynth.jobs import Job, Made, Status
 from sonosynth.leftovers import Leftover
 from sonosynth.progress.words import duration, remaining
+from sonosynth.report.headline import headline
 from sonosynth.report.readers import Readers
 from sonosynth.report.results import Results
 
@@ -32,7 +33,7 @@ def summary(results: Results) -> str:
         console.print(f"{name}: {value}", soft_wrap=True)
     before = (results.floor(), *results.caricatures(), *results.sentences())
     elsewhere = (said for test in results.tests for said in test.sentences())
-    for sentence in (*before, *results.sealed_sentences(), *elsewhere, results.headline()):
+    for sentence in (*before, *results.sealed_sentences(), *elsewhere, headline(results)):
         console.print(sentence, soft_wrap=True)
     return text.getvalue()
 

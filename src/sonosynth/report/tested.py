@@ -12,7 +12,7 @@ from sonosynth.evidence.blocks import arranged, of_common_images
 from sonosynth.report.facts import Fault
 from sonosynth.report.tables import Tabulating, all_verdicts, copying, training_images
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)

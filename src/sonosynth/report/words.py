@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from sonosynth.cohort.exclusions import Reason
+from sonosynth.evidence.judging import Finding
 from sonosynth.fidelity.across import Caricature
 from sonosynth.fidelity.networks import EMBEDDED, INCEPTION
 from sonosynth.modality import ULTRASOUND, WORDS
@@ -26,6 +27,28 @@ EXCLUDED: dict[str, str] = {
 FEW_GROUPS = 10  # on one side of a split
 ON_COHORT = "on this data set"
 ON_SEALED = "on the sealed images, given this cohort's training images"
+
+
+MEANINGS = {
+    Finding.IMPROVES: "significantly better than all that it has to beat",
+    Finding.HARMS: "significantly worse than real images alone",
+    Finding.NO_EVIDENCE: "no advantage and no harm could be told from chance; the intervals say what remains possible",
+    Finding.NO_RELEVANT_DIFFERENCE: "shown to be about as good as real images alone",
+    Finding.NOT_ENOUGH_RUNS: "with so few repeats, a difference may be chance, however large it is",
+    Finding.REFUSED: "its scores can't be trusted, for the reason given below the table",
+    Finding.NOT_RUN: "it has no scores",
+}
+
+
+def comparator(name: str, reference: str, cheap: str | None) -> str:
+    """What an arm is compared with: the arm `name`, by the part that it has in the comparison.
+
+    Args:
+        reference: the arm of real images alone. cheap: the simple baseline, if there is one.
+    """
+    if name == reference:
+        return "real images alone"
+    return "the simple baseline" if name == cheap else "the same arm without its synthetic images"
 
 
 def number(value: float, form: str = "%.3f") -> str:
@@ -191,13 +214,8 @@ def number_of(count: int, name: str) -> str:
     return f"{count} {name}{'s' * (count != 1)}"
 
 
-def warnings(facts: Facts, counts: Counts, smallest: float | None, large: float) -> list[str]:
-    """What a reader must know before the scores.
-
-    Args:
-        smallest: the smallest difference in macro F1 that could have been significant, None if none could. large: above
-            this it is worth a warning.
-    """
+def warnings(facts: Facts, counts: Counts) -> list[str]:
+    """What a reader must know before the scores."""
     found = []
     if facts.leaks:
         found.append(f"Leak: {LEAK}.")
@@ -219,8 +237,4 @@ def warnings(facts: Facts, counts: Counts, smallest: float | None, large: float)
     if facts.embedded:
         other = " It was pretrained on simulated images of another modality." * (facts.modality != ULTRASOUND)
         found.append(f"The base is the small embedded model: these are not Stable Diffusion's images.{other}")
-    if smallest is not None and smallest > large:
-        found.append(
-            f"Small differences can't be detected: no macro F1 difference below {smallest:.3f} could be significant."
-        )
     return found

@@ -7,28 +7,31 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from sonosynth.evidence.judging import Finding
+from sonosynth.report.facts import Facts
 from sonosynth.report.figures import PAGE, STYLE, wrapped
 from sonosynth.report.results import Shown
 from sonosynth.report.symbols import SYMBOLS
+from sonosynth.report.words import comparator
 
 
 def figures(shown: Shown) -> dict[str, Figure]:
     """The forest plot: for a paper, since the page draws the same as text and lines that fit its width."""
-    return {"forest": forest(shown.results.decisive)}
+    return {"forest": forest(shown.results.decisive, shown.results.facts)}
 
 
-def forest(contrasts: pd.DataFrame) -> Figure:
-    """Differences in macro F1: rows of verdicts.csv, a panel for each comparator, with 95% intervals if there are any.
+def forest(contrasts: pd.DataFrame, facts: Facts) -> Figure:
+    """Differences in macro F1: rows of verdicts.csv, a panel for each part that a comparator has, with 95% intervals.
 
     The colour and the shape of a marker are those of the arm's finding.
     """
     rows = contrasts.dropna(subset=["difference"])
-    arms, others = list(dict.fromkeys(rows["arm"])), list(dict.fromkeys(rows["against"]))
+    named = rows["against"].map(lambda name: comparator(name, facts.reference, facts.cheap))
+    arms, others = list(dict.fromkeys(rows["arm"])), list(dict.fromkeys(named))
     with plt.rc_context(STYLE):
         size = (PAGE, 0.9 + 0.28 * len(arms))
         figure, axes = plt.subplots(1, max(len(others), 1), figsize=size, squeeze=False, sharex=True, sharey=True)
         for axis, other in zip(axes[0], others, strict=False):
-            for row in rows[rows["against"] == other].to_dict("records"):
+            for row in rows[named == other].to_dict("records"):
                 symbol = SYMBOLS[Finding(row["finding"])]
                 errors = [[row["difference"] - row["low"]], [row["high"] - row["difference"]]]
                 axis.errorbar(
@@ -36,7 +39,7 @@ def forest(contrasts: pd.DataFrame) -> Figure:
                     capsize=1.5, linewidth=1, color=symbol.colour,
                 )  # fmt: skip
             axis.axvline(0, color="#888888", linewidth=0.8, linestyle="-")
-            axis.set_title(f"from {wrapped(other, 34)}")
+            axis.set_title(f"against {wrapped(other, 34)}")
         axes[0, 0].set_yticks(np.arange(len(arms)), [wrapped(arm, 34) for arm in arms])
         axes[0, 0].set_ylim(len(arms) - 0.5, -0.5)
         figure.supxlabel("difference in macro F1", fontsize=STYLE["font.size"])

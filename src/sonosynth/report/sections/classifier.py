@@ -1,6 +1,7 @@
 """What the classifiers get right, and how sure they are."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,6 @@ import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from sklearn.metrics import ConfusionMatrixDisplay
 
 from sonosynth.cohort.split import independent
@@ -25,8 +25,35 @@ ALT = {
 MANY = 3  # classes, above which curves are drawn of their mean, or of the one that matters
 ARM, REAL = COLOURS[1], "#777777"
 
-Draw = Callable[[Axes, np.ndarray, np.ndarray, np.ndarray, str, str], None]
-"""Draws one arm from truth and probabilities (N, K) and groups (N,), in a colour and a line style."""
+TRAINING = ["draw", "split", "generator", "seed"]  # columns that tell one training of an arm from another
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """What the trainings of an arm say: truth (N, K) bool, p (N, K), groups and trainings (N,), see `bands.roc`."""
+
+    truth: np.ndarray
+    p: np.ndarray
+    groups: np.ndarray
+    trainings: np.ndarray
+
+    @classmethod
+    def by(cls, predictions: pd.DataFrame, classes: Sequence[str], groups: Mapping[str, str]) -> "Predicted":
+        """Those of one arm, from its rows of predictions.csv."""
+        return cls(
+            predictions["label"].to_numpy()[:, None] == np.array(classes),
+            predictions[[f"p_{name}" for name in classes]].to_numpy(),
+            bands.codes(predictions["id"], groups),
+            predictions.groupby(TRAINING, dropna=False).ngroup().to_numpy(),
+        )
+
+    def of(self, classes: Sequence[int]) -> "Predicted":
+        """The same for some of the classes."""
+        return replace(self, truth=self.truth[:, classes], p=self.p[:, classes])
+
+
+Draw = Callable[[Axes, Predicted, str, str], Any]
+"""Draws one arm in a colour and a line style; returns what stands for it in the legend."""
 
 
 def figures(shown: Shown) -> dict[str, Figure]:
@@ -65,7 +92,7 @@ def confusion(predictions: pd.DataFrame) -> Figure:
 
 def roc(predictions: pd.DataFrame, groups: Mapping[str, str], reference: str, positive: str | None = None) -> Figure:
     """ROC curves with bands, each arm beside the reference: see `_against`."""
-    axes = {"xlabel": "1 - specificity", "ylabel": "sensitivity", "aspect": "equal"}
+    axes = {"xlabel": "1 − specificity", "ylabel": "sensitivity", "aspect": "equal"}
     return _against(predictions, groups, reference, positive, _roc, axes)
 
 
@@ -73,20 +100,20 @@ def calibration(
     predictions: pd.DataFrame, groups: Mapping[str, str], reference: str, positive: str | None = None
 ) -> Figure:  # fmt: skip
     """Observed by predicted frequency with intervals, each arm beside the reference: see `_against`."""
-    axes = {"xlabel": "predicted probability", "ylabel": "observed frequency", "aspect": "equal"}
+    axes = {"xlabel": "predicted probability", "ylabel": "observed share", "aspect": "equal"}
     return _against(predictions, groups, reference, positive, _calibration, axes)
 
 
-def _roc(axis: Axes, truth: np.ndarray, p: np.ndarray, groups: np.ndarray, colour: str, line: str) -> None:
-    found = bands.roc(truth, p, groups)
+def _roc(axis: Axes, arm: Predicted, colour: str, line: str) -> Any:
+    found = bands.roc(arm.truth, arm.p, arm.groups, arm.trainings)
     axis.fill_between(bands.RATES, found.low, found.high, color=colour, alpha=0.18, linewidth=0)
-    axis.plot(bands.RATES, found.sensitivity, color=colour, linestyle=line)
+    return axis.plot(bands.RATES, found.sensitivity, color=colour, linestyle=line)[0]
 
 
-def _calibration(axis: Axes, truth: np.ndarray, p: np.ndarray, groups: np.ndarray, colour: str, line: str) -> None:
-    found = bands.calibration(truth, p, groups)
+def _calibration(axis: Axes, arm: Predicted, colour: str, line: str) -> Any:
+    found = bands.calibration(arm.truth, arm.p, arm.groups, arm.trainings)
     errors = [found["observed"] - found["low"], found["high"] - found["observed"]]
-    axis.errorbar(
+    return axis.errorbar(
         found["predicted"], found["observed"], yerr=errors, color=colour, linestyle="none", capsize=1.5, elinewidth=0.8,
         marker="o" if line == "-" else "s", markersize=3,
     )  # fmt: skip
@@ -103,19 +130,14 @@ def _against(
     predictions: pd.DataFrame, groups: Mapping[str, str], reference: str, positive: str | None, draw: Draw,
     appearance: Mapping[str, Any],
 ) -> Figure:  # fmt: skip
-    """A panel for each arm but the reference, which is in all of them; a column for each of several classes.
-
-    From probabilities averaged over runs: as many curves as arms, not as trainings.
-    """
+    """A panel for each arm but the reference, which is in all of them; a column for each of several classes."""
     classes = class_names(predictions)
-    shown, columns = views(classes, positive), [f"p_{name}" for name in classes]
+    shown = views(classes, positive)
     arms = [arm for arm in dict.fromkeys(predictions["arm"]) if arm != reference] or [reference]
-    means = {}
-    for arm in dict.fromkeys([reference, *arms]):
-        images = predictions[predictions["arm"] == arm].groupby("id")
-        labels, p = images["label"].first(), images[columns].mean().to_numpy()
-        truth = labels.to_numpy()[:, None] == np.array(classes)
-        means[arm] = truth, p, bands.codes(labels.index.to_series(), groups)
+    found = {
+        arm: Predicted.by(predictions[predictions["arm"] == arm], classes, groups)
+        for arm in dict.fromkeys([reference, *arms])
+    }
     with plt.rc_context(STYLE):
         count = len(arms) * len(shown)
         most = 4 if len(shown) == 1 else len(shown)
@@ -124,15 +146,13 @@ def _against(
             arm, name = arms[place // len(shown)], shown[place % len(shown)]
             own = [classes.index(name)] if name != ALL else list(range(len(classes)))
             axis.plot([0, 1], [0, 1], color="#cccccc", linewidth=0.7, linestyle=":")
-            for other, colour, line in ((reference, REAL, "--"), (arm, ARM, "-")):
-                truth, p, codes = means[other]
-                draw(axis, truth[:, own], p[:, own], codes, colour, line)
-            about = name if name != ALL else "mean over classes"
+            handles = [
+                draw(axis, found[other].of(own), colour, line)
+                for other, colour, line in ((reference, REAL, "--"), (arm, ARM, "-"))
+            ]
+            about = wrapped(name, 88 // most) if name != ALL else "mean over classes"
             axis.set(title=f"{wrapped(arm, 88 // most)}\n{about}", xlim=(0, 1), ylim=(0, 1), **appearance)
             axis.label_outer()
-        handles = [
-            Line2D([], [], color=ARM, label="the arm"),
-            Line2D([], [], color=REAL, linestyle="--", label=reference),
-        ]
-        figure.legend(handles=handles, loc="outside lower center", ncols=2)
+        names = ["real images alone", "the arm named above the panel"]
+        figure.legend(handles, names, loc="outside lower center", ncols=2)
     return figure
