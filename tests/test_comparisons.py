@@ -38,7 +38,7 @@ def test_a_cheap_comparator_may_be_another_arm_or_none():
         ("compare.cheap=real+sd", "compare.cheap: real\\+sd adds synthetic images"),
         ("compare.primary=nothing", "compare.primary: there is no arm nothing"),
         ("compare.primary=real", "compare.primary: there is no arm real to compare"),
-        ("compare.margin=0", "compare.margin: Input should be greater than 0"),
+        ("compare.margin=0", "compare.margin: must be more than 0"),
         ("arms.real={mixup: 0.1}", "takes no settings but seeds"),
         ("arms.real={seeds: [1, 1]}", "arms.real.seeds|seeds must differ"),
         ("repeats.draws=2", "draws divides the images into folds again"),

@@ -69,16 +69,19 @@ def test_all_mistakes_come_at_once():
         ("classifier.seeds=[0, true]", "classifier.seeds: must not be true or false"),
         ("sets.sd.count={normal: false}", "sets.sd.count: must not be true or false"),
         ("adapters.sd.lora={rank: true}", "adapters.sd.lora.rank: must not be true or false"),
-        ("lora.steps=1000001", "lora.steps: Input should be less than or equal to 1000000"),
-        ("token.batch=-1", "token.batch: Input should be greater than or equal to 1"),
-        ("resolution=1000000", "resolution: Input should be less than or equal to 4096"),
-        ("classifier.seeds=[-1]", "classifier.seeds.0: Input should be greater than or equal to 0"),
-        ("seed=9223372036854775808", "seed: Input should be less than 9223372036854775808"),
-        ("repeats.folds=1000000", "repeats.folds: Input should be less than or equal to 100"),
-        ("synthesis.guidance=.nan", "synthesis.guidance.constrained-float: Input should be a finite number"),
-        ("synthesis.guidance_interval=[0.3, .inf]", "synthesis.guidance_interval.1: Input should be a finite number"),
-        ("arms.x.mixup=1e999", "arms.x.mixup: Input should be"),
+        ("lora.steps=1000001", "lora.steps: must be at most 1000000"),
+        ("token.batch=-1", "token.batch: must be at least 1"),
+        ("resolution=1000000", "resolution: must be at most 4096"),
+        ("classifier.seeds=[-1]", "classifier.seeds.0: must be at least 0"),
+        ("seed=9223372036854775808", "seed: must be less than 9223372036854775808"),
+        ("repeats.folds=1000000", "repeats.folds: must be at most 100"),
+        ("synthesis.guidance=.nan", "synthesis.guidance: must be a finite number"),
+        ("synthesis.guidance_interval=[0.3, .inf]", "synthesis.guidance_interval.1: must be a finite number"),
+        ("arms.x.mixup=1e999", "arms.x.mixup: must be"),
         ("lora.rank=" + "9" * 5000, "lora.rank: Unable to parse input string as an integer"),
+        ("classifier.steps=many", "classifier.steps: must be a whole number or 'auto' (found 'many')"),
+        ("classifier.stps=3", "classifier.stps: there is no such setting; did you mean classifier.steps?"),
+        ("clasifier={steps: 3}", "clasifier: there is no such setting; did you mean classifier?"),
         ("lora.rank=2020-01-01", "(found '2020-01-01')"),
         ("lora.rank=!!python/name:os.system", "(found '!!python/name:os.system')"),
     ],
@@ -87,7 +90,7 @@ def test_numbers_are_numbers_within_bounds(change, mistake):
     with pytest.raises(UserError) as error:
         load("quick", (), (change, "lora.rnk=3"))
     assert mistake in str(error.value)
-    assert "  lora.rnk: there is no such setting" in str(error.value).splitlines()
+    assert "  lora.rnk: there is no such setting; did you mean lora.rank?" in str(error.value).splitlines()
     assert max(map(len, str(error.value).splitlines())) < 400
 
 
@@ -242,18 +245,18 @@ def test_null_removes_an_entry_and_the_default_entries_that_need_it():
         ("sets.mine={from: real, strength: 2}", "sets.mine.strength: a number from 0 to 1; several above 0"),
         ("sets.mine={from: real, strength: 0.2, refine: {strength: 0.3}}", "sets.mine.strength: is also given in sets"),
         ("sets.mine={from: real, refine: {strangth: 0.3}}", "sets.mine.refine.strangth: there is no such setting"),
-        ("sets.mine={synthesis: {steps: 0}}", "sets.mine.synthesis.steps: Input should be greater"),
+        ("sets.mine={synthesis: {steps: 0}}", "sets.mine.synthesis.steps: must be at least"),
         ("sets.mine={strength: 0}", "sets.mine.strength: needs images to start from"),
         ("sets.mine={from: real, strength: 0, adapter: sd+ti}", "sets.mine: at strength 0 nothing is sampled: leave"),
         ("sets.mine={from: real, strength: 0, synthesis: {steps: 9}}", "sets.mine: at strength 0 nothing is sampled"),
-        ("sets.mine={from: real, refine: {strength: 0}}", "sets.mine.refine.strength: Input should be greater than 0"),
-        ("sets.mine={from: real, negative_control: maybe}", "sets.mine.negative_control: Input should be a valid bool"),
+        ("sets.mine={from: real, refine: {strength: 0}}", "sets.mine.refine.strength: must be more than 0"),
+        ("sets.mine={from: real, negative_control: maybe}", "sets.mine.negative_control: must be true or false"),
         ("sets.mine={kind: magic}", "sets.mine.kind: there is no magic; known here: between, copy, folder, image,"),
         ("sets.mine={condition: mask}", "sets.mine.condition: there is no such setting"),
         ("adapters.mine={}", "adapters.mine: needs a token, a lora or both"),
         ("adapters.mine={lora: {rnk: 3}}", "adapters.mine.lora.rnk: there is no such setting"),
         ("adapters.mine={unet: {rank: 3}}", "adapters.mine.unet.rank: there is no such setting"),
-        ("adapters.mine={unet: {start: warm}}", "adapters.mine.unet.start: Input should be 'random' or 'base'"),
+        ("adapters.mine={unet: {start: warm}}", "adapters.mine.unet.start: must be 'random' or 'base'"),
         ("adapters.mine={lora: {}, unet: {}}", "adapters.mine: a unet is trained as a whole, and takes no token"),
         ("adapters.mine={token: <new>, unet: {}}", "adapters.mine: a unet is trained as a whole, and takes no token"),
         ("adapters.mine={token: <a b>}", "adapters.mine.token: a text without spaces, as <new>, or one of each class"),
@@ -268,7 +271,7 @@ def test_null_removes_an_entry_and_the_default_entries_that_need_it():
         ("arms.mine={sets: [sd+ti, sd+ti]}", "arms.mine: each set once"),
         ("arms.mine={real: false}", "arms.mine: real is false: needs sets to be trained on"),
         ("arms.real={real: false, sets: [sd+ti]}", "arms: real is the arm that the others are compared with"),
-        ("arms.mine={augmentation: random}", "arms.mine.augmentation: Input should be 'flip', 'classical'"),
+        ("arms.mine={augmentation: random}", "arms.mine.augmentation: must be 'flip', 'classical'"),
         ("arms.mine={part: 0.5}", "arms.mine.part: there is no such setting"),
         ("arms.real={mixup: 0.2}", "arms: real is the arm that the others are compared with, and takes no settings"),
         ("arms.real=null", "arms: real is the arm that the others are compared with, and takes no settings"),
@@ -276,8 +279,8 @@ def test_null_removes_an_entry_and_the_default_entries_that_need_it():
         ("prompts.token=<new>", "prompts.token: a token belongs to an adapter: adapters.NAME.token"),
         ("prompts.cyst=a cyst", "prompts.cyst: the prompt for a label goes under prompts.labels: prompts.labels.cyst"),
         ("refine.from=latent", "refine.from: refinement starts from the saved picture; remove this line"),
-        ("sets=5", "sets: Input should be a valid dictionary"),
-        ("sets=[a]", "sets: Input should be a valid dictionary"),
+        ("sets=5", "sets: must be a group of settings"),
+        ("sets=[a]", "sets: must be a group of settings"),
         (f"sets.{chr(0x8840) * 40}={{}}", "invalid name"),
         ("fidelity.features=[]", "fidelity.features: Tuple should have at least 1 item"),
         ("fidelity.features=[embedded, embedded]", "fidelity.features: each feature network once"),
@@ -290,7 +293,7 @@ def test_a_mistake_in_what_is_declared_is_named_with_the_others(change, mistake)
         load("quick", (), ("adapters.sd=null", change, "lora.rnk=3"))
     lines = str(error.value).splitlines()
     assert any(mistake in line for line in lines), error.value
-    assert "  lora.rnk: there is no such setting" in lines
+    assert "  lora.rnk: there is no such setting; did you mean lora.rank?" in lines
 
 
 def test_a_token_is_one_text_or_one_for_each_class(tmp_path):

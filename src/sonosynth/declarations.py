@@ -4,7 +4,8 @@ On values, not on sections, so that these mistakes are reported together with th
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from graphlib import CycleError, TopologicalSorter
 from itertools import pairwise
 from typing import Any
@@ -25,17 +26,60 @@ Needs = list[tuple[str, str]]
 """The group and name of entries."""
 
 
-def explained(error: ValidationError, place: str = "") -> Iterator[str]:
-    """Each mistake that a section found, one per line."""
+WANTED = {
+    "int_type": "a whole number", "int_parsing": "a whole number", "int_from_float": "a whole number",
+    "float_type": "a number", "float_parsing": "a number", "finite_number": "a finite number",
+    "bool_type": "true or false", "bool_parsing": "true or false", "string_type": "text", "none_required": "null",
+    "tuple_type": "a list", "list_type": "a list", "dict_type": "a group of settings",
+    "model_type": "a group of settings", "model_attributes_type": "a group of settings", "literal_error": "{expected}",
+    "greater_than": "more than {gt}", "greater_than_equal": "at least {ge}", "less_than": "less than {lt}",
+    "less_than_equal": "at most {le}",
+}  # fmt: skip
+"""What a value must be, by the type of pydantic's error; other errors are told in its own words."""
+
+
+def explained(error: ValidationError, section: type[BaseModel], values: Any, place: str = "") -> Iterator[str]:
+    """Each setting in which a section found a mistake, one per line. `values` are what the section was given."""
+    wanted: dict[str, dict[str, Any]] = {}  # of each setting, what it must be, and the value that was found
     for item in error.errors():
-        name = ".".join([*([place] if place else []), *map(str, item["loc"])])
+        path = _path(item["loc"], values)
+        name = ".".join([*([place] if place else []), *map(str, path)])
+        known = WANTED.get(item["type"])
+        said = f"must be {known.format(**item.get('ctx', {}))}" if known else item["msg"].removeprefix("Value error, ")
         if item["type"] == "extra_forbidden":
-            yield f"{name}: there is no such setting"
-        else:
-            found = (
-                "" if isinstance(item["input"], (Mapping, BaseModel)) else f" (found {first_line(repr(item['input']))})"
-            )
-            yield f"{name}: {item['msg'].removeprefix('Value error, ')}{found}"
+            said = f"there is no such setting{_similar(section, path)}"
+        wanted.setdefault(name, {})[said] = {} if item["type"] == "extra_forbidden" else item["input"]
+    for name, parts in wanted.items():
+        first, *others = parts
+        said = " or ".join([first, *(part.removeprefix("must be ") for part in others)])
+        found = "" if isinstance(parts[first], Mapping | BaseModel) else f" (found {first_line(repr(parts[first]))})"
+        yield f"{name}: {said}{found}"
+
+
+def _path(loc: Sequence[str | int], values: Any) -> list[str | int]:
+    """The keys that lead to a value, without the names that pydantic gives to the alternatives of a union."""
+    path = []
+    for key in loc:
+        inside = key in values if isinstance(values, Mapping) else isinstance(key, int)
+        if inside or (key == loc[-1] and isinstance(values, Mapping)):
+            path.append(key)
+            values = values.get(key) if isinstance(values, Mapping) else values[int(key)]
+    return path
+
+
+def _similar(section: type[BaseModel], path: Sequence[str | int]) -> str:
+    """A question whether another setting was meant, if one has a similar name."""
+    *parents, last = path
+    fields = _fields(section)
+    for key in parents:
+        inner = fields.get(str(key))
+        fields = _fields(inner) if isinstance(inner, type) and issubclass(inner, BaseModel) else {}
+    near = get_close_matches(str(last), fields, 1)
+    return f"; did you mean {'.'.join([*map(str, parents), *near])}?" if near else ""
+
+
+def _fields(section: type[BaseModel]) -> dict[str, Any]:
+    return {field.alias or name: field.annotation for name, field in section.model_fields.items()}
 
 
 def moved(values: Mapping[str, Any]) -> tuple[list[str], dict[str, Any]]:
@@ -148,7 +192,7 @@ def _bad_values(place: str, section: type[Section], own: Any) -> Iterator[str]:
     try:
         section.model_validate(dict(_mapping(own)))
     except ValidationError as error:
-        yield from explained(error, place)
+        yield from explained(error, section, own, place)
 
 
 def _mapping(value: Any) -> Mapping[Any, Any]:

@@ -230,7 +230,7 @@ def validated(values: Mapping[str, Any], where: str) -> Settings:
         if not mistakes:
             return settings
     except ValidationError as error:
-        mistakes += declarations.explained(error)
+        mistakes += declarations.explained(error, Settings, values)
     shown = [first_line(mistake, 3 * LINE) for mistake in mistakes[:SHOWN]]
     shown += [f"and {len(mistakes) - SHOWN} more"] * (len(mistakes) > SHOWN)
     raise UserError(

@@ -19,6 +19,8 @@ def test_a_folder_without_safetensors_is_refused(tiny_base, tmp_path):
 def test_other_folders_models_and_hub_ids_are_refused(tiny_base, tmp_path):
     with pytest.raises(UserError, match=r"holds no model_index.json"):
         sd1.find(str(tmp_path))
+    with pytest.raises(UserError, match="there is no such folder"):
+        sd1.find("./nowhere")
     with pytest.raises(UserError, match="can't be fetched from the hub"):
         sd1.find("nobody/has-this-model")
     folder = shutil.copytree(tiny_base, tmp_path / "xl")

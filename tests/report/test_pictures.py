@@ -35,16 +35,17 @@ def predictions(classes):
     return pd.concat([rows.assign(arm=arm) for arm in ("real", "b", "c")], ignore_index=True)
 
 
+@pytest.mark.parametrize("name", ["a rather long class", "x" * 60])
 @pytest.mark.parametrize("count", [2, 4, 12])
-def test_confusion_matrices_of_2_to_12_classes_have_room_for_every_number(count):
-    figure = confusion(predictions([f"a rather long class {i}" for i in range(count)]))
+def test_confusion_matrices_of_2_to_12_classes_have_room_for_every_number(count, name):
+    figure = confusion(predictions([f"{name} {i}" for i in range(count)]))
     assert figure.get_figwidth() == PAGE
     figure.draw_without_rendering()
     for axis in figure.axes[:3]:
         cell = axis.get_window_extent().width / count
         boxes = [text.get_window_extent().width for text in axis.texts]
         assert len(boxes) == count**2 and max(boxes) < cell
-    assert figure.axes[0].get_title() == "real" and "predicted class" in {text.get_text() for text in figure.texts}
+    assert figure.axes[0].get_title() == "real" and figure.get_supxlabel().startswith("predicted class")
     plt.close(figure)
 
 

@@ -62,6 +62,8 @@ def find(base: str) -> Path:
         folder = Path(base).expanduser()
     else:
         folder = _fetch(base)
+    if not folder.exists():
+        raise UserError(f"base {base}: there is no such folder", "embedded, a folder that exists, or a hub id")
     if not (folder / "model_index.json").is_file():
         raise UserError(
             f"base {base}: {folder} holds no model_index.json",

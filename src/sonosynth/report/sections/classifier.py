@@ -22,6 +22,7 @@ ALT = {
     "roc": "ROC curves with 95% bands, one panel for each arm, beside real images alone",
     "calibration": "Calibration curves with 95% intervals, one panel for each arm, beside real images alone",
 }
+LONG = 28  # characters, above which the classes of matrices have numbers
 MANY = 3  # classes, above which curves are drawn of their mean, or of the one that matters
 ARM, REAL = COLOURS[1], "#777777"
 
@@ -65,10 +66,14 @@ def figures(shown: Shown) -> dict[str, Figure]:
 
 
 def confusion(predictions: pd.DataFrame) -> Figure:
-    """Confusion matrices by arm: shares of each class in per cent, over all runs."""
+    """Confusion matrices by arm: shares of each class in per cent, over all runs; long names of classes stand below."""
     classes = class_names(predictions)
     predicted = predictions[[f"p_{name}" for name in classes]].to_numpy().argmax(axis=1)
     arms = list(dict.fromkeys(predictions["arm"]))
+    names, key = [wrapped(name, 14) for name in classes], ""
+    if max(map(len, classes)) > LONG:
+        names = [str(number) for number, _ in enumerate(classes, 1)]
+        key = "".join(f"\n{number}: {name}" for number, name in zip(names, classes, strict=True))
     few, some = len(classes) <= 3, len(classes) <= 8
     most, height, size = (4, 1.9, 6.5) if few else (3, 2.4, 5) if some else (2, 3.3, 4.5)
     with plt.rc_context(STYLE):
@@ -77,7 +82,7 @@ def confusion(predictions: pd.DataFrame) -> Figure:
             own = (predictions["arm"] == arm).to_numpy()
             truth = predictions["label"][own].map(classes.index).to_numpy()
             drawn = ConfusionMatrixDisplay.from_predictions(
-                truth, predicted[own], labels=range(len(classes)), display_labels=[wrapped(x, 14) for x in classes],
+                truth, predicted[own], labels=range(len(classes)), display_labels=names,
                 normalize="true", xticks_rotation=90 if len(classes) > 2 else 0, values_format=".0%", cmap="Blues",
                 ax=axis, colorbar=False, im_kw={"vmin": 0, "vmax": 1}, text_kw={"fontsize": size},
             )  # fmt: skip
@@ -85,7 +90,8 @@ def confusion(predictions: pd.DataFrame) -> Figure:
                 text.set_color("white" if share > 0.55 else "black")
             axis.set(title=wrapped(arm, 88 // most), xlabel="", ylabel="")
             axis.label_outer()
-        figure.supxlabel("predicted class", fontsize=STYLE["font.size"])
+        figure.set_figheight(figure.get_figheight() + 0.12 * key.count("\n"))
+        figure.supxlabel(f"predicted class{key}", fontsize=STYLE["font.size"])
         figure.supylabel("true class", fontsize=STYLE["font.size"])
     return figure
 
