@@ -1,4 +1,4 @@
-"""The controls of docs/settings.md, all in one study: what they are made of, and what the firewall says."""
+"""The controls of docs/declaring.md, all in one study: what they are made of, and what the firewall says."""
 
 import json
 import re
@@ -25,7 +25,7 @@ from sonosynth.run import Study, reopen
 from sonosynth.settings import load
 from sonosynth.sharing import Reason
 
-PAGE = (Path(__file__).parents[1] / "docs" / "settings.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[1] / "docs" / "declaring.md").read_text(encoding="utf-8")
 FEWER = (
     "adapters.sd+ti=null", "sets={sd: null, sd+img2img: null}", "arms={real+oversampling: null}",
     "classifier.seeds=[0]", "classifier.epochs=2", "memorisation.drop=true", "fidelity.measures=[features]",

@@ -3,7 +3,7 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
-from sonosynth import looks
+from sonosynth import looks, study_file
 from sonosynth.cohort.settings import Table
 from sonosynth.errors import UserError
 from sonosynth.run import Study, reopen
@@ -327,7 +327,7 @@ def test_a_run_knows_where_its_cohort_is_and_how_it_is_read(tmp_path, changes, m
     images = str(tmp_path / "there") if changes else ""
     study = Study(tmp_path / "t.csv", load("quick", (), changes))
     base = SimpleNamespace(folder=tmp_path, digest="0")
-    text = study.as_yaml(SimpleNamespace(base=base, precision="fp32", networks=[]))
+    text = study_file.text_of(study.path, study.settings, SimpleNamespace(base=base, precision="fp32", networks=[]))
     (tmp_path / ".jobs").mkdir()
     (tmp_path / "study.yaml").write_text(text)
     monkeypatch.chdir("/")  # "there" is where it was, wherever the run is continued

@@ -18,7 +18,7 @@ import yaml
 from PIL import Image
 
 from conftest import FEW_IMAGES, SMALL, sign
-from sonosynth import cli, disk, machine
+from sonosynth import cli, disk, machine, study_file
 from sonosynth import settings as loading
 from sonosynth.artefacts import CohortImages, Split
 from sonosynth.errors import UserError
@@ -548,7 +548,7 @@ def test_a_set_made_from_leaking_images_leaks(tmp_path, settings, phantoms):
 
 def test_settings_of_a_run_make_the_same_study_again(tmp_path, settings, phantoms):
     changed = settings("adapters.sd+ti.lora=null", "sets.sd.adapter=null", "adapters.small={lora: {rank: 1}}")
-    (tmp_path / "study.yaml").write_text(Study(phantoms, changed).as_yaml(machine.resolve(changed)))
+    (tmp_path / "study.yaml").write_text(study_file.text_of(phantoms, changed, machine.resolve(changed)))
     same = loading.load("paper", [tmp_path / "study.yaml"])
     assert same == changed
     names, others = ([job.name for job, _ in Study(phantoms, x).statuses()] for x in (same, changed))

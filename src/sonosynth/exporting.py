@@ -69,7 +69,7 @@ def _check_left(root: Path, shared: Shared) -> None:
     if any(one.reason not in FINAL for one in shared.left_out):
         fix = "--force exports it all the same, and says so there"
     else:
-        fix = "export another form, or declare sets or adapters: see docs/settings.md"
+        fix = "export another form, or declare sets or adapters: see docs/declaring.md"
     raise UserError(f"{root}: nothing is left to export{lines}", "a set or an adapter that may be given away", fix)
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 
 from sonosynth import changes, disk, jobs, leftovers, looks, plain_yaml, privacy, progress, store, testing, unsealing
@@ -19,25 +18,29 @@ from sonosynth.repeats import of_cohort
 from sonosynth.report import inspected, words
 from sonosynth.report.facts import Remembered, Tested
 from sonosynth.runners.local import run_jobs
-from sonosynth.settings import Settings, as_yaml, load, of_study, shipped_words, validated
+from sonosynth.settings import Settings, load, shipped_words
 from sonosynth.study import COMMANDS, TABLES, TESTS, plan
+from sonosynth.study_file import settings_of, text_of
 
-PACKAGES = ("sonosynth", "torch", "diffusers", "transformers", "peft", "accelerate", "numpy", "scikit-learn", "pillow")
 
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class Study:
     """A cohort, and the settings of what is done with it.
 
     Args:
-        path: the cohort.
+        path: the cohort, a folder or a file.
+        settings: as `load_settings` gives them.
     """
 
     path: Path
     settings: Settings
 
+    def __init__(self, path: str | Path, settings: Settings) -> None:
+        object.__setattr__(self, "path", Path(path))
+        object.__setattr__(self, "settings", settings)
+
     def run(
-        self, root: Path, command: str = "report", *, change: bool = False,
+        self, root: str | Path, command: str = "report", *, change: bool = False,
         ask: Callable[[str], bool] | None = None, processes: bool = True, real_images: bool | None = None,
     ) -> dict[str, Made]:  # fmt: skip
         """Run the study in the folder `root`, up to what a command is for: adapt, synthesize, evaluate or report.
@@ -47,14 +50,15 @@ class Study:
         Args:
             change: whether results of a run with other settings may be replaced, and leftovers removed.
             ask: asks a person for that permission, given what would change; None if nobody can be asked.
-            processes: see `runners.local.run_jobs`. real_images: whether the report has them, and paths; None: as it
-                did before in this folder, and at first.
+            processes: whether jobs run in processes of their own, or one by one in this one.
+            real_images: whether the report has them, and paths; None: as it did before in this folder, and at first.
 
         Raises:
             UserError: if the input or a setting is wrong, `root` holds something else, or its results would be
                 replaced without consent.
             KeyboardInterrupt: on SIGINT or SIGTERM, once what is running is saved.
         """
+        root = Path(root)
         _check_folder(root)
         for place in (self.path, root):
             if not is_plain(str(place)):
@@ -63,7 +67,7 @@ class Study:
         with run.locked():
             files, machine = list_files(self.path, self.settings.cohort), resolve(self.settings)
             changes.check_cohort(run, COHORT, files)
-            text, withheld = self.as_yaml(machine), privacy.withheld(root, real_images)
+            text, withheld = text_of(self.path, self.settings, machine), privacy.withheld(root, real_images)
             ordered = self._plan(root, files, machine)
             unsealing.check_unseen(run, ordered)
             change = self._may_change(run, text, ordered, ask, change=change)
@@ -131,13 +135,13 @@ class Study:
             )
         run.agreed = ""
 
-    def statuses(self, root: Path | None = None) -> list[tuple[Job, Status]]:
+    def statuses(self, root: str | Path | None = None) -> list[tuple[Job, Status]]:
         """The jobs of the study and their states in the folder `root`; nothing is written.
 
         Raises:
             UserError: if the input, a setting or a file of the run is wrong.
         """
-        machine, run = resolve(self.settings), store.Run(root or Path("/nonexistent"))
+        machine, run = resolve(self.settings), store.Run(Path(root or "/nonexistent"))
         files = list_files(self.path, self.settings.cohort)
         changes.check_cohort(run, COHORT, files)
         return run.statuses(self._plan(run.root, files, machine))
@@ -153,14 +157,15 @@ class Study:
         seen, opened = looks.count(root, self.settings, files.sources), unsealing.opened(root, self.settings)
         read, shown = answers.readings(root), not privacy.withheld(root)
         known = Remembered(seen, opened, tuple(latest.values()), read, real_images=shown)
-        return plan(self.settings, files, machine, self.as_yaml(machine), known)
+        return plan(self.settings, files, machine, text_of(self.path, self.settings, machine), known)
 
-    def unseal(self, root: Path, *, processes: bool = True) -> dict[str, Made]:
+    def unseal(self, root: str | Path, *, processes: bool = True) -> dict[str, Made]:
         """Open the sealed part of a finished run, once: score it, and draw the report again; returns as `run`.
 
         Raises:
             UserError: if there is no such part, the run isn't finished, or the part was opened with other settings.
         """
+        root = Path(root)
         _check_folder(root)
         with store.Run(root).locked():
             check_finished(
@@ -171,13 +176,14 @@ class Study:
         return self.run(root, processes=processes)
 
     def test(
-        self, root: Path, cohort: Path, name: str = "", labels: Sequence[str] = (), *, table: Table = AS_IT_IS,
-        processes: bool = True,
+        self, root: str | Path, cohort: str | Path, name: str = "", labels: Sequence[str] = (), *,
+        table: Table = AS_IT_IS, processes: bool = True,
     ) -> dict[str, Made]:  # fmt: skip
         """Test the kept classifiers of a finished run on another cohort, and draw the report again; returns as `run`.
 
         Args:
-            cohort: the other one. name: of the folder in `tests/` for what is found; "": as the cohort is called.
+            cohort: the other one.
+            name: of the folder in `tests/` for what is found; "": as the cohort is called.
             labels: texts OURS=THEIRS, where the cohorts call the same class differently.
             table: how the other cohort's table is read.
 
@@ -185,6 +191,7 @@ class Study:
             UserError: if the run isn't finished or keeps no classifiers, or the other cohort, its name or its labels
                 don't fit.
         """
+        root, cohort = Path(root), Path(cohort)
         _check_folder(root)
         testing.check_kept(root, self.settings)
         run = store.Run(root)
@@ -206,21 +213,6 @@ class Study:
             run.tidy()
             testing.note(root, self.settings, test)
         return self.run(root, processes=processes)
-
-    def as_yaml(self, machine: Machine) -> str:
-        """study.yaml: the cohort, the settings, what they resolve to here, and the versions."""
-        resolved = {
-            "base": {"folder": str(machine.base.folder), "digest": machine.base.digest},
-            "precision": machine.precision,
-            "features": [network.name for network in machine.networks],
-            "versions": {name: version(name) for name in PACKAGES},
-        }
-        where, table = str(self.path.resolve()), self.settings.cohort.model_dump(exclude_defaults=True)
-        if images := table.get("images"):
-            table["images"] = str(Path(images).expanduser().resolve())
-        head, tail = {"cohort": {"path": where} | table if table else where}, {"resolved": resolved}
-        first, last = (plain_yaml.dump(part) for part in (head, tail))
-        return f"{first}{as_yaml(self.settings)}{last}"
 
     def _announce(self, files: Files) -> None:
         """Print what was taken for what, the prompts and, where none were given, the name of shipped ones that fit."""
@@ -257,7 +249,7 @@ def reopen(root: Path) -> Study:
     path = path_of(values.get("cohort"))
     if not path:
         raise UserError(f"{file}: does not name its cohort", fix="sonosynth run COHORT --out RUN")
-    return Study(Path(path), validated({k: v for k, v in of_study(values).items() if k != "resolved"}, str(file)))
+    return Study(Path(path), settings_of(values, str(file)))
 
 
 def check_finished(

@@ -235,7 +235,7 @@ def validated(values: Mapping[str, Any], where: str) -> Settings:
     shown += [f"and {len(mistakes) - SHOWN} more"] * (len(mistakes) > SHOWN)
     raise UserError(
         f"{where}: {len(mistakes)} mistake{'s' * (len(mistakes) > 1)} in the settings\n  " + "\n  ".join(shown),
-        fix="docs/settings.md lists the settings, their types and defaults",
+        fix="docs/all-settings.md lists the settings, their types and defaults",
     )
 
 

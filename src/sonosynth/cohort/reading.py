@@ -169,13 +169,13 @@ def _about(source: Source, known: Mapping[Path, Any]) -> tuple[str, str, Stamp]:
     return hashed(source.file), hashlib.sha256(masks.encode()).hexdigest() if masks else "", stamp
 
 
-def read(path: Path, side: int = 0, how: Reading = AS_STORED) -> Cohort:
+def read(path: str | Path, side: int = 0, how: Reading = AS_STORED) -> Cohort:
     """Decode every file of the cohort at `path` once; keep the images as squares of `side` pixels, if not 0.
 
     Raises:
         UserError: if there is no cohort at `path`, or none of its files can be used.
     """
-    return decode(list_files(path), side, how=how)
+    return decode(list_files(Path(path)), side, how=how)
 
 
 def decode(files: Files, side: int = 0, *, fill: bool = False, how: Reading = AS_STORED) -> Cohort:

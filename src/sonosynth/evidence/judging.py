@@ -45,12 +45,14 @@ def judge(
     With too few blocks or runs, nothing is said.
 
     Args:
-        predictions: the columns arm, draw, split, generator, seed, id, label and p_<class>…, or dice. A draw is one
+        predictions: the columns arm, draw, split, generator, seed, id, label and `p_<class>`…, or dice. A draw is one
             assignment of images to folds, `split` the fold within it; `generator` is empty or constant for an arm
             without one. A draw in which an arm lacks a fold is left out, for all arms.
         groups: group of an image by its id; images without one stand alone.
-        against: further arms that an arm must beat. primary: the arm named beforehand: the others are tested only if
-            it improves or harms.
+        reference: the arm that all others are compared with.
+        against: further arms that an arm must beat.
+        primary: the arm named beforehand: the others are tested only if it improves or harms.
+        margin: differences from the reference below this are not relevant.
         transfer: standard deviation of the effect between data sets; its square is added to the variance.
         score: what arms are judged by, one of `scores.DECISIVE`; larger is better.
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from sonosynth.evidence.blocks import Design, Scored, scored
+from sonosynth.evidence.blocks import Design, Scored, arranged, scored
 from sonosynth.evidence.contrasts import TEST, estimate, satterthwaite
 from sonosynth.evidence.judging import compared
 from sonosynth.evidence.scores import ALL, EXCESS, PRIMARY, class_names, of_every_class
@@ -16,6 +16,27 @@ COMPARED = ("accuracy", "auc", "ppv", "recall", "specificity", "recall_at_90_spe
 """The scores that are compared besides the one that decides: over all classes, and class by class."""
 NOT_SHARES = frozenset({"brier", EXCESS})
 """Scores that don't lie between 0 and 1."""
+
+
+def score(
+    predictions: pd.DataFrame, *, groups: Mapping[str, str] | None = None
+) -> tuple[pd.DataFrame, pd.DataFrame]:  # fmt: skip
+    """The scores of all arms, over all classes and of single classes, with 95% intervals.
+
+    Args:
+        predictions: as for `judge`.
+        groups: group of an image by its id; images without one stand alone.
+
+    Returns:
+        One row per arm: each score, its standard deviation over runs (_sd) and its interval (_low, _high). And one row
+        per arm, class and metric.
+
+    Raises:
+        ValueError: if the predictions don't fit together.
+    """
+    design = arranged(predictions, groups or {})
+    arms, classes = scores(design, dict.fromkeys(design.runs, 0))
+    return arms.drop(columns=["status", "n_train"]), classes
 
 
 def scores(design: Design, n_train: Mapping[str, int]) -> tuple[pd.DataFrame, pd.DataFrame]:

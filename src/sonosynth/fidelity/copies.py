@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 from sonosynth.cohort import alignment
 from sonosynth.cohort.alignment import BLOCK, related
@@ -128,6 +129,25 @@ def verbatim(found: Nearest) -> np.ndarray:
     """Which of N images (N,) bool are a training image again."""
     same: np.ndarray = found.correlation > VERBATIM
     return same
+
+
+def table(found: Nearest, labels: Sequence[str], limits: Mapping[str, Thresholds]) -> pd.DataFrame:
+    """One row for each of N images: the positions of the nearest training images (-1: there is none), and `flagged`.
+
+    Args:
+        labels: the class of each image.
+    """
+    known = found.correlation > -1
+    return pd.DataFrame(
+        {
+            "nearest": np.where(known, found.by_correlation, -1),
+            "correlation": found.correlation.round(4),
+            "nearest_by_features": np.where(known, found.by_cosine, -1),
+            "cosine": found.cosine.round(4),
+            "copy": flagged(found, labels, limits),
+            "verbatim": verbatim(found),
+        }
+    )
 
 
 def _distinct(images: np.ndarray, train: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

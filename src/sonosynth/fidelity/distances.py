@@ -17,7 +17,8 @@ def frechet_distance(real: np.ndarray, synthetic: np.ndarray) -> float:
     stays exact when there are fewer images than features.
 
     Args:
-        real, synthetic: (N, D) and (M, D), at least 2 rows each.
+        real: (N, D), at least 2 rows.
+        synthetic: (M, D), likewise.
 
     Raises:
         ValueError: if the shapes don't fit.
@@ -41,7 +42,8 @@ def kernel_distance(real: np.ndarray, synthetic: np.ndarray) -> float:
     so it can be negative.
 
     Args:
-        real, synthetic: (N, D) and (M, D), at least 2 rows each.
+        real: (N, D), at least 2 rows.
+        synthetic: (M, D), likewise.
 
     Raises:
         ValueError: if the shapes don't fit.
@@ -64,7 +66,8 @@ def kernel_influences(real: np.ndarray, synthetic: np.ndarray) -> tuple[np.ndarr
     error too small.
 
     Args:
-        real, synthetic: (N, D) and (M, D), at least 2 rows each.
+        real: (N, D), at least 2 rows.
+        synthetic: (M, D), likewise.
 
     Raises:
         ValueError: if the shapes don't fit.
@@ -97,7 +100,9 @@ def prdc(real: np.ndarray, synthetic: np.ndarray, k: int = 5) -> dict[str, float
     real images' balls that hold a synthetic one.
 
     Args:
-        real, synthetic: (N, D) and (M, D), more than k rows each.
+        real: (N, D), more than k rows.
+        synthetic: (M, D), likewise.
+        k: the neighbour that gives each image its radius.
 
     Raises:
         ValueError: if the shapes don't fit.

@@ -113,19 +113,10 @@ def _table(
     """Rows of memorisation.csv; rows: file names and labels. sources: the correlations with the images' own sources.
     compared: the rows of cohort.csv that `found` counts.
     """
-    ids, known, labels = compared["id"].to_numpy(), found.correlation > -1, list(rows["label"])
-    table = pd.DataFrame(
-        {
-            "set": name,
-            "file_name": list(rows.iloc[:, 0]),
-            "nearest": np.where(known, ids[found.by_correlation], ""),
-            "correlation": found.correlation.round(4),
-            "nearest_by_features": np.where(known, ids[found.by_cosine], ""),
-            "cosine": found.cosine.round(4),
-            "copy": copies.flagged(found, labels, limits),
-            "verbatim": copies.verbatim(found),
-            "source_correlation": sources.round(4),
-            "near_source": sources > np.array([limits[label].correlation for label in labels]),
-        }
-    )
-    return table.to_csv(index=False)
+    labels, ids = list(rows["label"]), np.append(compared["id"].to_numpy(), "")  # at -1: none
+    table = copies.table(found, labels, limits)
+    table = table.assign(nearest=ids[table["nearest"]], nearest_by_features=ids[table["nearest_by_features"]])
+    about = pd.DataFrame({"set": name, "file_name": list(rows.iloc[:, 0])})
+    table["source_correlation"] = sources.round(4)
+    table["near_source"] = sources > np.array([limits[label].correlation for label in labels])
+    return pd.concat([about, table], axis=1).to_csv(index=False)

@@ -69,6 +69,21 @@ def resolve(setting: str) -> Network:
     return Network(name, found.folder, found.digest)
 
 
+def features(images: np.ndarray, network: str = EMBEDDED) -> np.ndarray:
+    """Features (N, D) float32 of images (N, H, W) uint8 grey.
+
+    Args:
+        network: as `fidelity.features` names it: embedded, inception, a transformers vision model, or module:name.
+
+    Raises:
+        ValueError: if the images are of another shape or type.
+        UserError: if the network is not available.
+    """
+    if images.ndim != 3 or images.dtype != np.uint8:
+        raise ValueError(f"images are {images.shape} {images.dtype}; (N, H, W) uint8 grey is expected")
+    return extractor(resolve(network))(np.array(images))  # a copy: torch wants a writable array
+
+
 def extractor(network: Network) -> Extractor:
     """Load a feature network.
 
@@ -92,11 +107,11 @@ def _embedded() -> Extractor:
     network.to(place)
 
     @torch.no_grad()
-    def features(images: np.ndarray) -> np.ndarray:
+    def extract(images: np.ndarray) -> np.ndarray:
         parts = [network.resnet(prepared(images[i : i + 64]).to(place)) for i in range(0, len(images), 64)]
         return torch.cat([part.pooler_output.flatten(1).cpu() for part in parts]).float().numpy()
 
-    return features
+    return extract
 
 
 def _inception() -> Extractor:
@@ -113,11 +128,11 @@ def _inception() -> Extractor:
     network.to(place).eval()
 
     @torch.no_grad()
-    def features(images: np.ndarray) -> np.ndarray:
+    def extract(images: np.ndarray) -> np.ndarray:
         rgb = torch.from_numpy(images)[:, None].expand(-1, 3, -1, -1)
         return torch.cat([network(part.to(place))[0].cpu() for part in rgb.split(32)]).float().numpy()
 
-    return features
+    return extract
 
 
 def _check(folder: Path) -> None:
@@ -160,7 +175,7 @@ def _transformers(folder: Path, place: torch.device) -> Extractor:
     network.eval().to(place)
 
     @torch.no_grad()
-    def features(images: np.ndarray) -> np.ndarray:
+    def extract(images: np.ndarray) -> np.ndarray:
         parts = []
         for some in torch.from_numpy(images).split(32):
             inputs = (_resized(some.float()[:, None], wanted["side"]) / 255 - mean) / deviation
@@ -169,7 +184,7 @@ def _transformers(folder: Path, place: torch.device) -> Extractor:
             parts.append((outputs.last_hidden_state.mean(dim=1) if pooled is None else pooled.flatten(1)).cpu())
         return torch.cat(parts).float().numpy()
 
-    return features
+    return extract
 
 
 def prepared(images: np.ndarray) -> Tensor:

@@ -52,7 +52,7 @@ def parse(text: str) -> Provenance | None:
     return found if all(isinstance(value, hints[name]) for name, value in asdict(found).items()) else None
 
 
-def read(path: Path) -> Provenance | None:
+def read(path: str | Path) -> Provenance | None:
     """The provenance in a PNG file of a set; None if there is none.
 
     Raises:
