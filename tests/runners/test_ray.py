@@ -117,10 +117,11 @@ def test_processes_that_are_killed_at_random_change_nothing(cluster, tmp_path):
     ("function", "error", "says"),
     [(fail, UserError, "it does not"), (odd, RuntimeError, "OddError: 1 and 2"), (full_disk, OSError, "No space left")],
 )
-def test_a_job_that_fails_stops_the_study_and_keeps_what_is_done(cluster, tmp_path, function, error, says):
+def test_a_job_that_fails_stops_the_study(cluster, tmp_path, function, error, says):
     failing = Job("bad", function, Writing("it does not"), {}, {"file": "bad.txt"})
+    on_ray(tmp_path, writing("a"))
     with pytest.raises(error, match=says) as raised:
-        on_ray(tmp_path, writing("a"), replace(failing, needs={}), joined("a"))
+        on_ray(tmp_path, writing("a"), failing)
     assert (tmp_path / "a.txt").exists() and not (tmp_path / "bad.txt").exists()
     if function is fail:
         assert raised.value.fix == "try again"
@@ -232,5 +233,8 @@ def test_jobs_go_where_most_cores_are_free(monkeypatch, tmp_path):
     assert nodes.place(replace(job, threads=5), running[1:2]) == "b"  # and not a, which has too few cores
     assert nodes.place(replace(job, threads=5), running[:1]) is None
     assert nodes.place(replace(job, threads=9), []) == "b"
+    nodes.here.append(Node("3", "c", 1, 1.0))
+    assert nodes.place(replace(job, device="cuda"), running) == "c"  # which has few cores, but a GPU
+    del nodes.here[2]
     with pytest.raises(UserError, match="no node of the cluster has a GPU for j"):
         nodes.place(replace(job, device="cuda"), [])

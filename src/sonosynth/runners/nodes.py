@@ -71,9 +71,10 @@ class Nodes:
         new = {one: _ask(one, self.lock, self.places) for one in alive if one not in self.known}
         own = about(self.lock, self.places) if new else {}
         for one, asked in new.items():
-            name = alive[one]["NodeManagerHostname"]
-            if any(node and node.name == name for node in self.known.values()):
-                name = f"{name} ({one[:6]})"
+            host = alive[one]["NodeManagerHostname"]
+            others = {node["NodeManagerHostname"] for other, node in alive.items() if other != one}
+            taken = {node.name for node in self.known.values() if node}
+            name = f"{host} ({one[:6]})" if host in others | taken else host
             resources = alive[one]["Resources"]
             self.known[one] = Node(one, name, int(resources["CPU"]), resources.get("GPU", 0.0))
             if refusal := self.refusal(name, asked, own):
@@ -92,7 +93,8 @@ class Nodes:
         if time.monotonic() - self.looked > LOOK:
             self.look()
         free: dict[str, int] = {}
-        for node in [node for node in self.here if node.cores >= job.threads] or self.here:
+        able = [node for node in self.here if node.fits(job, [])]
+        for node in [node for node in able if node.cores >= job.threads] or able:
             there = [other.job for other in running if other.where == node.name]
             if node.fits(job, there):
                 free[node.name] = node.cores - sum(other.threads for other in there)
