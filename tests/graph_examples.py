@@ -37,6 +37,11 @@ def fail(settings: Writing, *, work: Path) -> None:
     raise UserError(settings.text, "that it works", "try again")
 
 
+def full_disk(settings: Writing, *, work: Path) -> None:
+    (work / "file").symlink_to("/dev/full")
+    (work / "file").write_text(settings.text)
+
+
 def die(settings: Writing, *, work: Path) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 

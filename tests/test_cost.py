@@ -116,7 +116,7 @@ def test_trainings_and_sets_scale_by_their_steps():
 def test_the_plan_tells_what_jobs_took_and_will_take(capsys):
     jobs = [job("x", Counting("a", 10)), job("y", Counting("a", 70)), job("z", Counting("b"))]
     statuses = [(jobs[0], Status(State.DONE, made=made(x=60.0)["x"])), *((x, Status(State.MISSING)) for x in jobs[1:])]
-    rows = planned(statuses, 2)
+    rows = planned(statuses, 2, {})
     assert [(row["seconds"], row["peak_mb"], row["share"]) for row in rows] == [
         (60, 500, 0.5), (420, 500, 0.5), (None, None, 0.5),
     ]  # fmt: skip

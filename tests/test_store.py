@@ -119,12 +119,12 @@ def test_a_run_is_one_processs_until_that_is_gone(tmp_path):
     other.kill()
     other.wait()
     with run.locked():
-        assert f"process {os.getpid()} " in (tmp_path / "run" / ".lock.holder").read_text()
-    assert not (tmp_path / "run" / ".lock.holder").exists()
+        assert f"process {os.getpid()} " in (tmp_path / "run" / ".lock").read_text()
+    assert not (tmp_path / "run" / ".lock").exists()
 
 
 def test_a_start_that_was_killed_leaves_an_empty_run(tmp_path):
-    for name in (".lock", ".lock.holder.partial", "study.yaml.partial"):
+    for name in (".lock", "study.yaml.partial"):
         (tmp_path / name).write_text("")
     assert is_empty(tmp_path)
     (tmp_path / "thesis.tex").write_text("")

@@ -1,11 +1,12 @@
 """What a command would change in a run that has another cohort or other settings."""
 
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sonosynth import plain_yaml, records, store
+from sonosynth import plain_yaml, progress, records, store
 from sonosynth.cohort.reading import Files, contents
+from sonosynth.cohort.settings import path_of
 from sonosynth.errors import UserError, first_line
 from sonosynth.jobs import Job, State, Status, keyed
 from sonosynth.settings import ABOUT_A_RUN
@@ -119,3 +120,34 @@ def shown(value: Any) -> str:
 
 def _named(job: Job, status: Status) -> str:
     return f"{job.name} ({status.state}: {first_line(status.reason)})"
+
+
+def may_replace(
+    run: Run, text: str, ordered: Sequence[Job], redrawn: Container[object], ask: Callable[[str], bool] | None, *,
+    change: bool,
+) -> bool:  # fmt: skip
+    """Whether results of a run may be replaced; raises UserError if some would be, and nobody agreed to that.
+
+    Args:
+        text: study.yaml, as it will be. redrawn: functions of jobs whose results may be in any case. ask, change: as in
+            `run.Study.run`.
+    """
+    change = change or run.agreed == text
+    before, now = former(run), plain_yaml.parse(text)
+    was, here = (path_of((values or {}).get("cohort")) for values in (before, now))
+    if before and was != here:
+        progress.say(f"the cohort has moved: it was {was}, and is {here}")
+    found = find(run, before, now, run.statuses(ordered), redrawn)
+    if found is None:
+        return change
+    message = f"{run.root}: holds results, and this command differs from the one that made them\n{found}"
+    if not change and not (ask and ask(message)):
+        raise UserError(
+            f"{run.root}: was not changed" if ask else message,
+            "the settings, code, base and kind of machine that the results were made with",
+            f"to change the run: sonosynth run COHORT --out {run.root} … --change; to keep it: give another --out;"
+            f" to continue with its own settings, if nothing else differs: sonosynth report {run.root}",
+        )
+    progress.say(message)
+    run.agreed = text  # so that the same command goes on after an interruption
+    return True

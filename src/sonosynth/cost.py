@@ -65,11 +65,12 @@ def expected(ordered: Sequence[Job], seen: Mapping[str, Made]) -> dict[str, Cost
     return found
 
 
-def left(ordered: Sequence[Job], done: Container[str], seen: Mapping[str, Made], cores: int) -> Left:
+def left(ordered: Sequence[Job], done: Container[str], seen: Mapping[str, Made], cores: int, machines: int = 1) -> Left:
     """What remains of a study, as `load` has it, or the longest chain of jobs that wait for each other if that is more.
 
     Args:
-        ordered: jobs, each after those it needs. done: the names of those that are. seen: as in `expected`.
+        ordered: jobs, each after those it needs. done: the names of those that are. seen: as in `expected`. machines:
+            that share the work; memory is that of one.
     """
     known = expected(ordered, seen)
     shares = {job.name: share(job, cores) for job in ordered}
@@ -80,9 +81,8 @@ def left(ordered: Sequence[Job], done: Container[str], seen: Mapping[str, Made],
         ends[job.name] = began + (known[job.name].seconds if job.name in known else 0.0)
     work = load({job.name: known[job.name].seconds for job in rest if job.name in known}, shares)
     peaks = (known[name].peak_mb * int(1 / shares[name]) for name in known)
-    return Left(
-        max(work, *ends.values()) if ends else 0.0, sum(job.name not in known for job in rest), max(peaks, default=0)
-    )
+    seconds = max(work / machines, *ends.values()) if ends else 0.0
+    return Left(seconds, sum(job.name not in known for job in rest), max(peaks, default=0))
 
 
 def load(seconds: Mapping[str, float], shares: Mapping[str, float]) -> float:

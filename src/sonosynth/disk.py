@@ -112,6 +112,12 @@ def sync(folder: Path) -> None:
         os.close(handle)
 
 
+def refresh(folder: Path) -> None:
+    """See what other machines have just written below a folder: NFS asks the server again for folders that are read."""
+    for _ in folder.rglob("*"):
+        pass
+
+
 def check_regular(root: Path, *paths: Path) -> None:
     """Raise UserError unless there are files and folders alone at `paths` below `root`, on the way there, and below.
 

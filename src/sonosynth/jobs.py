@@ -30,7 +30,8 @@ class Job:
     `folder / role` for every role of `makes`, and finds in that folder what an interrupted call left there. settings:
     a section or a dataclass. needs: the jobs whose results its keyword arguments are, by argument; each is
     opened as the type that its annotation names. makes: role to path, relative to the run. threads: on the CPU; fixed
-    by the kind of job and the machine, since rounding depends on them. device: "cpu", or "cuda" for one job at a time.
+    by the kind of job and the machine, since rounding depends on them. device: "cpu" or "cuda". gpu: how much of one it
+    takes on "cuda".
     """
 
     name: str
@@ -40,6 +41,7 @@ class Job:
     makes: Mapping[str, str]
     threads: int = 1
     device: str = "cpu"
+    gpu: float = 1.0
 
     @property
     def needed(self) -> list[str]:
@@ -146,6 +148,15 @@ def keyed(value: Any) -> Any:
     if value is None or isinstance(value, (str, int, float, bool)):
         return value
     raise TypeError(f"{value!r}: a {type(value).__name__} can't be part of a job's key")
+
+
+def paths(settings: Any) -> set[Path]:
+    """The files and folders that fields of settings name, and those of settings in them."""
+    if isinstance(settings, Path):
+        return {settings}
+    if isinstance(settings, BaseModel) or (is_dataclass(settings) and not isinstance(settings, type)):
+        return {path for value in vars(settings).values() for path in paths(value)}
+    return set()
 
 
 @cache

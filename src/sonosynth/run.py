@@ -1,10 +1,13 @@
 """One command on a run folder: read the cohort, plan the study, run the part that is asked for."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from sonosynth import changes, disk, jobs, leftovers, looks, plain_yaml, privacy, progress, store, testing, unsealing
+from sonosynth.announcing import announce
 from sonosynth.artefacts import Split
 from sonosynth.cohort.reading import Files, list_files
 from sonosynth.cohort.settings import AS_IT_IS, Table, path_of
@@ -12,15 +15,27 @@ from sonosynth.errors import UserError, inert, is_plain
 from sonosynth.graph import COHORT
 from sonosynth.jobs import Job, Made, State, Status
 from sonosynth.machine import Machine, resolve
-from sonosynth.modality import ULTRASOUND
 from sonosynth.reader import answers
-from sonosynth.repeats import of_cohort
-from sonosynth.report import inspected, words
+from sonosynth.report import words
 from sonosynth.report.facts import Remembered, Tested
 from sonosynth.runners.local import run_jobs
-from sonosynth.settings import Settings, load, shipped_words
+from sonosynth.settings import Settings, load
 from sonosynth.study import COMMANDS, TABLES, TESTS, plan
 from sonosynth.study_file import settings_of, text_of
+
+RunJobs = Callable[..., dict[str, Made]]
+"""Runs jobs, as `runners.local.run_jobs` does."""
+
+
+@dataclass(frozen=True)
+class _Started:
+    """A run whose settings are written. change: whether its results may be replaced."""
+
+    run: store.Run
+    files: Files
+    machine: Machine
+    ordered: Sequence[Job]
+    change: bool
 
 
 @dataclass(frozen=True, init=False)
@@ -42,6 +57,7 @@ class Study:
     def run(
         self, root: str | Path, command: str = "report", *, change: bool = False,
         ask: Callable[[str], bool] | None = None, processes: bool = True, real_images: bool | None = None,
+        runner: RunJobs | None = None,
     ) -> dict[str, Made]:  # fmt: skip
         """Run the study in the folder `root`, up to what a command is for: adapt, synthesize, evaluate or report.
 
@@ -50,8 +66,8 @@ class Study:
         Args:
             change: whether results of a run with other settings may be replaced, and leftovers removed.
             ask: asks a person for that permission, given what would change; None if nobody can be asked.
-            processes: whether jobs run in processes of their own, or one by one in this one.
-            real_images: whether the report has them, and paths; None: as it did before in this folder, and at first.
+            processes: see `runners.local.run_jobs`. real_images: whether the report has them, and paths; None: as it
+                did before in this folder, and at first. runner: runs the jobs; None: this machine.
 
         Raises:
             UserError: if the input or a setting is wrong, `root` holds something else, or its results would be
@@ -59,6 +75,41 @@ class Study:
             KeyboardInterrupt: on SIGINT or SIGTERM, once what is running is saved.
         """
         root = Path(root)
+        with self._started(root, ask, change=change, real_images=real_images) as started:
+            run, ordered, files, machine = started.run, started.ordered, started.files, started.machine
+            withheld = privacy.withheld(root)
+            if command == "report" and (said := privacy.told(root, withheld=withheld, simulated=files.simulated)):
+                progress.say(said)
+            wanted = jobs.with_needs(ordered, lambda job: job.run in COMMANDS[command])
+            replaceable = None if started.change else COMMANDS["report"]
+            runner = runner or partial(run_jobs, processes=processes)
+            made = runner(run, wanted, machine.cores, replaceable=replaceable)
+            run.tidy()
+            if TABLES in made:
+                looks.note(root, self.settings, files.sources)
+            if command == "report":
+                statuses = [(job, Status(State.DONE, made=made[job.name])) for job in ordered]
+                self._clear(run, statuses, remove=started.change)
+        if command == "report":
+            print(inert(made["report"].places["summary"].read_text(encoding="utf-8")), end="")
+            progress.result(f"report: {root / 'report.html'}")
+        return made
+
+    def start(self, root: str | Path) -> list[tuple[Job, Status]]:
+        """Start or resume the study in the folder `root`, but run nothing; returns its jobs and their states.
+
+        Raises:
+            UserError: as `run`.
+        """
+        with self._started(Path(root)) as started:
+            return started.run.statuses(started.ordered)
+
+    @contextmanager
+    def _started(
+        self, root: Path, ask: Callable[[str], bool] | None = None, *, change: bool = False,
+        real_images: bool | None = None,
+    ) -> Iterator[_Started]:  # fmt: skip
+        """The run, locked, with the settings of the study."""
         _check_folder(root)
         for place in (self.path, root):
             if not is_plain(str(place)):
@@ -67,57 +118,20 @@ class Study:
         with run.locked():
             files, machine = list_files(self.path, self.settings.cohort), resolve(self.settings)
             changes.check_cohort(run, COHORT, files)
-            text, withheld = text_of(self.path, self.settings, machine), privacy.withheld(root, real_images)
+            text = text_of(self.path, self.settings, machine)
+            privacy.withheld(root, real_images)
             ordered = self._plan(root, files, machine)
             unsealing.check_unseen(run, ordered)
-            change = self._may_change(run, text, ordered, ask, change=change)
+            change = changes.may_replace(run, text, ordered, COMMANDS["report"], ask, change=change)
             disk.write_text(root / store.STUDY, text)
-            self._announce(files)
+            announce(self.settings, files)
             opened = unsealing.opened(root, self.settings)
             if opened and opened.spoiled:
                 progress.warn(
                     f"the sealed part is spoiled: it was opened on {opened.date}, with other settings, and isn't scored"
                     " with these"
                 )
-            if command == "report" and (said := privacy.told(root, withheld=withheld, simulated=files.simulated)):
-                progress.say(said)
-            wanted = jobs.with_needs(ordered, lambda job: job.run in COMMANDS[command])
-            replaceable = None if change else COMMANDS["report"]
-            made = run_jobs(run, wanted, machine.cores, processes=processes, replaceable=replaceable)
-            run.tidy()
-            if TABLES in made:
-                looks.note(root, self.settings, files.sources)
-            if command == "report":
-                self._clear(run, [(job, Status(State.DONE, made=made[job.name])) for job in ordered], remove=change)
-        if command == "report":
-            print(inert(made["report"].places["summary"].read_text(encoding="utf-8")), end="")
-            progress.result(f"report: {root / 'report.html'}")
-        return made
-
-    @staticmethod
-    def _may_change(
-        run: store.Run, text: str, ordered: Sequence[Job], ask: Callable[[str], bool] | None, *, change: bool
-    ) -> bool:
-        """Whether results may be replaced; raises UserError if some would be, and nobody agreed to that."""
-        change = change or run.agreed == text
-        before, now = changes.former(run), plain_yaml.parse(text)
-        was, here = (path_of((values or {}).get("cohort")) for values in (before, now))
-        if before and was != here:
-            progress.say(f"the cohort has moved: it was {was}, and is {here}")
-        found = changes.find(run, before, now, run.statuses(ordered), COMMANDS["report"])
-        if found is None:
-            return change
-        message = f"{run.root}: holds results, and this command differs from the one that made them\n{found}"
-        if not change and not (ask and ask(message)):
-            raise UserError(
-                f"{run.root}: was not changed" if ask else message,
-                "the settings, code, base and kind of machine that the results were made with",
-                f"to change the run: sonosynth run COHORT --out {run.root} … --change; to keep it: give another --out;"
-                f" to continue with its own settings, if nothing else differs: sonosynth report {run.root}",
-            )
-        progress.say(message)
-        run.agreed = text  # so that the same command goes on after an interruption
-        return True
+            yield _Started(run, files, machine, ordered, change)
 
     @staticmethod
     def _clear(run: store.Run, statuses: Sequence[tuple[Job, Status]], *, remove: bool) -> None:
@@ -135,8 +149,13 @@ class Study:
             )
         run.agreed = ""
 
-    def statuses(self, root: str | Path | None = None) -> list[tuple[Job, Status]]:
+    def statuses(
+        self, root: str | Path | None = None, wanted: Callable[[Job], bool] = lambda _: True
+    ) -> list[tuple[Job, Status]]:
         """The jobs of the study and their states in the folder `root`; nothing is written.
+
+        Args:
+            wanted: which jobs, besides those that they need.
 
         Raises:
             UserError: if the input, a setting or a file of the run is wrong.
@@ -144,7 +163,7 @@ class Study:
         machine, run = resolve(self.settings), store.Run(Path(root or "/nonexistent"))
         files = list_files(self.path, self.settings.cohort)
         changes.check_cohort(run, COHORT, files)
-        return run.statuses(self._plan(run.root, files, machine))
+        return run.statuses(jobs.with_needs(self._plan(run.root, files, machine), wanted))
 
     def sealed(self, root: Path | None = None) -> str:
         """The state of the sealed part in the folder `root`, in words; "" if there is none."""
@@ -213,24 +232,6 @@ class Study:
             run.tidy()
             testing.note(root, self.settings, test)
         return self.run(root, processes=processes)
-
-    def _announce(self, files: Files) -> None:
-        """Print what was taken for what, the prompts and, where none were given, the name of shipped ones that fit."""
-        for said in inspected.guessed(files.taken):
-            progress.say(said)
-        prompts = of_cohort(self.settings, files).prompts
-        for label in files.labels:
-            progress.say(f"prompt of {label}: {prompts.of(label)}")
-        for name, adapter in self.settings.declared_adapters.items():
-            if token := adapter.token:
-                each = [f"{text} for {label}" for label, text in token.items()] if isinstance(token, dict) else [token]
-                progress.say(f"prompts with the adapter {name} end with {', '.join(each)}")
-        if (positive := self.settings.compare.positive) and positive not in files.labels:
-            progress.warn(f"no class is called {positive} (compare.positive): the table has no column of its recall")
-        if not prompts.labels and self.settings.modality == ULTRASOUND:
-            for name, words in shipped_words().items():
-                if set(files.labels) <= set(words):
-                    progress.say(f"prompts for these labels come with the package: --config {name}")
 
 
 def reopen(root: Path) -> Study:

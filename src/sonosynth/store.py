@@ -10,7 +10,6 @@ import os
 import re
 import resource
 import shutil
-import socket
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,16 +18,14 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
-from sonosynth import disk, records
-from sonosynth.errors import UserError, first_line, inert
+from sonosynth import claims, disk, records
+from sonosynth.errors import UserError, first_line
 from sonosynth.jobs import Job, Made, State, Status, differences, key
 from sonosynth.parallel import in_threads
 from sonosynth.records import Record
 
 WORK, RECORDS, OLD_RECORDS = ".work", ".jobs", ".stages"
-LOCK, HOLDER, AGREED = ".lock", ".lock.holder", ".agreed"
+LOCK, AGREED = ".lock", ".agreed"
 MOVING = ".moving"  # a job's files that are being moved into place
 CLUTTER = {".DS_Store", "Thumbs.db", "desktop.ini"}  # of file managers
 WORK_NAME = re.compile(r".+-[0-9a-f]{12}")
@@ -37,7 +34,7 @@ STUDY = "study.yaml"
 
 def is_empty(folder: Path) -> bool:
     """Whether a folder holds nothing, or just what a process that was stopped before it began leaves behind."""
-    return all(path.name in (LOCK, HOLDER) or path.suffix == ".partial" for path in folder.iterdir())
+    return all(path.name == LOCK or path.suffix == ".partial" for path in folder.iterdir())
 
 
 def _text(path: Path) -> str:
@@ -64,8 +61,7 @@ class Run:
         Raises:
             UserError: if another process is using it; the message names that process.
         """
-        disk.check_regular(self.root, *(self.root / name for name in (STUDY, LOCK, HOLDER, AGREED, WORK, RECORDS)))
-        holder, lock = self.root / HOLDER, FileLock(self.root / LOCK)
+        disk.check_regular(self.root, *(self.root / name for name in (STUDY, LOCK, AGREED, WORK, RECORDS)))
         existed = self.root.exists()
         fresh = not existed or is_empty(self.root)
         try:
@@ -74,31 +70,26 @@ class Run:
             raise UserError(
                 f"--out {self.root}: can't be created ({first_line(error)})", "a place for a new folder"
             ) from None
+        command = " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
+        now = datetime.now().astimezone().isoformat(timespec="seconds")
         try:
-            lock.acquire(timeout=0)
-        except Timeout:
+            with claims.held(self.root / LOCK, more=f" since {now} ({command})"):
+                try:
+                    yield
+                except UserError:
+                    if fresh and not (self.root / RECORDS).exists():
+                        shutil.rmtree(self.root / WORK, ignore_errors=True)
+                        (self.root / STUDY).unlink(missing_ok=True)
+                    raise
+                finally:
+                    if not existed and is_empty(self.root):
+                        shutil.rmtree(self.root, ignore_errors=True)
+        except claims.HeldError as error:
             raise UserError(
-                f"{self.root}: is in use by {_text(holder) or 'another process'}",
+                f"{self.root}: is in use by {error.holder}",
                 "one process at a time in a run",
                 "wait for it or stop it, or give another --out",
             ) from None
-        try:
-            command = " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
-            now = datetime.now().astimezone().isoformat(timespec="seconds")
-            disk.write_text(holder, inert(f"process {os.getpid()} on {socket.gethostname()} since {now} ({command})"))
-            yield
-        except UserError:
-            if fresh and not (self.root / RECORDS).exists():
-                shutil.rmtree(self.root / WORK, ignore_errors=True)
-                (self.root / STUDY).unlink(missing_ok=True)
-            raise
-        finally:
-            holder.unlink(missing_ok=True)
-            if is_empty(self.root):
-                (self.root / LOCK).unlink(missing_ok=True)
-                if not existed:
-                    shutil.rmtree(self.root, ignore_errors=True)
-            lock.release()
 
     @property
     def agreed(self) -> str:
@@ -278,6 +269,9 @@ class Run:
 
     def tidy(self) -> None:
         """Remove folders that are empty once no job is running."""
+        for claim in (self.root / WORK).glob("*.claim"):  # of processes that were killed
+            if not claims.holder(claim):
+                claim.unlink(missing_ok=True)
         for folder in (self.root / WORK / "replaced", self.root / WORK):
             if folder.is_dir() and not any(folder.iterdir()):
                 folder.rmdir()
@@ -285,6 +279,14 @@ class Run:
     def record_path(self, name: str) -> Path:
         """Where the record of a job is."""
         return self.root / RECORDS / f"{name}.json"
+
+    def claim_path(self, name: str) -> Path:
+        """Where the claim of a process that works on a job is."""
+        return self.root / WORK / f"{_slug(name)}.claim"
+
+    def forget(self) -> None:
+        """Read all files again: another process may have replaced some."""
+        self._digests.clear()
 
 
 def _slug(name: str) -> str:

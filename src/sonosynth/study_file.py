@@ -1,15 +1,13 @@
 """study.yaml, the file that says what a run is: its cohort, its settings, and what these were resolved to."""
 
 from collections.abc import Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from sonosynth import plain_yaml
 from sonosynth.machine import Machine
 from sonosynth.settings import Settings, as_yaml, of_study, validated
-
-PACKAGES = ("sonosynth", "torch", "diffusers", "transformers", "peft", "accelerate", "numpy", "scikit-learn", "pillow")
+from sonosynth.versions import installed
 
 
 def text_of(cohort: Path, settings: Settings, machine: Machine) -> str:
@@ -18,7 +16,7 @@ def text_of(cohort: Path, settings: Settings, machine: Machine) -> str:
         "base": {"folder": str(machine.base.folder), "digest": machine.base.digest},
         "precision": machine.precision,
         "features": [network.name for network in machine.networks],
-        "versions": {name: version(name) for name in PACKAGES},
+        "versions": installed(),
     }
     where, table = str(cohort.resolve()), settings.cohort.model_dump(exclude_defaults=True)
     if images := table.get("images"):

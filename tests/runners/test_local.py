@@ -10,7 +10,8 @@ from graph_examples import Writing, die, fail, joined, odd, slow, writing
 from sonosynth import progress
 from sonosynth.errors import UserError
 from sonosynth.jobs import Job
-from sonosynth.runners.local import _fits, run_jobs
+from sonosynth.runners.local import Here, run_jobs
+from sonosynth.runners.scheduling import Placed
 from sonosynth.store import Run
 
 
@@ -60,13 +61,16 @@ def test_no_job_starts_without_the_cores_that_it_asks_for():
     def job(threads, device="cpu"):
         return Job("j", slow, Writing(""), {}, {"file": "j"}, threads, device)
 
-    assert _fits(job(8), [], 2)  # alone, whatever it asks for
-    assert _fits(job(1), [job(1)], 2)
-    assert not _fits(job(2), [job(1)], 2)
-    assert not _fits(job(1), [job(2)], 2)
-    assert not _fits(job(1), [job(1)] * 4, 16)
-    assert _fits(job(1, "cuda"), [job(1)], 16)
-    assert not _fits(job(1, "cuda"), [job(1, "cuda")], 16)
+    def fits(one, running, cores):
+        return Here(cores).place(one, [Placed(other, "") for other in running]) is not None
+
+    assert fits(job(8), [], 2)  # alone, whatever it asks for
+    assert fits(job(1), [job(1)], 2)
+    assert not fits(job(2), [job(1)], 2)
+    assert not fits(job(1), [job(2)], 2)
+    assert not fits(job(1), [job(1)] * 4, 16)
+    assert fits(job(1, "cuda"), [job(1)], 16)
+    assert not fits(job(1, "cuda"), [job(1, "cuda")], 16)
 
 
 MAIN = """

@@ -1,6 +1,8 @@
 """Commands that read a cohort, and those that go on with a study."""
 
 import json
+from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -24,6 +26,19 @@ from sonosynth.cli.app import (
     watched,
 )
 from sonosynth.errors import UserError, first_line, inert
+
+
+class Runner(StrEnum):
+    """What runs the jobs of a study."""
+
+    LOCAL = "local"
+    RAY = "ray"
+
+
+class Scheduler(StrEnum):
+    """What else can."""
+
+    SLURM = "slurm"
 
 
 @app.command()
@@ -52,17 +67,30 @@ def run(  # noqa: PLR0913, PLR0917 (an argument for each option)
     skip_bad: SkipBad = False,
     change: Change = False,
     given: Given = [],  # noqa: B006
+    runner: Annotated[Runner, typer.Option(help="local: this machine; ray: a Ray cluster.")] = Runner.LOCAL,
+    address: Annotated[
+        str, typer.Option(metavar="HOST:PORT", help="A running Ray cluster; by default, one is started here.")
+    ] = "",
 ) -> None:
     """Run the whole study. Repeat the same command to resume an interrupted one."""
     from sonosynth import settings
     from sonosynth.runners import workers
 
+    if address and runner is not Runner.RAY:
+        raise UserError(f"--address {first_line(address)}: is of a Ray cluster", fix="add --runner ray")
     loaded = settings.load(preset, config, (*_of_options(base, skip_bad), *_of_table(columns, images), *given))
     with nothing_to_save():
-        workers.start()
+        if runner is Runner.RAY:
+            from sonosynth.runners import ray
+
+            run_jobs = partial(ray.run_jobs, address=address)
+        else:
+            workers.start()
+            run_jobs = None
         from sonosynth.run import Study  # torch takes seconds, and a mistake in a setting needs none of it
 
-    Study(cohort, loaded).run(out, change=change, ask=_confirmed if watched(context) else None)
+    ask = _confirmed if watched(context) else None
+    Study(cohort, loaded).run(out, change=change, ask=ask, runner=run_jobs)
 
 
 def _of_options(base: str | None, skip_bad: bool) -> list[str]:
@@ -97,28 +125,54 @@ def plan(  # noqa: PLR0913, PLR0917
     skip_bad: SkipBad = False,
     given: Given = [],  # noqa: B006
     as_json: AsJson = False,
+    export: Annotated[
+        Scheduler | None, typer.Option(help="Start the run, and print the commands that submit its jobs.")
+    ] = None,
 ) -> None:
     """List the jobs of a study, the state of each, and what they cost in time and memory. Nothing is written.
 
-    Takes the options of run: a line of one is a line of the other.
+    Takes the options of run: a line of one is a line of the other. With --export alone, the run is started.
     """
     from sonosynth import leftovers, settings
     from sonosynth.parallel import cores
     from sonosynth.report.terminal import planned, show_plan, show_time_left
     from sonosynth.run import Study, reopen
+    from sonosynth.runners.execution import working
     from sonosynth.store import Run
 
     is_run = any((place / name).exists() for name in ("study.yaml", ".jobs"))
     cohort, files = (reopen(place).path, [place / "study.yaml"]) if is_run else (place, [])
     changes = (*_of_options(base, skip_bad), *_of_table(columns, images), *given)
     study, root = Study(cohort, settings.load(preset, [*files, *config], changes)), out or (place if is_run else None)
+    if export:
+        from sonosynth.scheduled import for_slurm
+
+        if root is None:
+            raise UserError("--export: no run is named", fix="add --out RUN")
+        typer.echo(for_slurm(study, root), nl=False)
+        return
     statuses = study.statuses(root)
-    rows = planned(statuses, cores())
+    rows = planned(statuses, cores(), working(Run(root), statuses) if root else {})
     if as_json:
         typer.echo(json.dumps(rows, indent=1))
     else:
         show_plan(rows, leftovers.find(Run(root), statuses) if root else (), study.sealed(root))
     show_time_left(statuses, cores())
+
+
+@app.command("run-job")
+def run_job(
+    run: RunPath,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A job, as sonosynth plan lists it.")],
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="As many as it was planned with; by default those of this machine.")
+    ] = None,
+) -> None:
+    """Run one job of a run, whoever else works on others: for schedulers, see sonosynth plan --export."""
+    study = reopened(run)
+    from sonosynth.scheduled import run_job
+
+    run_job(study, run, name, threads)
 
 
 @app.command()

@@ -59,13 +59,15 @@ class Overall:
 
 @dataclass(frozen=True)
 class JobStarted(Event):
-    """number: of the job, from 1. reason: why it runs again, if its results are stale."""
+    """number: of the job, from 1. reason: why it runs again, if its results are stale. where: the machine on which it
+    runs, if there are several."""
 
     name = "job_started"
     job: str
     number: int
     reason: str
     overall: Overall
+    where: str = ""
 
 
 class Outcome(StrEnum):

@@ -58,7 +58,8 @@ class Board:
         counted = {task.job: task for task in tasks}  # the last begun of each job
         rows = Table.grid(padding=(0, 2))
         for job in jobs:
-            _add(rows, job.job, counted.get(job.job), (at - job.time).total_seconds())
+            name = f"{job.job} on {job.where}" if job.where else job.job
+            _add(rows, name, counted.get(job.job), (at - job.time).total_seconds())
         for task in tasks:
             if not task.job:
                 _add(rows, task.text, task, task.elapsed)

@@ -51,7 +51,8 @@ def started(event: JobStarted) -> str:
     why = f" (again: {event.reason})" if event.reason else ""
     seconds, unknown = event.overall.remaining, event.overall.unknown
     left = f", {words.remaining(seconds, unknown)}" if seconds is not None and seconds >= 1 else ""
-    return f"[{event.number}/{event.overall.jobs}] {event.job}{why}{left}"
+    where = f" on {event.where}" if event.where else ""
+    return f"[{event.number}/{event.overall.jobs}] {event.job}{where}{why}{left}"
 
 
 def ended(event: Ended) -> str:

@@ -28,7 +28,7 @@ def explained(results: Results) -> list[str]:
     found = _synthetic(results)
     rows = results.decisive.groupby("arm", sort=False).head(1)
     telling = {arm for arm, finding in found.items() if finding in (Finding.IMPROVES, Finding.HARMS)}
-    telling |= {results.facts.primary} & set(found)
+    telling |= {results.facts.primary or ""} & set(found)
     said = [str(row["sentence"]) for row in rows.to_dict("records") if row["arm"] in telling]
     silent = [Finding.NOT_ENOUGH_RUNS, Finding.REFUSED, Finding.NOT_RUN]
     judged = rows[rows["arm"].isin(found) & ~rows["finding"].isin(silent)]

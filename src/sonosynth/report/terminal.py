@@ -38,11 +38,15 @@ def summary(results: Results) -> str:
     return text.getvalue()
 
 
-def planned(statuses: Sequence[tuple[Job, Status]], cores: int) -> list[dict[str, Any]]:
+def planned(statuses: Sequence[tuple[Job, Status]], cores: int, working: Mapping[str, str]) -> list[dict[str, Any]]:
     """The jobs as `sonosynth plan --json` prints them.
 
     seconds, peak_mb: what a job that is done took, and what one that isn't is expected to take; None: unknown. share:
-    of the machine, so that jobs run side by side; the sum of seconds times shares is the time of a whole.
+    of the machine, so that jobs run side by side; the sum of seconds times shares is the time of a whole. running: the
+    process that works on it now, and where.
+
+    Args:
+        working: those processes, by job.
     """
     known = cost.expected([job for job, _ in statuses], _seen(statuses))
     return [
@@ -51,6 +55,7 @@ def planned(statuses: Sequence[tuple[Job, Status]], cores: int) -> list[dict[str
             "state": str(status.state), "reason": status.reason,
             "seconds": round(known[job.name].seconds, 2) if job.name in known else None,
             "peak_mb": known[job.name].peak_mb if job.name in known else None, "share": cost.share(job, cores),
+            "running": working.get(job.name),
         }
         for job, status in statuses
     ]  # fmt: skip
@@ -77,6 +82,7 @@ def show_plan(rows: Sequence[Mapping[str, Any]], left: Sequence[Leftover] = (), 
     for row in rows:
         needs = [name for names in row["needs"].values() for name in ([names] if isinstance(names, str) else names)]
         state = f"{row['state']}: {row['reason']}" if row["reason"] else row["state"]
+        state = f"running: {row['running']}" if row["running"] else state
         about = "" if row["state"] == "done" else "about "
         known = row["seconds"] is not None
         costs = (f"{about}{duration(row['seconds'])}", f"{row['peak_mb']} MB") if known else ("unknown",) * 2

@@ -1,29 +1,44 @@
 """One job, from its needs to its record, in whichever process."""
 
+import pickle
 import time
-from collections.abc import Mapping
+import traceback
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
 import torch
 from threadpoolctl import threadpool_limits
 
-from sonosynth import progress
-from sonosynth.jobs import Job, Made
+from sonosynth import claims, progress
+from sonosynth.errors import UserError
+from sonosynth.jobs import Job, Made, Status
 from sonosynth.store import Run
 
 SPENT = ".seconds"  # in the work folder of an interrupted job
 
 
 def execute(run: Run, job: Job, made: Mapping[str, Made]) -> Made:
-    """Run a job, and publish what it made.
+    """Run a job, and publish what it made, unless another process does both first.
 
     Args:
         made: what the jobs that it needs made, by name.
 
     Raises:
         UserError, KeyboardInterrupt: as its function does; what it has done so far stays in its work folder.
+        UserError: if another process works on it, and goes on with that.
     """
+    try:
+        with claims.held(run.claim_path(job.name), claims.PATIENCE):
+            return run.status(job, made).made or _execute(run, job, made)
+    except claims.HeldError as error:
+        raise UserError(
+            f"{run.root}: {job.name} is being made by {error.holder}", "one process at a time for a job",
+            "wait for it or stop it",
+        ) from None  # fmt: skip
+
+
+def _execute(run: Run, job: Job, made: Mapping[str, Made]) -> Made:
     work = run.work(job, made)
     started = time.monotonic() - _spent(work)
     set_threads(job.threads)
@@ -36,6 +51,12 @@ def execute(run: Run, job: Job, made: Mapping[str, Made]) -> Made:
             (work / SPENT).write_text(str(time.monotonic() - started), encoding="ascii")
         raise
     return run.publish(job, made, work, time.monotonic() - started)
+
+
+def working(run: Run, statuses: Iterable[tuple[Job, Status]]) -> dict[str, str]:
+    """Who works on which jobs that are not done, by name of the job: other processes, here or on other machines."""
+    found = {job.name: claims.holder(run.claim_path(job.name)) for job, status in statuses if not status.made}
+    return {name: holder for name, holder in found.items() if holder}
 
 
 def _spent(work: Path) -> float:
@@ -56,3 +77,12 @@ def set_threads(count: int) -> None:
     """Give numerical libraries that many threads, in this process, from now on."""
     torch.set_num_threads(count)
     threadpool_limits(count)
+
+
+def that_travels(error: Exception) -> Exception:
+    """The error, or its text if another process could not read it: it would look like a killed worker there."""
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        return RuntimeError("".join(traceback.format_exception(error)))
+    return error

@@ -1,96 +1,64 @@
 """Runs the jobs of a study on this machine, in processes that live as long as the study.
 
-A job starts when its needs are done and the cores that it asks for are free. Jobs report their progress to this
-process, which alone shows it.
+Jobs report their progress to this process, which alone shows it.
 """
 
 import multiprocessing
 import os
-import pickle
 import signal
 import threading
-import traceback
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 from types import FrameType
 
 from sonosynth import interruption, progress
-from sonosynth.errors import UserError
-from sonosynth.jobs import Job, Made, State
+from sonosynth.jobs import Job, Made
 from sonosynth.parallel import WORKERS
 from sonosynth.progress.events import Event
-from sonosynth.runners import workers
-from sonosynth.runners.execution import execute
-from sonosynth.runners.overview import Overview
+from sonosynth.runners import scheduling, workers
+from sonosynth.runners.execution import execute, that_travels
+from sonosynth.runners.scheduling import Placed, Submit
 from sonosynth.store import Run
-
-Submit = Callable[[Job, Mapping[str, Made]], Future[Made]]
-"""Starts a job, given what the jobs that it needs made."""
 
 
 def run_jobs(
     run: Run, ordered: Sequence[Job], cores: int, *, processes: bool = True,
     replaceable: Container[object] | None = None,
 ) -> dict[str, Made]:  # fmt: skip
-    """Run those of the jobs that are not done; returns what every one made, by name.
+    """Run those of the jobs that are not done: `scheduling.run_jobs` on this machine.
 
     Args:
-        ordered: jobs, each after those it needs. cores: to share out. processes: whether jobs get their
-            own processes; if not, they run one after another in this one, which a script without a main guard needs.
-        replaceable: functions of jobs whose results may be replaced if they turn out to be stale; None: all.
-
-    Raises:
-        UserError: of the first job that fails; or if results would be replaced that may not be.
-        KeyboardInterrupt: on SIGINT or SIGTERM. In both cases, jobs that are running save their work first; a second
-            signal ends them at once.
+        cores: to share out. processes: whether jobs get their own processes; if not, they run one after another in this
+            one, which a script without a main guard needs.
     """
-    made: dict[str, Made] = {}
-    waiting, running = list(ordered), dict[Future[Made], Job]()
-    overview = Overview(ordered, made, cores if processes else 1)
-    with overview, _workers(run, min(cores, WORKERS)) if processes else _this_process(run) as submit:
-        while waiting or running:
-            for job in list(waiting):
-                if not all(name in made for name in job.needed):
-                    continue
-                status = run.status(job, made)
-                if status.made:
-                    made[job.name] = status.made
-                    run.clear(job)
-                    overview.kept += 1
-                elif status.state is State.STALE and replaceable is not None and job.run not in replaceable:
-                    raise UserError(
-                        f"the inputs of {job.name} came out differently this time ({status.reason})",
-                        "the same inputs as before (same versions, same kind of machine)",
-                        "restore the files that were missing, or replace the results: sonosynth run … --change",
-                    )
-                elif _fits(job, list(running.values()), cores):
-                    overview.start(job, status.reason if status.state is State.STALE else "")
-                    running[submit(job, {name: made[name] for name in job.needed})] = job
-                else:
-                    break  # no overtaking: a job that asks for all cores might wait forever
-                waiting.remove(job)
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
-                job = running.pop(future)
-                with overview.ending(job):
-                    made[job.name] = future.result()
-    return made
+    opened = _workers(run, min(cores, WORKERS)) if processes else _this_process(run)
+    return scheduling.run_jobs(run, ordered, Here(cores if processes else 1), opened, replaceable)
 
 
-def _fits(job: Job, running: Sequence[Job], cores: int) -> bool:
-    """Whether a job may start beside those that are running."""
-    threads = sum(other.threads for other in running) + job.threads
-    on_gpu = sum(other.device != "cpu" for other in (job, *running))
-    return not running or (threads <= cores and len(running) < WORKERS and on_gpu <= 1)
+@dataclass(frozen=True)
+class Here:
+    """The capacity of this machine."""
+
+    cores: int
+    machines: int = 1
+
+    def place(self, job: Job, running: Sequence[Placed]) -> str | None:
+        """Nowhere in particular, if the job may start beside those that are running."""
+        threads = sum(other.job.threads for other in running) + job.threads
+        on_gpu = sum(other.device != "cpu" for other in (job, *(other.job for other in running)))
+        fits = not running or (threads <= self.cores and len(running) < WORKERS and on_gpu <= 1)
+        return "" if fits else None
 
 
 @contextmanager
 def _this_process(run: Run) -> Iterator[Submit]:
-    def submit(job: Job, made: Mapping[str, Made]) -> Future[Made]:
+    def submit(job: Job, made: Mapping[str, Made], where: str) -> Future[Made]:
         future: Future[Made] = Future()
         try:
             future.set_result(execute(run, job, made))
@@ -110,7 +78,7 @@ def _workers(run: Run, count: int) -> Iterator[Submit]:
     pools: dict[str, ProcessPoolExecutor] = {}
     others = set(multiprocessing.active_children())
 
-    def submit(job: Job, made: Mapping[str, Made]) -> Future[Made]:
+    def submit(job: Job, made: Mapping[str, Made], where: str) -> Future[Made]:
         if job.device not in pools:
             at_most = count if job.device == "cpu" else 1
             pools[job.device] = ProcessPoolExecutor(at_most, context, _begin, (events,))
@@ -127,11 +95,7 @@ def _workers(run: Run, count: int) -> Iterator[Submit]:
         try:
             yield submit
         except BrokenProcessPool:
-            raise UserError(
-                "a process that ran a job was killed; the system does that when memory runs out",
-                fix="lower classifier.batch, lora.batch, unet.batch or resolution: sonosynth run … --change; finished"
-                " work that does not depend on them is kept",
-            ) from None
+            raise scheduling.killed("a process that ran a job was killed") from None
         except BaseException:
             progress.say("stopping: jobs that are running save their work")
             _stop(pools.values(), set(multiprocessing.active_children()) - others)
@@ -201,10 +165,6 @@ def _run(root: Path, job: Job, made: Mapping[str, Made]) -> Made:
     try:
         return execute(Run(root), job, made)
     except Exception as error:
-        try:  # an exception that can't be pickled would look like a killed worker
-            pickle.loads(pickle.dumps(error))
-        except Exception:
-            raise RuntimeError("".join(traceback.format_exception(error))) from None
-        raise
+        raise that_travels(error) from None
     finally:
         _worker.busy = False

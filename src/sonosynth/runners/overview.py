@@ -4,28 +4,33 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from sonosynth import cost, progress
 from sonosynth.jobs import Job, Made
 from sonosynth.progress.events import JobFinished, JobStarted, Outcome, Overall
+
+if TYPE_CHECKING:
+    from sonosynth.runners.scheduling import Capacity
 
 
 class Overview:
     """Reports what becomes of each job that starts, whatever happens; a context in which they run.
 
     Args:
-        ordered: all jobs. made: what those that are done have made, by name; the caller adds to it.
+        ordered: all jobs. made: what those that are done have made, by name; the caller adds to it. capacity: what they
+            share.
     """
 
-    def __init__(self, ordered: Sequence[Job], made: Mapping[str, Made], cores: int) -> None:
-        self.ordered, self.made, self.cores = ordered, made, cores
+    def __init__(self, ordered: Sequence[Job], made: Mapping[str, Made], capacity: "Capacity") -> None:
+        self.ordered, self.made, self.capacity = ordered, made, capacity
         self.kept = 0  # jobs that were done before
         self.began: dict[str, float] = {}
 
-    def start(self, job: Job, reason: str) -> None:
-        """Report a job that starts, and for what `reason` again, if it does."""
+    def start(self, job: Job, reason: str, where: str) -> None:
+        """Report a job that starts, for what `reason` again, if it does, and on what machine, if there are several."""
         number = len(self.made) + len(self.began) + 1
-        progress.emit(JobStarted(job.name, number, reason, self._overall()))
+        progress.emit(JobStarted(job.name, number, reason, self._overall(), where))
         self.began[job.name] = time.monotonic()
 
     @contextmanager
@@ -53,7 +58,7 @@ class Overview:
         progress.emit(JobFinished(name, outcome, round(seconds, 3), self._overall()))
 
     def _overall(self) -> Overall:
-        left = cost.left(self.ordered, self.made, self.made, self.cores)
+        left = cost.left(self.ordered, self.made, self.made, self.capacity.cores, self.capacity.machines)
         known = 2 * left.unknown < len(self.ordered)
         seconds = round(left.seconds, 3) if known else None
         return Overall(len(self.made), len(self.ordered), seconds, left.unknown)

@@ -1,0 +1,93 @@
+"""What a runner costs: jobs that do nothing, and jobs that wait, on 1 and 2 processes."""
+
+import argparse
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from sonosynth import progress
+from sonosynth.jobs import Job, Made
+from sonosynth.progress import Log
+from sonosynth.progress.events import Event, JobFinished
+from sonosynth.runners import local
+from sonosynth.store import Run
+
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """seconds: that a job takes. number: tells jobs apart."""
+
+    seconds: float
+    number: int
+
+
+def wait(settings: Waiting, *, work: Path) -> None:
+    """Wait, and write a small file."""
+    time.sleep(settings.seconds)
+    (work / "file").write_text(str(settings.number), encoding="ascii")
+
+
+def graph(count: int, seconds: float) -> list[Job]:
+    """Jobs that need nothing."""
+    return [Job(f"jobs/{i}", wait, Waiting(seconds, i), {}, {"file": f"files/{i}"}) for i in range(count)]
+
+
+def run_jobs(runner: str) -> Callable[..., dict[str, Made]]:
+    """What runs jobs; Ray's import takes seconds."""
+    if runner == "local":
+        return local.run_jobs
+    from sonosynth.runners import ray  # noqa: PLC0415
+
+    return ray.run_jobs
+
+
+def measure(runner: str, count: int, seconds: float, processes: int) -> tuple[float, float]:
+    """Seconds, and those of this process's CPU, that `count` jobs take once the processes have started."""
+    marks: list[tuple[float, float]] = []
+
+    def show(event: Event) -> None:
+        if isinstance(event, JobFinished):
+            usage = resource.getrusage(resource.RUSAGE_SELF)
+            marks.append((time.monotonic(), usage.ru_utime + usage.ru_stime))
+
+    with tempfile.TemporaryDirectory() as folder:
+        run = Run(Path(folder) / "run")
+        before = progress.relay(show)
+        with run.locked():
+            run_jobs(runner)(run, graph(count + 4 * processes, seconds), processes)
+        progress.relay(before)
+    first, last = marks[len(marks) - count], marks[-1]  # during those before, processes started
+    wall, cpu = ((after - then) * count / (count - 1) for then, after in zip(first, last, strict=True))
+    return wall, cpu
+
+
+def main() -> None:
+    """Entry point."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runner", nargs="+", default=["local", "ray"], choices=["local", "ray"])
+    parser.add_argument("--processes", nargs="+", type=int, default=[1, 2])
+    parser.add_argument("--jobs", type=int, default=200, help="of each kind")
+    parser.add_argument("--seconds", nargs="+", type=float, default=[0.0, 0.5], help="that a job waits")
+    arguments = parser.parse_args()
+    progress.relay(progress.view(Log.QUIET))
+    print("| runner | processes | job, s | jobs a second | efficiency | overhead a job, ms | driver's CPU, ms |")
+    print("|---|---|---|---|---|---|---|")
+    for runner in arguments.runner:
+        for processes in arguments.processes:
+            for seconds in arguments.seconds:
+                wall, cpu = measure(runner, arguments.jobs, seconds, processes)
+                ideal = arguments.jobs * seconds / processes
+                overhead, own = (1e3 * spent / arguments.jobs for spent in ((wall - ideal) * processes, cpu))
+                cells = f"{processes} | {seconds:g} | {arguments.jobs / wall:.1f} | {ideal / wall:.3f}"
+                print(f"| {runner} | {cells} | {overhead:.1f} | {own:.1f} |")
+                sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
