@@ -50,6 +50,18 @@ def test_what_is_said_of_the_run_with_sound():
     assert f"gains over `real` below {smallest} can't be seen" in page
 
 
+def test_the_run_with_quick(benchmark):
+    found, page = pd.read_csv(STORED / "quick.csv"), words("docs/results.md")
+    assert benchmark("results").tables(found).strip() in read("docs/results.md")
+    (minutes,), (usual,) = {*found["minutes"]}, {*found["usual_minutes"]}
+    assert f"It took {minutes:.0f} minutes on 2 cores; the usual scripts would take {usual:.0f} minutes" in page
+    baseline, real = (found.set_index("arm").loc[arm] for arm in ("real+classical+oversampling", "real"))
+    assert f"macro F1 {baseline['f1']:.3f}, with a standard deviation between seeds of" in page
+    assert f"between seeds of {baseline['seeds_deviation']:.3f}; `real`" in page
+    assert f"has one of {real['seeds_deviation']:.3f} on this one split" in page
+    assert set(found["finding"].dropna()) == {"not enough runs"}
+
+
 def test_the_study_of_every_way(benchmark):
     results, found = benchmark("results"), pd.read_csv(STORED / "results-64.csv")
     page, comparator = words("docs/results.md"), "real+classical+oversampling"
@@ -74,3 +86,17 @@ def test_the_study_of_every_way(benchmark):
     chosen, text = own.loc["selected"], own.loc[f"{comparator}+sd+ti"]
     assert f"({chosen[spaces[0]]:.1f} instead of {text[spaces[0]]:.1f})" in page
     assert f"({chosen['comparator_difference']:+.3f} and {text['comparator_difference']:+.3f})" in page
+
+
+def test_time_to_equal_quality(benchmark):
+    quality, found = benchmark("quality"), pd.read_csv(STORED / "quality.csv")
+    shown = found.sort_values(["side", "steps"], kind="stable")
+    assert quality.tables(shown).strip() in read("benchmarks/README.md")
+    script, ours = (found[found["side"] == side] for side in (quality.SCRIPT, quality.OURS))
+    last, first = script[script["steps"] == 1000], ours[ours["steps"] == 60]
+    for space in ("embedded", "imagenet:features"):
+        assert first[space].max() < last[space].min()
+    assert 15.5 < last["seconds"].mean() / first["seconds"].mean() < 16.5
+    per_step = [rows.groupby("steps")["seconds"].mean() for rows in (script, ours)]
+    theirs, own = ((x.iloc[-1] - x.iloc[0]) / (x.index[-1] - x.index[0]) for x in per_step)
+    assert (round(theirs, 2), round(own, 2), round(theirs / own, 1)) == (0.27, 0.20, 1.3)
