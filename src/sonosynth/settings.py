@@ -12,8 +12,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from sonosynth import declarations, plain_yaml
-from sonosynth.adapters.settings import PROBE, Adapt, Adapter, Lora, Token, Unet
-from sonosynth.cohort.settings import AS_IT_IS, Marks, Prompts, Reading, Split, Table
+from sonosynth.adapters.settings import PROBE, Adapt, Adapter, Control, Lora, Token, Unet
+from sonosynth.cohort.settings import AS_IT_IS, Marks, Masks, Prompts, Reading, Split, Table
 from sonosynth.errors import LINE, UserError, first_line
 from sonosynth.evidence.settings import Compare
 from sonosynth.fidelity.settings import Fidelity, Memorisation
@@ -76,11 +76,13 @@ class Settings(Section):
     cohort: Annotated[Table, NO_EFFECT] = AS_IT_IS
     reading: Reading = Reading()
     marks: Marks = Marks()
+    masks: Masks = Masks()
     split: Split = Split()
     prompts: Prompts = Prompts()
     token: Token = Token()
     lora: Lora = Lora()
     unet: Unet = Unet()
+    control: Control = Control()
     balance: Balance = Balance()
     synthesis: Synthesis = Synthesis()
     refine: Refine = Refine()
@@ -117,8 +119,9 @@ class Settings(Section):
         seeds = sum(len(self.seeds_of(arm)) for arm in self.declared_arms)
         trainings = r.generators * (r.folds or 1) * r.draws * seeds
         if trainings > MAX_TRAININGS:
-            asked = f"repeats, seeds and arms ask for {trainings:,} trained classifiers"
-            raise ValueError(f"{asked}; at most {MAX_TRAININGS:,} are planned")
+            raise ValueError(
+                f"arms and seeds ask for {trainings:,} trained classifiers; at most {MAX_TRAININGS:,} are planned"
+            )
         return self
 
     @model_validator(mode="after")
@@ -181,6 +184,11 @@ class Settings(Section):
         """The U-Net of an adapter that trains it as a whole, in the same way."""
         own = self.declared_adapters[adapter].unet
         return None if own is None else self.unet.overridden(own)
+
+    def control_of(self, adapter: str) -> Control | None:
+        """The control branch of an adapter, in the same way."""
+        own = self.declared_adapters[adapter].control
+        return None if own is None else self.control.overridden(own)
 
     def synthesis_of(self, name: str) -> Synthesis:
         """How the images of a set are sampled."""
@@ -258,8 +266,7 @@ def shipped_words() -> dict[str, dict[str, str]]:
 
 def shipped_positives() -> set[str]:
     """The classes that shipped files name as those that matter most; another cohort need not have them."""
-    found = {values.get("compare", {}).get("positive") for values in _every_shipped().values()}
-    return found - {None}
+    return {values.get("compare", {}).get("positive") for values in _every_shipped().values()} - {None}
 
 
 def _every_shipped() -> dict[str, dict[str, Any]]:

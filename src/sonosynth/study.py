@@ -9,7 +9,7 @@ from sonosynth.adapters import token as inversion
 from sonosynth.adapters.learning import with_token
 from sonosynth.bases import sd1
 from sonosynth.classifying import selected_sets, weighted_sets
-from sonosynth.cohort import captions, own_split
+from sonosynth.cohort import captions, mask_jobs, own_split
 from sonosynth.cohort.reading import Files
 from sonosynth.cohort.sources import one_class
 from sonosynth.comparisons import check_choices, controlling, kept, refusals
@@ -59,7 +59,7 @@ def plan(
     settings = of_cohort(settings, cohort)
     given = folders.find(settings, cohort)
     _check(settings, cohort, machine, given)
-    graph = Graph(settings, cohort, machine, given)
+    graph = Graph(settings, cohort, machine, given, folders.find_masks(settings, cohort))
     check_choices(settings, graph.arms)
     every = repeats(settings)
     first, *others = ([*graph.of_repeat(repeat)] for repeat in every)
@@ -76,7 +76,7 @@ def plan(
 
 
 COMMANDS: dict[str, set[object]] = {
-    "adapt": {adaptation.learn, adaptation.learn_unet},
+    "adapt": {adaptation.learn, adaptation.learn_unet, adaptation.learn_control},
     "synthesize": {synthesis.make, selecting.make_selected},
     "evaluate": {fidelity.join, fidelity.single_images, tables.tabulate, subgroups.tabulate, sealed.unseal},
     "report": {report.draw},
@@ -106,6 +106,8 @@ def _check(settings: Settings, cohort: Files, machine: Machine, taken: Mapping[s
             f"prompts.labels: the cohort has no label {first_line(', '.join(unknown))}",
             f"prompts for {', '.join(cohort.labels)}",
         )
+    if any(adapter.control is not None for adapter in settings.declared_adapters.values()):
+        mask_jobs.check(cohort, settings.masks.empty)
     feasibility.check(settings, cohort.labels, {name: [x.counts for x in images] for name, images in taken.items()})
     words = {label: settings.prompts.of(label) for label in cohort.labels}
     if unknown := [name for name in captions.columns(words.values()) if name not in cohort.columns]:
