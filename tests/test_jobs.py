@@ -1,6 +1,7 @@
 import dataclasses
 from graphlib import CycleError
 from pathlib import Path
+from typing import Annotated
 
 import pytest
 from pydantic import BaseModel
@@ -9,6 +10,7 @@ import graph_examples
 from graph_examples import Writing, join, joined, writing
 from sonosynth.artefacts import Artefact
 from sonosynth.jobs import Job, Made, differences, key, keyed, ordered, with_needs
+from sonosynth.section import IF_GIVEN
 from sonosynth.settings import load
 
 
@@ -38,6 +40,19 @@ def test_what_has_no_effect_is_in_no_key():
     assert "batch" not in keyed(synthesis) and keyed(synthesis)["steps"] == 12
     classifier = load("quick").classifier
     assert not {"seeds", "model"} & keyed(classifier).keys()
+
+
+@dataclasses.dataclass
+class Later:
+    """Settings with a field that came later."""
+
+    old: int
+    new: Annotated[str | None, IF_GIVEN] = None
+
+
+def test_what_came_later_is_in_a_key_only_where_it_is_given():
+    assert keyed(Later(1)) == {"old": 1}
+    assert keyed(Later(1, "a")) == {"old": 1, "new": "a"}
 
 
 def test_a_key_holds_data_alone():

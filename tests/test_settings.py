@@ -3,11 +3,11 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
-from sonosynth import looks, study_file
+from sonosynth import looks, shipped, study_file
 from sonosynth.cohort.settings import Table
 from sonosynth.errors import UserError
 from sonosynth.run import Study, reopen
-from sonosynth.settings import PRESETS, as_yaml, load, shipped_words, validated
+from sonosynth.settings import PRESETS, as_yaml, load, validated
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -172,7 +172,7 @@ def test_a_later_template_replaces_earlier_words(tmp_path):
 
 def test_no_preset_speaks_of_breasts_unless_it_says_so():
     assert load("quick").prompts.of("benign") == "ultrasound image of benign"
-    assert set(shipped_words()) == {"breast-ultrasound"}
+    assert set(shipped.words()) == {"breast-ultrasound"}
 
 
 def test_repeated_seeds_and_unknown_presets_are_refused():
@@ -252,7 +252,7 @@ def test_null_removes_an_entry_and_the_default_entries_that_need_it():
         ("sets.mine={from: real, refine: {strength: 0}}", "sets.mine.refine.strength: must be more than 0"),
         ("sets.mine={from: real, negative_control: maybe}", "sets.mine.negative_control: must be true or false"),
         ("sets.mine={kind: magic}", "sets.mine.kind: there is no magic; known here: between, copy, folder, image,"),
-        ("sets.mine={condition: mask}", "sets.mine.condition: there is no such setting"),
+        ("sets.mine={condition: mask}", "sets.mine.condition: needs an adapter with a control"),
         ("adapters.mine={}", "adapters.mine: needs a token, a lora or both"),
         ("adapters.mine={lora: {rnk: 3}}", "adapters.mine.lora.rnk: there is no such setting"),
         ("adapters.mine={unet: {rank: 3}}", "adapters.mine.unet.rank: there is no such setting"),
@@ -267,7 +267,7 @@ def test_null_removes_an_entry_and_the_default_entries_that_need_it():
         ("adapters.mine={token: {benign: true}}", "adapters.mine.token: must not be true or false"),
         ("adapters.mine={token: {benign: <b>, normal: <b>}}", "adapters.mine.token: each class needs a token of"),
         ("adapters.mine={token: {benign: <b>}, unet: {}}", "adapters.mine: a unet is trained as a whole, and takes no"),
-        ("adapters.mine={control: mask}", "adapters.mine.control: there is no such setting"),
+        ("adapters.mine={control: mask}", "adapters.mine: needs a token, a lora or both, or a unet"),
         ("arms.mine={sets: [sd+ti, sd+ti]}", "arms.mine: each set once"),
         ("arms.mine={real: false}", "arms.mine: real is false: needs sets to be trained on"),
         ("arms.real={real: false, sets: [sd+ti]}", "arms: real is the arm that the others are compared with"),

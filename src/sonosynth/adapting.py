@@ -24,9 +24,9 @@ from sonosynth.synthesis.settings import NOISE
 class Adapting:
     """What the adapters of a study share.
 
-    prompts: each label's, without a token. model_job: makes a job that runs the diffusion model. cohort, latents: jobs.
-    described: of each measure that probes use, the job that describes the cohort. parts: the folder for what is kept
-    for later jobs.
+    prompts: each label's, without a token. model_job: makes a job that runs the diffusion model. cohort, latents,
+    masks: jobs. described: of each measure that probes use, the job that describes the cohort. parts: the folder for
+    what is kept for later jobs.
     """
 
     settings: Settings
@@ -35,6 +35,7 @@ class Adapting:
     model_job: Callable[..., Job]
     cohort: str
     latents: str
+    masks: str
     described: Mapping[str, Measuring]
     parts: str
 
@@ -56,7 +57,8 @@ class Adapting:
         yield Job(
             split, held_back.hold_back, holding_back, {"split": given["block"]}, {"table": f"{parts}split.csv"}
         )  # fmt: skip
-        probed = {name: s.declared_adapters[name] for name in s.probed_adapters}
+        # What a control adds has no part in the choice.
+        probed = {n: s.declared_adapters[n].model_copy(update={"control": None}) for n in s.probed_adapters}
         ladders = {name: self._ladder(name) for name in probed}
         trials = {f"{name}/{n}": (probed[name], lora) for name, ladder in ladders.items() for n, lora in ladder.items()}
         yield from self._learned(repeat, trials, _Places(split, at, parts, parts), {})
@@ -117,6 +119,13 @@ class Adapting:
                 of_classes = tuple(tokens[one] for one in own)
                 needs["token"] = of_classes if isinstance(adapter.token, dict) else of_classes[0]
             job, made = f"{at}adapters/{name}", {"adapter": f"{places.adapters}adapters/{name}"}
+            if control := s.control_of(name) if adapter.control else None:
+                tokens_of = {label: adapter.token_of(label) for label in self.prompts}
+                steering = adaptation.ControlLearning(learning, control, tokens_of, m.controls.get(name))
+                plain = f"{at}uncontrolled/{name}"
+                needed = {**images, "masks": self.masks, "adapter": plain}
+                yield self.model_job(job, adaptation.learn_control, steering, needed, made)
+                job, made = plain, {"adapter": f"{places.parts}uncontrolled/{name}"}
             if isinstance(trained, Unet):
                 whole = adaptation.UnetLearning(learning, trained)
                 yield self.model_job(job, adaptation.learn_unet, whole, needs, made)

@@ -1,11 +1,11 @@
 """What a person is told of a study before it runs."""
 
-from sonosynth import progress
+from sonosynth import progress, shipped
 from sonosynth.cohort.reading import Files
 from sonosynth.modality import ULTRASOUND
 from sonosynth.repeats import of_cohort
 from sonosynth.report import inspected
-from sonosynth.settings import Settings, shipped_words
+from sonosynth.settings import Settings
 
 
 def announce(settings: Settings, files: Files) -> None:
@@ -22,6 +22,6 @@ def announce(settings: Settings, files: Files) -> None:
     if (positive := settings.compare.positive) and positive not in files.labels:
         progress.warn(f"no class is called {positive} (compare.positive): the table has no column of its recall")
     if not prompts.labels and settings.modality == ULTRASOUND:
-        for name, words in shipped_words().items():
+        for name, words in shipped.words().items():
             if set(files.labels) <= set(words):
                 progress.say(f"prompts for these labels come with the package: --config {name}")

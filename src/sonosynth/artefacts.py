@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import safetensors.numpy
+from PIL import Image
 
 from sonosynth.firewall import Origins
 from sonosynth.jobs import Made
 
+MASK_FILE = "mask_file_name"  # column of a set's metadata.csv
 TRAIN, INNER, VALIDATION, SEALED = "train", "inner", "validation", "sealed"
 
 
@@ -152,7 +154,7 @@ class Split(Artefact):
 
 
 class Adapter(Artefact):
-    """Learned tokens, a LoRA, or both, or a U-Net, in a folder that diffusers loads."""
+    """Learned tokens, a LoRA, or both, or a U-Net, and perhaps a control, in a folder that diffusers loads."""
 
     @property
     def folder(self) -> Path:
@@ -160,13 +162,18 @@ class Adapter(Artefact):
         return self.place("adapter")
 
     @cached_property
+    def about(self) -> dict[str, Any]:
+        """adapter.json: what was learned, and from which images."""
+        return dict(json.loads((self.folder / "adapter.json").read_text(encoding="utf-8")))
+
+    @property
     def origins(self) -> frozenset[str]:
         """The images that it was learned from."""
-        return frozenset(json.loads((self.folder / "adapter.json").read_text(encoding="utf-8"))["images"])
+        return frozenset(self.about["images"])
 
     @property
     def losses(self) -> pd.DataFrame:
-        """part (token, lora or unet), step, loss; label: the class of a token that is of one class, else ""."""
+        """part (token, lora, unet or control), step, loss; label: the class of a token that is of one, else ""."""
         found = _read(self.folder / "losses.csv", "part", "label")
         return found if "label" in found else found.assign(label="")
 
@@ -191,6 +198,19 @@ class SyntheticSet(Artefact):
     def pixels(self) -> np.ndarray:
         """(N, H, W) uint8, in the order of `rows`."""
         return self.array("pixels")
+
+    @cached_property
+    def masks(self) -> np.ndarray | None:
+        """(N, H, W) uint8, 1 where a lesion is, in the order of `rows`; None for a set without masks.
+
+        metadata.csv of a set with masks has the column `MASK_FILE`. An image without one there has 0 all over.
+        """
+        return _masks(self.place("images"), self.rows, self.pixels)
+
+    @cached_property
+    def sample_masks(self) -> np.ndarray | None:
+        """Those of the samples, (n, H, W) uint8, likewise."""
+        return _masks(self.place("samples"), self.sample_rows, self.sample_pixels)
 
     @cached_property
     def sample_rows(self) -> pd.DataFrame:
@@ -248,7 +268,18 @@ class Description(Artefact):
 
 
 def _metadata(folder: Path) -> pd.DataFrame:
-    return _read(folder / "metadata.csv", "file_name", "label", "prompt", "source", "flaw", "described")
+    return _read(folder / "metadata.csv", "file_name", "label", "prompt", "source", "flaw", "described", MASK_FILE)
+
+
+def _masks(folder: Path, rows: pd.DataFrame, pixels: np.ndarray) -> np.ndarray | None:
+    if MASK_FILE not in rows:
+        return None
+    masks = np.zeros(pixels.shape, np.uint8)
+    for mask, name in zip(masks, rows[MASK_FILE], strict=True):
+        if name:
+            with Image.open(folder / name, formats=["PNG"]) as file:
+                mask[:] = np.asarray(file.convert("L")) != 0
+    return masks
 
 
 def _read(path: Path, *text: str) -> pd.DataFrame:

@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from sonosynth import extensions
-from sonosynth.adapters.settings import Lora, Unet
+from sonosynth.adapters.settings import Control, Lora, Unet
 from sonosynth.errors import first_line
 from sonosynth.section import Section
 from sonosynth.synthesis.settings import NOISE, REAL, Refine, Synthesis
@@ -147,6 +147,10 @@ def mistakes(values: Mapping[str, Any]) -> Iterator[str]:
         yield f"sets.{circle[-1]}.from: a cycle, {' from '.join(reversed(circle))}"
     for name, entry in sets.items():
         yield from _bad_set(f"sets.{name}", entry)
+        if entry.get("condition") and not _entries(values, "adapters").get(str(entry.get("adapter")), {}).get(
+            "control"
+        ):
+            yield f"sets.{name}.condition: needs an adapter with a control, for example {{lora: {{}}, control: mask}}"
     choosing = {name: chosen for name, arm in _entries(values, "arms").items() if (chosen := _names(arm, "best_of"))}
     for name, chosen in choosing.items():
         for other in choosing.keys() & chosen:
@@ -154,6 +158,10 @@ def mistakes(values: Mapping[str, Any]) -> Iterator[str]:
     for name, entry in _entries(values, "adapters").items():
         yield from _bad_values(f"adapters.{name}.lora", Lora, entry.get("lora"))
         yield from _bad_values(f"adapters.{name}.unet", Unet, entry.get("unet"))
+        control = entry.get("control")
+        yield from _bad_values(
+            f"adapters.{name}.control", Control, {"kind": control} if isinstance(control, str) else control
+        )
 
 
 def _names(entry: Mapping[str, Any], key: str) -> list[str]:

@@ -35,6 +35,7 @@ def check(settings: Settings, labels: Sequence[str], taken: Counts) -> None:
         if not fits:
             raise UserError(f"sets.{name}: {made.way} makes images from {way.start}, not from {made.start}")
         _check_folder(name, made, way)
+        _check_condition(settings, name, made, way)
         given = [key for key in OF_A_MODEL if getattr(made, key) is not None]
         if given and not way.model:
             what = f"sets.{name}: {made.way} uses no model, and takes no {', '.join(given)}"
@@ -87,6 +88,19 @@ def _check_folder(name: str, made: Set, way: Way) -> None:
         raise UserError(
             f"sets.{name}: {made.way} takes no images from a folder, and no {', '.join(given)}",
             fix=f"give sets.{name}.kind=folder, or remove {', '.join(f'sets.{name}.{key}' for key in given)}",
+        )
+
+
+def _check_condition(settings: Settings, name: str, made: Set, way: Way) -> None:
+    """Raise UserError if a set can't be made under masks, or starts from images without any."""
+    if made.condition and not way.condition:
+        raise UserError(f"sets.{name}: {made.way} takes no condition", fix=f"remove sets.{name}.condition")
+    start = settings.declared_sets.get(made.start)
+    if made.condition and start and not start.condition:
+        raise UserError(
+            f"sets.{name}.condition: the images of {made.start} have no masks",
+            "a set that has a condition, too, or from: noise or real",
+            f"give sets.{made.start}.condition=mask",
         )
 
 

@@ -1,4 +1,4 @@
-"""The images that sets of kind folder take, found before anything runs: of each repeat, those of its own generator."""
+"""What sets take from folders, found before anything runs: another generator's images, and masks."""
 
 from pathlib import Path
 
@@ -6,8 +6,10 @@ from sonosynth.cohort.reading import Files
 from sonosynth.errors import UserError
 from sonosynth.repeats import repeats
 from sonosynth.settings import Settings
-from sonosynth.synthesis import given
+from sonosynth.synthesis import given, given_masks
 from sonosynth.synthesis.given import Given
+from sonosynth.synthesis.given_masks import GivenMasks
+from sonosynth.synthesis.settings import SHAPES, TRAINING
 
 
 def find(settings: Settings, cohort: Files) -> dict[str, list[Given]]:
@@ -34,3 +36,13 @@ def find(settings: Settings, cohort: Files) -> dict[str, list[Given]]:
                         "train one for each cohort.csv of the run, or plan fewer repeats",
                     )
     return found
+
+
+def find_masks(settings: Settings, cohort: Files) -> dict[str, GivenMasks]:
+    """The masks of each set that takes them from a folder; raises as `given_masks.find`."""
+    wanted = {name: made.masks for name, made in settings.declared_sets.items()}
+    return {
+        name: given_masks.find(folder, name, cohort.labels)
+        for name, folder in wanted.items()
+        if folder and folder not in (TRAINING, SHAPES)
+    }

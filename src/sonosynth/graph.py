@@ -10,6 +10,7 @@ from sonosynth.adapters.learning import with_token
 from sonosynth.bases import sd1
 from sonosynth.classifying import TRAINED_CRITICS, Classifying
 from sonosynth.cohort import jobs as reading
+from sonosynth.cohort import mask_jobs
 from sonosynth.cohort.reading import Files
 from sonosynth.comparisons import candidates, comparisons
 from sonosynth.fidelity import jobs as fidelity
@@ -22,11 +23,13 @@ from sonosynth.section import AUTO
 from sonosynth.settings import Settings
 from sonosynth.synthesis import jobs as synthesis
 from sonosynth.synthesis import ways
+from sonosynth.synthesis.conditioning import GIVEN, Condition
 from sonosynth.synthesis.given import Given
+from sonosynth.synthesis.given_masks import GivenMasks
 from sonosynth.synthesis.settings import NOISE, REAL
 from sonosynth.tasks.classification import selecting
 
-COHORT, LATENTS, SEALED = "cohort", "latents", "sealed"  # jobs
+COHORT, LATENTS, LESIONS, SEALED = "cohort", "latents", "lesions", "sealed"  # jobs
 PARTS = ".parts"  # of the run: what is kept for later jobs, not for people
 PROBED = (FEATURES, "ultrasound", "texture")  # the measures of probes
 AT_ONCE = 4  # classifiers that are trained at the same time, at most
@@ -36,13 +39,15 @@ class Graph:
     """The jobs of one study, part by part.
 
     Args:
-        given: the images of another generator, by set and repeat: see `folders.find`.
+        given: the images of another generator, by set and repeat: see `folders.find`. masks: those that somebody drew,
+            by set: see `folders.find_masks`.
     """
 
     def __init__(
-        self, settings: Settings, files: Files, machine: Machine, given: Mapping[str, Sequence[Given]]
-    ) -> None:
-        self.settings, self.files, self.machine, self.given = settings, files, machine, given
+        self, settings: Settings, files: Files, machine: Machine, given: Mapping[str, Sequence[Given]],
+        masks: Mapping[str, GivenMasks],
+    ) -> None:  # fmt: skip
+        self.settings, self.files, self.machine, self.given, self.masks = settings, files, machine, given, masks
         self.leaks, self.arms = settings.adapt.on == "all", comparisons(settings)
         # A job that runs a diffusion model has all cores, or the GPU, to itself; but of the small one, two beside each
         # other do 1.2 to 1.7 times as much with half the cores each, and one alone loses little.
@@ -74,6 +79,10 @@ class Graph:
         if s.declared_adapters:
             encoding, latents = adaptation.Encoding(m.base, m.precision), {"latents": f"{PARTS}/latents.safetensors"}
             yield self.model_job(LATENTS, adaptation.encode, encoding, {"cohort": COHORT}, latents)
+        if any(adapter.control is not None for adapter in s.declared_adapters.values()):
+            masks = mask_jobs.ReadingMasks(self.files, s.resolution, s.masks.empty, s.reading)
+            made = {"masks": f"{PARTS}/lesions.npy", "table": f"{PARTS}/lesions.csv"}
+            yield Job(LESIONS, mask_jobs.decode, masks, {"cohort": COHORT}, made, threads=m.cores)
         for name in self.measuring:
             yield self.describe(name, "", REAL, {"cohort": COHORT})
 
@@ -95,7 +104,7 @@ class Graph:
         described = {f"measures/{name}/{REAL}": self.measuring[name] for name in PROBED if name in self.measuring}
         prompts = {label: self.settings.prompts.of(label) for label in self.files.labels}
         yield from adapting.Adapting(
-            self.settings, self.machine, prompts, self.model_job, COHORT, LATENTS, described, PARTS
+            self.settings, self.machine, prompts, self.model_job, COHORT, LATENTS, LESIONS, described, PARTS
         ).of_repeat(repeat)
 
     def sets(self, repeat: Repeat) -> Iterator[Job]:
@@ -116,6 +125,8 @@ class Graph:
                 needs["adapter"] = f"{at}adapters/{declared.adapter}"
                 if s.synthesis_of(name).guidance == AUTO:
                     needs["choice"] = adapting.choice(repeat, declared.adapter)
+            if declared.condition:
+                needs["masks"] = LESIONS
             if declared.start == REAL:
                 needs["cohort"] = COHORT
             elif declared.start != NOISE:
@@ -129,7 +140,7 @@ class Graph:
                 refine_steps=refine_steps(s, name), base=m.base if way.model else None,
                 precision=m.precision, resolution=s.resolution, seed=repeat.seed, leaks=self.leaks,
                 source=declared.start, negative_control=declared.control, given=given, tokens=tokens,
-                by=s.balance.by if in_strata else (),
+                by=s.balance.by if in_strata else (), condition=self._condition(name),
             )  # fmt: skip
             parts = f"{at}{PARTS}"
             places = {
@@ -151,6 +162,14 @@ class Graph:
                  "features": f"measures/{FEATURES}/{REAL}"},
                 {**places, "table": f"{parts}/selection/{name}.csv"},
             )  # fmt: skip
+
+    def _condition(self, name: str) -> Condition | None:
+        """How the images of a set are conditioned on masks, if they are."""
+        declared, given = self.settings.declared_sets[name], self.masks.get(name)
+        if not declared.condition:
+            return None
+        source = GIVEN if given else declared.mask_source
+        return Condition(source, declared.keep, given, self.settings.adapt.mirror)
 
     def copies(self, repeat: Repeat) -> Iterator[Job]:
         """The search for copies of training images in every set."""

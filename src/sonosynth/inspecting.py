@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sonosynth import settings
+from sonosynth import shipped
 from sonosynth.cohort.description import describe
 from sonosynth.cohort.reading import Cohort, decode, list_files
 from sonosynth.cohort.sources import one_class
@@ -34,7 +34,7 @@ def inspect(path: Path, wanted: Settings, options: Sequence[str] = ()) -> dict[s
 
 def _next(cohort: Cohort, wanted: Settings, options: Sequence[str]) -> dict[str, Any]:
     table = wanted.cohort
-    fitting = [name for name, words in settings.shipped_words().items() if set(cohort.labels) <= set(words)]
+    fitting = [name for name, words in shipped.words().items() if set(cohort.labels) <= set(words)]
     columns = {role: how.name for role, how in cohort.taken.items() if how.guessed} | table.named
     words = ["sonosynth", "run", str(cohort.path)]
     if any("," in name for name in columns.values()):

@@ -17,7 +17,7 @@ from typing import Any, get_args, get_type_hints
 
 from pydantic import BaseModel
 
-from sonosynth.section import NO_EFFECT
+from sonosynth.section import IF_GIVEN, NO_EFFECT
 
 FORMAT = 3  # of records and results; those of another format are made again
 
@@ -133,14 +133,16 @@ def key(inputs: Mapping[str, Any]) -> str:
 
 
 def keyed(value: Any) -> Any:
-    """Settings as JSON values, without the fields that are marked as NO_EFFECT.
+    """Settings as JSON values, without the fields that are marked as NO_EFFECT, or as IF_GIVEN and are None.
 
     Raises:
         TypeError: for a value that is neither data nor settings; a path, say, which differs between machines.
     """
     if isinstance(value, BaseModel) or (is_dataclass(value) and not isinstance(value, type)):
         names = type(value).model_fields if isinstance(value, BaseModel) else [field.name for field in fields(value)]
-        return {name: keyed(getattr(value, name)) for name in names if name not in _without_effect(type(value))}
+        left_out = _marked(type(value), NO_EFFECT)
+        left_out |= {name for name in _marked(type(value), IF_GIVEN) if getattr(value, name) is None}
+        return {name: keyed(getattr(value, name)) for name in names if name not in left_out}
     if isinstance(value, Mapping):
         return {str(name): keyed(item) for name, item in value.items()}
     if isinstance(value, (tuple, list)):
@@ -160,9 +162,9 @@ def paths(settings: Any) -> set[Path]:
 
 
 @cache
-def _without_effect(kind: type) -> set[str]:
+def _marked(kind: type, mark: str) -> frozenset[str]:
     hints = get_type_hints(kind, include_extras=True)
-    return {name for name, hint in hints.items() if NO_EFFECT in getattr(hint, "__metadata__", ())}
+    return frozenset(name for name, hint in hints.items() if mark in getattr(hint, "__metadata__", ()))
 
 
 def differences(old: Any, new: Any, place: str = "") -> list[str]:

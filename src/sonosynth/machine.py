@@ -1,8 +1,10 @@
 """Settings that are left to the machine, resolved to values and digests before anything is planned."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sonosynth import device, parallel
+from sonosynth import device, hub, parallel
+from sonosynth.adapters import control
 from sonosynth.bases import checks, sd1
 from sonosynth.fidelity import networks
 from sonosynth.settings import Settings
@@ -14,7 +16,8 @@ class Machine:
     """What the settings that are left to the machine resolve to here.
 
     precision: `auto` resolved. networks: for fidelity. classifier: what it starts from. cores: of
-    the CPU. device: "cuda" or "cpu".
+    the CPU. device: "cuda" or "cpu". controls: the published ControlNet that the control branch of an adapter starts
+    from, by adapter.
     """
 
     base: sd1.Base
@@ -23,6 +26,7 @@ class Machine:
     classifier: models.Start
     cores: int
     device: str
+    controls: Mapping[str, hub.Model]
 
 
 def resolve(settings: Settings) -> Machine:
@@ -43,4 +47,9 @@ def resolve(settings: Settings) -> Machine:
         start,
         parallel.cores(),
         device.best().type,
+        {
+            name: control.resolve(wanted.start, base, f"adapters.{name}.control.start")
+            for name in settings.declared_adapters
+            if (wanted := settings.control_of(name)) and wanted.start
+        },
     )

@@ -8,6 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 NO_EFFECT = "does not change the result"
 """Marks a field, as in `batch: Annotated[int, NO_EFFECT]`, that enters no job's key."""
 
+IF_GIVEN = "changes the result only where it is given"
+"""Marks a field that enters no job's key where it is None: one that came later than the results that runs hold."""
+
 AUTO = "auto"
 """A value that is chosen for the user."""
 

@@ -5,15 +5,14 @@ published ones, where the paper is silent. The defaults suit the embedded base; 
 """
 
 from collections.abc import Mapping, Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from sonosynth import declarations, plain_yaml
-from sonosynth.adapters.settings import PROBE, Adapt, Adapter, Lora, Token, Unet
-from sonosynth.cohort.settings import AS_IT_IS, Marks, Prompts, Reading, Split, Table
+from sonosynth import declarations, plain_yaml, shipped
+from sonosynth.adapters.settings import PROBE, Adapt, Adapter, Control, Lora, Token, Unet
+from sonosynth.cohort.settings import AS_IT_IS, Marks, Masks, Prompts, Reading, Split, Table
 from sonosynth.errors import LINE, UserError, first_line
 from sonosynth.evidence.settings import Compare
 from sonosynth.fidelity.settings import Fidelity, Memorisation
@@ -29,7 +28,6 @@ REFERENCE = "real"
 """The arm that all others are compared with."""
 MAX_TRAININGS, MAX_ENTRIES = 100_000, 200
 SHOWN = 50  # mistakes in one message, at most
-SHIPPED = resources.files("sonosynth.presets")
 ABOUT_A_RUN = ("cohort", "resolved")
 """Keys of a run's study.yaml that say where its images were and where it ran, and change no result."""
 
@@ -76,11 +74,13 @@ class Settings(Section):
     cohort: Annotated[Table, NO_EFFECT] = AS_IT_IS
     reading: Reading = Reading()
     marks: Marks = Marks()
+    masks: Masks = Masks()
     split: Split = Split()
     prompts: Prompts = Prompts()
     token: Token = Token()
     lora: Lora = Lora()
     unet: Unet = Unet()
+    control: Control = Control()
     balance: Balance = Balance()
     synthesis: Synthesis = Synthesis()
     refine: Refine = Refine()
@@ -117,8 +117,9 @@ class Settings(Section):
         seeds = sum(len(self.seeds_of(arm)) for arm in self.declared_arms)
         trainings = r.generators * (r.folds or 1) * r.draws * seeds
         if trainings > MAX_TRAININGS:
-            asked = f"repeats, seeds and arms ask for {trainings:,} trained classifiers"
-            raise ValueError(f"{asked}; at most {MAX_TRAININGS:,} are planned")
+            raise ValueError(
+                f"arms and seeds ask for {trainings:,} trained classifiers; at most {MAX_TRAININGS:,} are planned"
+            )
         return self
 
     @model_validator(mode="after")
@@ -182,6 +183,11 @@ class Settings(Section):
         own = self.declared_adapters[adapter].unet
         return None if own is None else self.unet.overridden(own)
 
+    def control_of(self, adapter: str) -> Control | None:
+        """The control branch of an adapter, in the same way."""
+        own = self.declared_adapters[adapter].control
+        return None if own is None else self.control.overridden(own)
+
     def synthesis_of(self, name: str) -> Synthesis:
         """How the images of a set are sampled."""
         return self.synthesis.overridden(self.declared_sets[name].synthesis)
@@ -206,18 +212,18 @@ def load(preset: str = "quick", files: Sequence[str | Path] = (), changes: Seque
     """
     if preset not in PRESETS:
         raise UserError(f"--preset {preset}", " or ".join(PRESETS))
-    shipped = over(_shipped(DEFAULTS), _shipped(preset))
+    ours = over(shipped.layer(DEFAULTS), shipped.layer(preset))
     given: dict[str, Any] = {}
     for file in files:
         layer = _read_layer(file)
         if layer.pop("resolved", None):  # a run's own settings: as good as shipped ones
-            shipped, given = over(over(shipped, given), layer), {}
+            ours, given = over(over(ours, given), layer), {}
         else:
             given = over(given, layer)
     for change in changes:
         given = over(given, parsed(change))
-    shipped = fitting(shipped, given.get("modality"))
-    values = declarations.without_removed(over(shipped, given), given)
+    ours = fitting(ours, given.get("modality"))
+    values = declarations.without_removed(over(ours, given), given)
     return validated(values, ", ".join(map(str, files)) or "settings")
 
 
@@ -250,41 +256,10 @@ def as_yaml(settings: Settings) -> str:
     return plain_yaml.dump(values)
 
 
-def shipped_words() -> dict[str, dict[str, str]]:
-    """The shipped files that have prompts for labels, and those prompts."""
-    found = {name: values.get("prompts", {}).get("labels") for name, values in _every_shipped().items()}
-    return {name: words for name, words in found.items() if words}
-
-
-def shipped_positives() -> set[str]:
-    """The classes that shipped files name as those that matter most; another cohort need not have them."""
-    found = {values.get("compare", {}).get("positive") for values in _every_shipped().values()}
-    return found - {None}
-
-
-def _every_shipped() -> dict[str, dict[str, Any]]:
-    names = sorted(file.name.removesuffix(".yaml") for file in SHIPPED.iterdir() if file.name.endswith(".yaml"))
-    return {name: _read_shipped(name) for name in names}
-
-
-def _read_shipped(name: str) -> dict[str, Any]:
-    values: dict[str, Any] = plain_yaml.parse(SHIPPED.joinpath(f"{name}.yaml").read_text(encoding="utf-8"))
-    return values
-
-
-def _shipped(name: str) -> dict[str, Any]:
-    """A shipped file with what it includes."""
-    values = _read_shipped(name)
-    included: dict[str, Any] = {}
-    for other in values.pop("include", []):
-        included = over(included, _shipped(other))
-    return over(included, values)
-
-
 def _read_layer(file: str | Path) -> dict[str, Any]:
     """The settings in a file, given by its path or by the name of a shipped one."""
-    if not Path(file).exists() and SHIPPED.joinpath(f"{file}.yaml").is_file():
-        return _shipped(str(file))
+    if not Path(file).exists() and shipped.has(str(file)):
+        return shipped.layer(str(file))
     return of_study(plain_yaml.read(Path(file)))
 
 

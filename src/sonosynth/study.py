@@ -3,13 +3,13 @@
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from sonosynth import adapting, cost, feasibility, folders, jobs
+from sonosynth import adapting, cost, feasibility, folders, jobs, shipped
 from sonosynth.adapters import jobs as adaptation
 from sonosynth.adapters import token as inversion
 from sonosynth.adapters.learning import with_token
 from sonosynth.bases import sd1
 from sonosynth.classifying import selected_sets, weighted_sets
-from sonosynth.cohort import captions, own_split
+from sonosynth.cohort import captions, mask_jobs, own_split
 from sonosynth.cohort.reading import Files
 from sonosynth.cohort.sources import one_class
 from sonosynth.comparisons import check_choices, controlling, kept, refusals
@@ -25,7 +25,7 @@ from sonosynth.report import sealed, subgroups, tables, tested
 from sonosynth.report.declared import Declared
 from sonosynth.report.facts import NOTHING, Facts, Remembered, Tested
 from sonosynth.section import AUTO
-from sonosynth.settings import REFERENCE, Settings, shipped_positives, shipped_words
+from sonosynth.settings import REFERENCE, Settings
 from sonosynth.synthesis import jobs as synthesis
 from sonosynth.synthesis import times
 from sonosynth.synthesis.given import Given
@@ -59,7 +59,7 @@ def plan(
     settings = of_cohort(settings, cohort)
     given = folders.find(settings, cohort)
     _check(settings, cohort, machine, given)
-    graph = Graph(settings, cohort, machine, given)
+    graph = Graph(settings, cohort, machine, given, folders.find_masks(settings, cohort))
     check_choices(settings, graph.arms)
     every = repeats(settings)
     first, *others = ([*graph.of_repeat(repeat)] for repeat in every)
@@ -76,7 +76,7 @@ def plan(
 
 
 COMMANDS: dict[str, set[object]] = {
-    "adapt": {adaptation.learn, adaptation.learn_unet},
+    "adapt": {adaptation.learn, adaptation.learn_unet, adaptation.learn_control},
     "synthesize": {synthesis.make, selecting.make_selected},
     "evaluate": {fidelity.join, fidelity.single_images, tables.tabulate, subgroups.tabulate, sealed.unseal},
     "report": {report.draw},
@@ -93,19 +93,21 @@ def _check(settings: Settings, cohort: Files, machine: Machine, taken: Mapping[s
         if unknown := [name for name in named if name not in cohort.columns]:
             raise UserError(f"{setting}: the cohort has no column {first_line(', '.join(unknown))}", there)
     positive = settings.compare.positive
-    if positive not in (None, *cohort.labels, *shipped_positives()):
+    if positive not in (None, *cohort.labels, *shipped.positives()):
         raise UserError(
             f"compare.positive: the cohort has no label {first_line(positive)}",
             f"one of {', '.join(cohort.labels)}, or null",
         )
-    shipped = {label: words[label] for words in shipped_words().values() for label in words}
+    known = {label: words[label] for words in shipped.words().values() for label in words}
     given = settings.prompts.labels.items()
-    unknown = sorted(k for k, words in given if k not in cohort.labels and shipped.get(k) != words)
+    unknown = sorted(k for k, words in given if k not in cohort.labels and known.get(k) != words)
     if unknown:
         raise UserError(
             f"prompts.labels: the cohort has no label {first_line(', '.join(unknown))}",
             f"prompts for {', '.join(cohort.labels)}",
         )
+    if any(adapter.control is not None for adapter in settings.declared_adapters.values()):
+        mask_jobs.check(cohort, settings.masks.empty)
     feasibility.check(settings, cohort.labels, {name: [x.counts for x in images] for name, images in taken.items()})
     words = {label: settings.prompts.of(label) for label in cohort.labels}
     if unknown := [name for name in captions.columns(words.values()) if name not in cohort.columns]:

@@ -12,7 +12,8 @@ from sonosynth.phantom import write_cohort
 from sonosynth.study import declared, plan
 
 DECLARED = (
-    "adapters={token: {token: <x>}, each: {token: {a: <a>, b: <b>}, lora: {}}, whole: {unet: {}}}",
+    "adapters={token: {token: <x>}, each: {token: {a: <a>, b: <b>}, lora: {}}, whole: {unet: {}},"
+    " mask: {lora: {}, control: mask}}",
     "sets={plain: {from: noise}, one: {from: noise, adapter: token}, classes: {from: noise, adapter: each},"
     " scratch: {from: noise, adapter: whole}, copies: {kind: copy, from: real}, gan: {kind: folder, folder: x},"
     " coded: {from: real, strength: 0}, mirrored: {from: real, mirror: true, strength: [0.3, 0.5]},"
@@ -22,6 +23,8 @@ DECLARED = (
     " shared: {sets: [sd], share: 0.25}, swapped: {sets: [mirrored], replace: 0.5}, alone: {real: false, sets: [sd]},"
     " best: {best_of: [shared, weighted]}}",
     "sets.mirrored.each=1",
+    "sets={masked: {from: noise, adapter: mask, condition: mask},"
+    " tissue: {from: real, adapter: mask, condition: mask, keep: lesion}}",
     "compare.exposures=true",
 )
 
@@ -50,6 +53,9 @@ def test_each_set_is_explained_in_a_line(known):
         " those that critics recognise",
         "other": "images from text, by the fine-tuned base, then refined at strength 0.5, by the fine-tuned base with a"
         " learned token",
+        "masked": "images from text, by the fine-tuned base, under deformed lesion masks of training images",
+        "tissue": "real training images, redrawn at strength 0.3, by the fine-tuned base, under the lesion masks of"
+        " these; the lesion kept",
         "again": "images from text, by the fine-tuned base with a learned token, then refined at strength 0.3, then"
         " refined at strength 0.6",
     }

@@ -166,6 +166,27 @@ def test_who_repeats_the_study_finds_splits_prompts_arms_seeds_and_versions():
     assert "Each value of hospital was held out in turn. " in methods("split.leave_out=hospital")
 
 
+def test_masks_are_said_to_be_what_they_were():
+    text = methods(
+        "adapters.mask={lora: {}, control: {kind: mask, steps: 70}}",
+        "sets.masked={from: noise, adapter: mask, condition: mask}",
+        "sets.tissue={from: real, adapter: mask, condition: mask, keep: lesion}",
+        "sets.drawn={from: noise, adapter: mask, condition: mask, masks: /drawn}",
+    )
+    for said in (
+        "A control branch (ControlNet) was then trained on the lesion masks of these images, from the encoder of the"
+        " U-Net (70 steps of 8 images, AdamW, learning rate 0.0005 with cosine decay to zero, prompt dropout 0.1,"
+        " exponential moving average of the weights (decay 0.99)). ",
+        "The set masked was made from noise and text with the adapter mask, conditioned on lesion masks of training"
+        " images, deformed at random, in 12 steps of",
+        "The set tissue was made from real training images with the adapter mask, conditioned on the lesion masks of"
+        " these, of which the lesion stayed (blended latents), noised to 0.3",
+        "conditioned on given lesion masks, in 12 steps",
+    ):
+        assert said in text
+    assert "mask" not in methods()
+
+
 def test_what_was_held_out_is_said():
     at_random, own = "A share of 0.2 of each class was held out at random. ", "The cohort's own split into training and"
     assert at_random in methods() and own not in methods()

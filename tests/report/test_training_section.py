@@ -26,15 +26,17 @@ def test_the_learning_curve_has_a_line_and_a_dot_for_each_split():
     plt.close("all")
 
 
-def test_losses_of_unets_have_a_panel_where_there_are_any():
+def test_losses_of_unets_and_controls_have_a_panel_where_there_are_any():
     def table(*parts):
         rows = [(part, "", step, 1.0) for part in parts for step in (1, 2)]
         return pd.DataFrame(rows, columns=["part", "label", "step", "loss"])
 
-    panels = [losses({"sd": table("lora"), **more}).axes for more in ({}, {"scratch": table("unet")})]
+    others = ({}, {"scratch": table("unet")}, {"mask": table("lora", "control")})
+    panels = [losses({"sd": table("lora"), **more}).axes for more in others]
     assert [[axis.get_title() for axis in axes] for axes in panels] == [
         ["learned token", "LoRA"],
         ["learned token", "LoRA", "whole U-Net"],
+        ["learned token", "LoRA", "control branch"],
     ]
     assert [len(axis.lines) for axis in panels[1]] == [0, 1, 1]
     plt.close("all")

@@ -1,24 +1,26 @@
-"""The jobs of adaptation: latents once for all adapters, then the token and the LoRA of each, or its U-Net."""
+"""The jobs of adaptation: latents once for all adapters, then each one's token and LoRA, or its U-Net; its control."""
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 
-from sonosynth import device, disk, firewall, progress, seeding
+from sonosynth import device, disk, firewall, hub, progress, seeding
 from sonosynth.adapters import learning
 from sonosynth.adapters import token as inversion
 from sonosynth.adapters.diagnostic import Encoders
-from sonosynth.adapters.settings import Adapt, Lora, Unet
+from sonosynth.adapters.settings import Adapt, Control, Lora, Unet
 from sonosynth.adapters.settings import Token as TokenSettings
-from sonosynth.artefacts import Artefact, CohortImages, Split
+from sonosynth.artefacts import Adapter, Artefact, CohortImages, Split
 from sonosynth.bases import sd1
 from sonosynth.bases.latents import Latents, encode_images
 from sonosynth.cohort import captions
+from sonosynth.cohort.mask_jobs import CohortMasks
 from sonosynth.cost import Effort
 from sonosynth.errors import UserError
 
@@ -125,7 +127,7 @@ def learn(
     """
     shared, out = settings.learning, work / "adapter"
     _empty(out)
-    losses: list[tuple[str, str, int, float]] = []
+    losses: list[pd.DataFrame] = []
     origins: frozenset[str] = frozenset()
     texts: dict[str, str] = {}
     learned: dict[str, Any] = {}
@@ -136,7 +138,7 @@ def learn(
         own, label = {"text": about["text"], **about["movement"]}, about.get("label")
         file = (one.place("token") / inversion.FILE).read_bytes()
         disk.write_bytes(inversion.place(out, label) / inversion.FILE, file)
-        losses += [("token", label or "", i, x) for i, x in enumerate(about["losses"], 1)]
+        losses.append(_losses("token", about["losses"], label or ""))
         origins |= frozenset(about["images"])
         firewall.check(origins, forbidden, f"the token of {one.made.job}")
         texts |= dict.fromkeys(shared.prompts if label is None else [label], own["text"])
@@ -153,11 +155,9 @@ def learn(
             seed=seeding.derive(shared.seed, "lora"), work=work, out=out,
             encoders=Encoders.load(encoders.place("encoders")) if encoders else None,
         )  # fmt: skip
-        losses += [("lora", "", i, x) for i, x in enumerate(values, 1)]
+        losses.append(_losses("lora", values))
         origins |= seen
-    table = pd.DataFrame(losses, columns=["part", "label", "step", "loss"])
-    of_classes = (table["label"] != "").any()
-    disk.write_text(out / "losses.csv", (table if of_classes else table.drop(columns="label")).to_csv(index=False))
+    _write_losses(pd.concat(losses), out)
     about = {
         "base_digest": shared.base.digest,
         "token": learned or None,
@@ -189,10 +189,64 @@ def learn_unet(settings: UnetLearning, *, cohort: CohortImages, split: Split, la
         settings.unet, shared.base, examples, precision=shared.precision,
         seed=seeding.derive(shared.seed, "unet"), work=work, out=out,
     )  # fmt: skip
-    rows = [("unet", i, x) for i, x in enumerate(losses, 1)]
-    disk.write_text(out / "losses.csv", pd.DataFrame(rows, columns=["part", "step", "loss"]).to_csv(index=False))
+    _write_losses(_losses("unet", losses), out)
     about = {"base_digest": shared.base.digest, "token": None, "lora": False, "unet": True, "images": sorted(origins)}
     disk.write_json(out / "adapter.json", about)
+
+
+@dataclass(frozen=True)
+class ControlLearning:
+    """How the control branch of an adapter is learned.
+
+    tokens: of each label, the adapter's, None if there is none. start: the published ControlNet that it starts from.
+    """
+
+    learning: Learning
+    control: Control
+    tokens: dict[str, str | None]
+    start: hub.Model | None
+
+    @property
+    def effort(self) -> Effort:
+        """In batches."""
+        return Effort((self.control.batch,), self.control.steps * self.control.accumulation)
+
+
+def learn_control(
+    settings: ControlLearning, *, cohort: CohortImages, split: Split, latents: Artefact, masks: CohortMasks,
+    adapter: Adapter, work: Path,
+) -> None:  # fmt: skip
+    """Train the control branch of an adapter: makes adapter, the same with the folder `control`, which diffusers loads.
+
+    It is learned from the images whose masks are known, those of empty masks among them.
+
+    Raises:
+        UserError: if there is none of a class, or a scored image has a part in it.
+    """
+    shared, out = settings.learning, work / "adapter"
+    forbidden = split.forbidden(leaks=shared.adapt.on == "all")
+    firewall.check(adapter.origins, forbidden, str(adapter.folder))
+    examples, seen = _examples(shared, cohort, split, latents, settings.tokens, masks)
+    shutil.rmtree(out, ignore_errors=True)
+    shutil.copytree(adapter.folder, out)
+    values = learning.learn_control(
+        settings.control, shared.base, examples, weights=settings.start.folder if settings.start else None,
+        precision=shared.precision, seed=seeding.derive(shared.seed, "control"), work=work, out=out,
+    )  # fmt: skip
+    _write_losses(pd.concat([adapter.losses, _losses("control", values)]), out)
+    about = {"control": settings.control.kind, "images": sorted(adapter.origins | seen)}
+    disk.write_json(out / "adapter.json", adapter.about | about)
+
+
+def _losses(part: str, values: Sequence[float], label: str = "") -> pd.DataFrame:
+    """The rows of losses.csv for what was learned; label: of a token, the class that it is of, if it is of one."""
+    return pd.DataFrame({"part": part, "label": label, "step": range(1, len(values) + 1), "loss": values})
+
+
+def _write_losses(table: pd.DataFrame, out: Path) -> None:
+    """Write losses.csv, with the column label only if there is a token of one class."""
+    of_classes = (table["label"] != "").any()
+    disk.write_text(out / "losses.csv", (table if of_classes else table.drop(columns="label")).to_csv(index=False))
 
 
 def _empty(folder: Path) -> None:
@@ -202,9 +256,14 @@ def _empty(folder: Path) -> None:
 
 
 def _examples(
-    shared: Learning, cohort: CohortImages, split: Split, latents: Artefact, tokens: Mapping[str, str]
-) -> tuple[learning.Examples, frozenset[str]]:
-    """The images that the generator may see, with their prompts and each label's token; and their origins."""
+    shared: Learning, cohort: CohortImages, split: Split, latents: Artefact, tokens: Mapping[str, str | None],
+    masks: CohortMasks | None = None,
+) -> tuple[learning.Examples, frozenset[str]]:  # fmt: skip
+    """The images that the generator may see, with their prompts and each label's token; and their origins.
+
+    Args:
+        masks: of a control; only images whose masks are known are learned from then.
+    """
     seen = split.visible(leaks=shared.adapt.on == "all")
     seen = seen[seen["label"].isin([*shared.prompts])]
     if seen.empty:
@@ -213,6 +272,13 @@ def _examples(
             "one of each class that has a token of its own",
             "add images, or give adapters.NAME.token one text for all classes",
         )
+    if masks:
+        seen = seen[masks.known(seen["id"])]
+        if missing := [label for label in shared.prompts if label not in set(seen["label"])]:
+            raise UserError(
+                f"no training image of {', '.join(missing)} has a mask, for a control to learn from",
+                "masks of some training images of every class", "add masks, or remove `control` from the adapters",
+            )  # fmt: skip
     rows = cohort.rows(seen["id"])
     origins = cohort.origins(rows).all()
     forbidden = split.forbidden(leaks=shared.adapt.on == "all")
@@ -220,4 +286,12 @@ def _examples(
     said = zip(captions.of_rows(shared.prompts, seen), seen["label"], strict=True)
     prompts = [learning.with_token(prompt, tokens.get(label)) for prompt, label in said]
     chosen = Latents.load(latents.place("latents")).choose(rows, mirror=shared.adapt.mirror)
-    return learning.Examples(chosen, prompts, shared.adapt.balance == "classes"), origins
+    balanced = shared.adapt.balance == "classes"
+    both_ways = _both_ways(masks, rows, shared) if masks else None
+    return learning.Examples(chosen, prompts, balanced, both_ways), origins
+
+
+def _both_ways(masks: CohortMasks, rows: np.ndarray, shared: Learning) -> torch.Tensor:
+    """The masks at `rows`, then their mirror images where the adapter sees those of the images: (2N, H, W) bool."""
+    own = np.asarray(masks.squares[rows])
+    return torch.from_numpy(np.concatenate([own, own[:, :, ::-1] if shared.adapt.mirror else own]))

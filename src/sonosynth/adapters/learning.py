@@ -1,4 +1,4 @@
-"""Adaptation of a base to a cohort's training images: the token first, then the LoRA; or a whole U-Net.
+"""Adaptation of a base to a cohort's training images: the token first, then the LoRA, or a whole U-Net, then a control.
 
 All minimise the error of the predicted noise (Ho et al., NeurIPS 2020, eq. 14; velocity where the base
 predicts that). Latents are encoded once, mirror images included; but for the token, the prompts are, too.
@@ -10,16 +10,17 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from diffusers import DDPMScheduler, StableDiffusionPipeline
+from diffusers import ControlNetModel, DDPMScheduler, StableDiffusionPipeline
 from diffusers.models.attention_processor import AttnProcessor
 from peft.helpers import disable_input_dtype_casting
 from torch import Tensor
 
+from sonosynth.adapters import control as steering
 from sonosynth.adapters import lora as low_rank
 from sonosynth.adapters import token as inversion
 from sonosynth.adapters import unet as whole
 from sonosynth.adapters.diagnostic import Encoders, low_noise, predicted_clean
-from sonosynth.adapters.settings import Lora, Token, Unet
+from sonosynth.adapters.settings import Control, Lora, Token, Unet
 from sonosynth.adapters.training import Loss, Schedule, make_accelerator, train
 from sonosynth.bases import sd1
 from sonosynth.bases.latents import Latents, encode_prompts, tokenize
@@ -32,12 +33,14 @@ SMALL = 1024
 class Examples:
     """What a base is adapted to: the latents of N images and the prompt of each, with its token if that is learned.
 
-    balanced: whether every class, that is every different prompt, is seen equally often, or every image.
+    balanced: whether every class, that is every different prompt, is seen equally often, or every image. masks: in the
+    order of the latents, with which they are mirrored, (2N, H, W) bool, if a control is learned.
     """
 
     latents: Latents
     prompts: Sequence[str]
     balanced: bool = False
+    masks: Tensor | None = None
 
 
 def with_token(prompt: str, token: str | None) -> str:
@@ -138,6 +141,37 @@ def learn_unet(
     return losses
 
 
+def learn_control(
+    settings: Control, base: sd1.Base, examples: Examples, *, weights: Path | None, precision: str, seed: int,
+    work: Path, out: Path,
+) -> list[float]:  # fmt: skip
+    """A control branch for the base as the adapter in the folder `out` has adapted it, which stays as it is.
+
+    The weights are float32 while they are trained, as those of a whole U-Net.
+
+    Writes `control/` into `out`, and checkpoints into `work`; returns the losses.
+
+    Args:
+        examples: with masks. weights: the folder of a published ControlNet that it starts from; None: the U-Net.
+    """
+    assert examples.masks is not None
+    accelerator = make_accelerator(precision, settings.accumulation)
+    load = partial(sd1.load, base.folder, sd1.DTYPES[precision], accelerator.device)
+    embeddings, rows = _embed(load(without=("vae", "unet")), examples.prompts, out)
+    pipeline = load(without=("vae", "text_encoder"), unet=whole.load(out, sd1.DTYPES[precision]))
+    low_rank.load(pipeline, out)
+    factor = examples.masks.shape[-1] // examples.latents.mean.shape[-1]
+    network = steering.start(pipeline.unet, factor, weights, seed).to(accelerator.device).requires_grad_(True)
+    error = _noise_error(pipeline, examples.latents, control=(network, examples.masks))
+    losses = train(
+        "control", list(network.parameters()), _under(rows, embeddings, error, settings.drop_prompt),
+        _strata(rows, examples), Schedule.of(settings), accelerator=accelerator, seed=seed,
+        checkpoint=work / "control.safetensors",
+    )  # fmt: skip
+    steering.save(network, sd1.DTYPES[precision], out)
+    return losses
+
+
 def _under(rows: Tensor, embeddings: Tensor, error: "_noise_error", dropped: float) -> Loss:
     """The `error` of images under their prompts, of which a share is dropped; rows, embeddings: see `_embed`."""
 
@@ -178,19 +212,21 @@ class _noise_error:
     """The denoising loss of a batch of latents under given prompt embeddings, and the diagnostic term if it has one.
 
     That is `weight` times the cross-entropy of the encoders on the predicted clean latents, summed over those at low
-    noise, divided by the size of the batch.
+    noise, divided by the size of the batch. With a control branch and the masks of the latents, that steers the U-Net.
     """
 
     def __init__(
-        self, pipeline: StableDiffusionPipeline, latents: Latents, encoders: Encoders | None = None, weight: float = 0.0
-    ) -> None:
-        self.unet, self.latents, self.weight = pipeline.unet, latents, weight
+        self, pipeline: StableDiffusionPipeline, latents: Latents, encoders: Encoders | None = None,
+        weight: float = 0.0, control: tuple[ControlNetModel, Tensor] | None = None,
+    ) -> None:  # fmt: skip
+        self.unet, self.latents, self.weight, self.control = pipeline.unet, latents, weight, control
         self.encoders = encoders.to(self.unet.device) if encoders and weight else None
         self.scheduler = DDPMScheduler.from_config(pipeline.scheduler.config)
         small = latents.mean[0, 0].numel() <= SMALL
         if small and self.unet.device.type == "cpu" and self.unet.dtype == torch.bfloat16:
             # There, the backward pass of torch's fused attention is so slow that it costs a seventh of a step.
-            self.unet.set_attn_processor(AttnProcessor())
+            for network in (self.unet, *(control or ())[:1]):
+                network.set_attn_processor(AttnProcessor())
 
     def __call__(
         self, indices: Tensor, embeddings: Tensor, generator: torch.Generator, *, prompted: Tensor | None = None
@@ -201,7 +237,8 @@ class _noise_error:
             prompted: which of them have a prompt (B,); the others get no diagnostic term: without one, the U-Net is
                 not to know what they show.
         """
-        clean = self.latents.sample(indices, generator)
+        places = self.latents.mirrored(indices, generator)
+        clean = self.latents.drawn(places, generator)
         noise = torch.randn(clean.shape, generator=generator)
         steps = self.scheduler.config.num_train_timesteps
         times = torch.randint(0, steps, (len(clean),), generator=generator)
@@ -209,7 +246,9 @@ class _noise_error:
         velocity = self.scheduler.config.prediction_type == "v_prediction"
         target = self.scheduler.get_velocity(clean, noise, times) if velocity else noise
         device, dtype = self.unet.device, self.unet.dtype
-        predicted = self.unet(noisy.to(device, dtype), times.to(device), embeddings.to(dtype)).sample.float()
+        given = noisy.to(device, dtype), times.to(device), embeddings.to(dtype)
+        steered = steering.residuals(self.control[0], *given, self.control[1][places]) if self.control else {}
+        predicted = self.unet(*given, **steered).sample.float()
         error = torch.nn.functional.mse_loss(predicted, target.to(device))
         if self.encoders:
             judged = low_noise(self.scheduler, times)

@@ -81,6 +81,35 @@ class Unet(Section):
     )
 
 
+class Control(Section):
+    """A control branch: a copy of the U-Net's encoder that steers it by an image (ControlNet, Zhang et al., ICCV 2023).
+
+    It is trained after the rest of the adapter, whose weights stay as they are.
+    """
+
+    kind: Literal["mask"] = Field("mask", description="what it steers by: mask, the lesion's mask")
+    # In the key as the digest of its files.
+    start: Annotated[str | None, NO_EFFECT] = Field(
+        None,
+        min_length=1,
+        description="a published ControlNet for the base, a hub id or folder, whose weights it starts from; absent:"
+        " those of the adapted U-Net's encoder",
+    )
+    steps: Positive = Field(1000, description="optimiser steps")
+    batch: Positive = Field(8, description="images in a batch")
+    accumulation: Positive = Field(1, description="batches in a step")
+    learning_rate: Rate = Field(5e-4, description="learning rate of AdamW; for Stable Diffusion 1e-5")
+    schedule: Literal["constant", "cosine"] = Field(
+        "cosine", description="constant learning rate, or cosine decay to zero"
+    )
+    average: float = Field(
+        0.99, ge=0, lt=1, description="decay of the exponential moving average of the weights that is saved"
+    )
+    drop_prompt: float = Field(
+        0.1, ge=0, lt=1, description="share of prompts replaced by the empty one, for guidance above 1"
+    )
+
+
 class Adapt(Section):
     """What the generator may see, and for how long."""
 
@@ -118,6 +147,11 @@ def _new_words(given: Any) -> Any:
     return given
 
 
+def _kind_of_control(given: Any) -> Any:
+    """The values of a control; its kind alone may stand for them."""
+    return {"kind": given} if isinstance(given, str) else given
+
+
 class Adapter(Section):
     """One adapter: what is learned from the training images."""
 
@@ -133,6 +167,11 @@ class Adapter(Section):
         None,
         description="{}: all weights of the U-Net, with the values of the section `unet`, overridden by those given;"
         " takes the place of token and lora; absent: the base's U-Net",
+    )
+    control: Annotated[dict[str, Any] | None, BeforeValidator(_kind_of_control)] = Field(
+        None,
+        description="mask: a control branch that steers images by lesion masks, with the values of the section"
+        " `control`; {kind: mask, steps: 500}: overridden by those given; absent: none",
     )
 
     @model_validator(mode="after")

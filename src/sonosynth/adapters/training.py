@@ -19,7 +19,7 @@ from torch import Tensor
 
 from sonosynth import device, disk, interruption, progress, seeding
 from sonosynth.adapters import order
-from sonosynth.adapters.settings import Lora, Token, Unet
+from sonosynth.adapters.settings import Control, Lora, Token, Unet
 from sonosynth.bases import memory
 from sonosynth.errors import UserError, first_line
 
@@ -49,7 +49,7 @@ class Schedule:
     checkpoint_every: int = 250
 
     @classmethod
-    def of(cls, settings: Token | Lora | Unet, weight_decay: float = 1e-2) -> "Schedule":
+    def of(cls, settings: Token | Lora | Unet | Control, weight_decay: float = 1e-2) -> "Schedule":
         """The schedule that a section of settings names; a token is learned at a constant rate, and not averaged."""
         decay, average = False, 0.0
         if not isinstance(settings, Token):

@@ -38,12 +38,19 @@ class Latents:
         both = torch.cat([upright, upright + len(self.mean) // 2 * mirror])
         return Latents(self.mean[both], self.deviation[both])
 
-    def sample(self, indices: Tensor, generator: torch.Generator) -> Tensor:
-        """A draw from the posterior of the images `indices` (B,), each mirrored with probability 1/2."""
+    def mirrored(self, indices: Tensor, generator: torch.Generator) -> Tensor:
+        """The rows (B,) of the images `indices` (B,), or of their mirror images with probability 1/2."""
         mirrored = torch.rand(len(indices), generator=generator) < 0.5
-        rows = indices + mirrored * (len(self.mean) // 2)
+        return indices + mirrored * (len(self.mean) // 2)
+
+    def drawn(self, rows: Tensor, generator: torch.Generator) -> Tensor:
+        """A draw from the posterior at each of the `rows` (B,)."""
         noise = torch.randn(self.mean[rows].shape, generator=generator)
         return self.mean[rows] + self.deviation[rows] * noise
+
+    def sample(self, indices: Tensor, generator: torch.Generator) -> Tensor:
+        """A draw from the posterior of the images `indices` (B,), each mirrored with probability 1/2."""
+        return self.drawn(self.mirrored(indices, generator), generator)
 
 
 def to_tensor(images: np.ndarray) -> Tensor:

@@ -29,7 +29,7 @@ def read_mask(places: Sequence[Place], shape: tuple[int, int], how: Reading = AS
     for place in places:
         name = file_of(place).name
         try:
-            mask = _of_part(place, how) if isinstance(place, Part) else _of_file(place)
+            mask = _of_part(place, how) if isinstance(place, Part) else read_file(place)
         except Unusable as reason:
             raise Unusable(f"mask {name} {reason}") from None
         if mask.shape != shape:
@@ -42,7 +42,7 @@ def _of_part(place: Part, how: Reading) -> np.ndarray:
     return decode(place, how if scaled(place) else AS_STORED).grey > 0
 
 
-def _of_file(file: Path) -> np.ndarray:
+def read_file(file: Path) -> np.ndarray:
     """(H, W) bool: the lesion in a mask, with the file's own values, whatever their depth."""
     with opened(file) as image:
         values = np.asarray(_with_colours(image))

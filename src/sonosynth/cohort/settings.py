@@ -170,6 +170,16 @@ class Prompts(Section):
         return self.model_copy(update={"template": said(self.template), "labels": labels})
 
 
+class Masks(Section):
+    """Lesion masks."""
+
+    empty: tuple[str, ...] = Field(
+        (),
+        description="classes without lesions, for example [normal]: there, an image without a mask file has an empty"
+        " mask; elsewhere it is not annotated",
+    )
+
+
 class Marks(Section):
     """Burnt-in text, calipers and borders."""
 

@@ -11,9 +11,9 @@ from typing import Any
 import pandas as pd
 
 from sonosynth import disk
-from sonosynth.adapters import lora, token, unet
+from sonosynth.adapters import control, lora, token, unet
 from sonosynth.adapters.learning import with_token
-from sonosynth.artefacts import SyntheticSet
+from sonosynth.artefacts import MASK_FILE, SyntheticSet
 from sonosynth.bases import sd1
 from sonosynth.exports import _cards
 from sonosynth.sharing import Kind, Shared, SharedAdapter, SharedSet
@@ -22,11 +22,13 @@ from sonosynth.synthesis.settings import Synthesis
 
 TAKES = (Kind.IMAGES, Kind.LORA, Kind.UNET)
 COLUMNS = (
-    "file_name", "label", "prompt", "seed", "strength", "timestep", *Synthesis.model_fields, "resolution", "precision",
-    "base", "adapter",
+    "file_name", MASK_FILE, "label", "prompt", "seed", "strength", "timestep", *Synthesis.model_fields, "resolution",
+    "precision", "base", "adapter",
 )  # fmt: skip
 """Of metadata.csv: those of a run that say nothing of single real images."""
-WEIGHTS = (lora.FILE, token.FILE, f"{token.CLASSES}/*/{token.FILE}", f"{unet.FOLDER}/*")
+WEIGHTS = (
+    lora.FILE, token.FILE, f"{token.CLASSES}/*/{token.FILE}", f"{unet.FOLDER}/*", f"{control.FOLDER}/*"
+)  # fmt: skip
 """The files of an adapter that are exported; what else is there names the images that it was learned from."""
 
 
@@ -45,7 +47,7 @@ def write(shared: Shared, out: Path) -> None:
 
 def _write_set(one: SharedSet, folder: Path) -> None:
     rows = _rows(one)
-    for name in rows["file_name"]:
+    for name in (*rows["file_name"], *rows.get(MASK_FILE, ())):
         _copy(one.made.place("images") / name, folder / name)
     disk.write_text(folder / "metadata.csv", rows.to_csv(index=False))
 

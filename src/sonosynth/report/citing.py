@@ -26,6 +26,8 @@ def cited(study: Mapping[str, Any], facts: Facts, declared: Declared) -> dict[st
         "hybrid2025": (bool(sampled) and facts.modality == ULTRASOUND, "the study design that this one starts from"),
         "rombach2022": (bool(sampled), "latent diffusion (Stable Diffusion)"),
         "hu2022": (any(x.lora is not None for x in adapters), "low-rank adaptation (LoRA)"),
+        "zhang2023": (any(x.control for x in adapters), "the control branch (ControlNet)"),
+        "avrahami2023": (any(x.keep for x in made), "blended latents"),
         "gal2023": (any(x.token for x in adapters), "textual inversion (the learned token)"),
         "meng2022": (any(x.start != "noise" and x.strength != 0 for x in sampled), "image-to-image refinement"),
         "lu2022": ("dpm++" in solvers, "the sampler DPM-Solver++"),

@@ -4,10 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from sonosynth.adapters.settings import Adapter
-from sonosynth.synthesis.settings import NOISE, REAL, Set
+from sonosynth.synthesis.settings import NOISE, REAL, SHAPES, TRAINING, Set
 from sonosynth.tasks.classification.settings import Arm
 
 BALANCE = {"none": "", "oversample": "rare classes oversampled", "weights": "loss weighted by class"}
+MASKS = {
+    TRAINING: "deformed lesion masks of training images", SHAPES: "lesion masks drawn from a model of their shapes"
+}  # fmt: skip
 AUGMENTATION = {"flip": "", "classical": "classical augmentation", "trivial": "TrivialAugment"}
 
 
@@ -34,7 +37,18 @@ class Declared:
             return "images of another generator"
         text = self._sampled(name, made)
         text += f" (kind: {made.kind})" * (made.kind not in (None, "text", "image", "between"))
-        return text + "; only those that critics recognise" * made.select
+        return text + self._conditioned(made) + "; only those that critics recognise" * made.select
+
+    @staticmethod
+    def _conditioned(made: Set) -> str:
+        if not made.condition:
+            return ""
+        kept = f"; the {made.keep} kept" if made.keep else ""
+        source = made.mask_source
+        if source is None:
+            return f", under the lesion masks of these{kept}"
+        where = MASKS.get(source, "given lesion masks")
+        return f", under {where}{kept}"
 
     def _sampled(self, name: str, made: Set) -> str:
         how = self._adapted(made.adapter)

@@ -8,4 +8,5 @@ from sonosynth.sets import image
 VERSION = image.VERSION
 FROM = "real"
 ACROSS = True
+CONDITION = True
 open = image.open

@@ -15,11 +15,12 @@ from sonosynth.bases import sd1
 from sonosynth.bases.latents import reconstruct
 from sonosynth.synthesis.jobs import Making
 from sonosynth.synthesis.making import Maker
-from sonosynth.synthesis.requests import Request
+from sonosynth.synthesis.requests import Request, masks_of, regions_of
 from sonosynth.synthesis.sampling import Sampler
 
 VERSION = 2
 FROM = "images"
+CONDITION = True
 
 
 def open(settings: Making, adapter: Path | None) -> Maker:
@@ -32,7 +33,8 @@ def _refining(settings: Making, adapter: Path | None) -> Maker:
     s, steps, strengths = settings.synthesis, settings.refine_steps, settings.strengths
     if steps is None:  # at least one step has to fall into the last `strength` share of them
         s = s.model_copy(update={"steps": max(s.steps, math.ceil(1 / min(strengths)))})
-    sampler = Sampler(settings.base, adapter, settings.precision, settings.resolution, s)
+    controlled = settings.condition is not None
+    sampler = Sampler(settings.base, adapter, settings.precision, settings.resolution, s, controlled=controlled)
 
     def refine(wanted: Sequence[Request], starts: np.ndarray | None) -> np.ndarray:
         assert starts is not None
@@ -40,8 +42,11 @@ def _refining(settings: Making, adapter: Path | None) -> Maker:
         for strength in dict.fromkeys(request.strength for request in wanted):
             assert strength is not None
             rows = [n for n, request in enumerate(wanted) if request.strength == strength]
-            prompts, seeds = [wanted[n].prompt for n in rows], [wanted[n].seed for n in rows]
-            images[rows] = sampler.refine(starts[rows], prompts, seeds, strength, steps)
+            some = [wanted[n] for n in rows]
+            images[rows] = sampler.refine(
+                starts[rows], [r.prompt for r in some], [r.seed for r in some], strength, steps, masks=masks_of(some),
+                regions=regions_of(some),
+            )  # fmt: skip
         return images
 
     about: dict[float | None, dict[str, Any]] = {}

@@ -7,16 +7,20 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
+import pandas as pd
 
-from sonosynth import disk, extensions, firewall, progress, seeding
-from sonosynth.artefacts import Adapter, Artefact, CohortImages, Split, SyntheticSet
+from sonosynth import disk, extensions, firewall, progress
+from sonosynth.artefacts import MASK_FILE, Adapter, Artefact, CohortImages, Split, SyntheticSet
 from sonosynth.bases import sd1
 from sonosynth.cohort import captions
+from sonosynth.cohort.mask_jobs import CohortMasks
 from sonosynth.cost import Effort
 from sonosynth.errors import UserError
 from sonosynth.firewall import Origins
-from sonosynth.section import AUTO, NO_EFFECT
-from sonosynth.synthesis import given, requests, strata, ways
+from sonosynth.section import AUTO, IF_GIVEN, NO_EFFECT
+from sonosynth.synthesis import conditioning, requests, strata, ways
+from sonosynth.synthesis import starts as starting
+from sonosynth.synthesis.conditioning import Condition
 from sonosynth.synthesis.described import COLUMN as DESCRIBED
 from sonosynth.synthesis.described import described
 from sonosynth.synthesis.given import Given
@@ -25,9 +29,11 @@ from sonosynth.synthesis.provenance import Provenance
 from sonosynth.synthesis.requests import Request
 from sonosynth.synthesis.selector import Selector
 from sonosynth.synthesis.settings import Balance, Synthesis
+from sonosynth.synthesis.starts import Starts
 
 VERSION = 4
 SOURCE_LABEL = "source_label"  # column of metadata.csv: the class of the image that one starts from, if another
+MASK_SOURCE = "mask_source"  # column: what the mask of an image was made from
 SAMPLES = 4  # images of each class that the set lacks
 
 
@@ -43,7 +49,8 @@ class Making:
     whether the adapter was allowed to see the validation images. source: name of the set that it starts from, which
     appears in metadata.csv; or noise or real. negative_control: whether it is one. given: the images of another
     generator, if it takes these; `source` does not matter then. tokens: the learned token at the end of each prompt.
-    by: the columns of the strata among which the images are distributed, as in `settings.Balance`.
+    by: the columns of the strata among which the images are distributed, as in `settings.Balance`. condition: how they
+    are conditioned on masks, if they are.
     """
 
     name: Annotated[str, NO_EFFECT]
@@ -66,6 +73,7 @@ class Making:
     mirror: bool = False
     given: Given | None = None
     by: tuple[str, ...] = ()
+    condition: Annotated[Condition | None, IF_GIVEN] = None
     tokens: Annotated[Mapping[str, str | None], NO_EFFECT] = field(default_factory=dict)
 
     @property
@@ -81,36 +89,23 @@ class Making:
         share = sum(self.strengths) / len(self.strengths) if self.strengths else 1.0
         steps = self.refine_steps or self.synthesis.steps * share
         guided = self.synthesis.guidance == AUTO or self.synthesis.scale > 1
-        kind = (self.kind, bool(images), self.each, guided, bool(steps))
+        kind = (self.kind, bool(images), self.each, guided, bool(steps), bool(self.condition))
         return Effort(kind, (steps or 1) * (sum(images) or 1))
 
 
-@dataclass(frozen=True)
-class _Starts:
-    """Images to start from: names by class, and of each name its position in `pixels` (N, H, W) and its origins.
-
-    described: the training image that each is described as, by name, where one is known.
-    """
-
-    names: dict[str, list[str]]
-    place: dict[str, int]
-    pixels: np.ndarray
-    origins: Origins
-    described: Mapping[str, str] = field(default_factory=dict)
-
-
-def make(
+def make(  # noqa: PLR0913 (whatever a set may be made from)
     settings: Making, *, split: Split, cohort: CohortImages | None = None,
-    source: SyntheticSet | None = None, adapter: Adapter | None = None, choice: Artefact | None = None, work: Path,
-    selector: Selector | None = None,
+    source: SyntheticSet | None = None, adapter: Adapter | None = None, choice: Artefact | None = None,
+    masks: CohortMasks | None = None, work: Path, selector: Selector | None = None,
 ) -> None:  # fmt: skip
     """Make a set from noise, from training images (`cohort`), from another set (`source`) or of given images.
 
     Makes images (a folder), samples (a folder), pixels (.npy) and origins (JSON).
 
     Args:
-        choice: of the guidance: see `synthesis.probing.choose`. selector: of the images, but not of the samples; no
-            artefact, but what another job passes on: see `tasks.classification.selecting`.
+        choice: of the guidance: see `synthesis.probing.choose`. masks: of the cohort, for a condition. selector: of
+            the images, but not of the samples; no artefact, but what another job passes on: see
+            `tasks.classification.selecting`.
 
     Raises:
         UserError: if a validation image is among the origins of what it is made from, the source has too few images, a
@@ -125,20 +120,18 @@ def make(
     if settings.given:
         shared = frozenset(settings.given.trained_on or ())
         firewall.check(shared, split.forbidden(leaks=settings.leaks), f"sets.{settings.name}: {settings.given.root}")
-    samples = dict.fromkeys(split.classes, SAMPLES)
-    across = ways.find(settings.kind).across
-    starts = None
-    if source or settings.given:
-        starts, needed = _of_set(settings, source, split) if source else _of_given(settings, split)
-        samples = {label: min(SAMPLES, len(starts.names[label])) for label in samples}
-    else:
-        starts = _of_training_images(settings.seed, cohort, split, across=across) if cohort else None
-        needed = _counts(settings, split)
+    train = split.train[masks.known(split.train["id"])] if cohort and masks else split.train
+    starts, needed, samples = _planned(settings, split, train, cohort, source, masks)
     for label, stratum in strata.missing(strata.members(split.train, settings.by)):
         values = ", ".join(f"{name}={value or '(unknown)'}" for name, value in zip(settings.by, stratum, strict=True))
         progress.warn(f"{settings.name}: no training image of {label} has {values}, so none is made that has")
-    samples = {label: n for label, n in samples.items() if not needed[label]}
     progress.say(f"{settings.name}: " + ", ".join(f"{n} {label}" for label, n in needed.items()))
+    asked = [label for label in split.classes if needed[label] or samples.get(label)]
+    draw = None
+    if settings.condition and masks:
+        draw = conditioning.drawing(
+            settings.condition, settings.name, settings.seed, settings.depth, masks, split, asked
+        )  # fmt: skip
     maker: Maker = extensions.find("sets", settings.kind).open(settings, adapter.folder if adapter else None)
     if selector and not maker.draws:
         raise undrawn(settings.name)
@@ -147,19 +140,24 @@ def make(
 
     def made(counts: Mapping[str, int], folder: str, selector: Selector | None = None) -> tuple[np.ndarray, Origins]:
         wanted = described(
-            _requests(settings, counts, starts, split), split.train, settings.seed, settings.tokens,
+            _requests(settings, counts, starts, train), split.train, settings.seed, settings.tokens,
             starts.described if starts else {}, settings.by,
         )  # fmt: skip
         rows = np.array([starts.place[r.source] for r in wanted], int) if starts else None
-        initial = starts.pixels[rows] if starts else None
-        if initial is not None:
-            mirrored = np.array([request.mirrored for request in wanted], bool)[:, None, None]
-            initial = np.where(mirrored, initial[:, :, ::-1], initial)
+        mirrored = np.array([request.mirrored for request in wanted], bool)[:, None, None]
+        initial, outlines = (
+            None if x is None else np.where(mirrored, x[rows][:, :, ::-1], x[rows])
+            for x in ((starts.pixels, starts.masks) if starts else (None, None))
+        )
         own = starts.origins.choose(rows) if starts and rows is not None else Origins(frozenset(), ())
         forbidden = split.forbidden(leaks=settings.leaks and not cohort)  # excuses no starting image that leaks itself
         firewall.check(own.all(), forbidden, f"a starting image of {settings.name}")
         if starts:
             wanted = [replace(one, origins=origins) for one, origins in zip(wanted, own.own, strict=True)]
+        if settings.condition:
+            wanted, others = conditioning.under_masks(settings.condition, settings.name, wanted, outlines, draw)
+            # Not of each image: what its mask comes from excuses no copy of that.
+            own = Origins(own.shared | others, own.own)
         pixels = make_set(
             wanted, initial, maker, work / folder, name=settings.name, batch=settings.synthesis.batch, selector=selector
         )
@@ -197,13 +195,16 @@ def _recording(maker: Maker, settings: Making, split: Split, adapter: Adapter | 
     columns |= {"mirrored": False} if settings.mirror else {}
     way, software = ways.find(settings.kind), f"sonosynth {version('sonosynth')}"
     columns |= {SOURCE_LABEL: ""} if way.across else {}
+    if settings.condition:
+        columns |= {MASK_FILE: "", MASK_SOURCE: "", "keep": settings.condition.keep or ""}
     columns |= {DESCRIBED: ""} if captions.columns(settings.prompts.values()) else {}
     label_of = dict(zip(split.train["id"], split.train["label"], strict=True))
 
     def own(request: Request) -> dict[str, Any]:
         found = {
             "mirrored": request.mirrored, SOURCE_LABEL: label_of.get(request.source, ""),
-            DESCRIBED: request.described, **maker.own(request),
+            DESCRIBED: request.described, MASK_FILE: request.mask_file, MASK_SOURCE: request.mask_source,
+            **maker.own(request),
         }  # fmt: skip
         return {name: value for name, value in found.items() if name in columns}
 
@@ -217,23 +218,59 @@ def _recording(maker: Maker, settings: Making, split: Split, adapter: Adapter | 
     return replace(maker, columns=columns, own=own, provenance=provenance)
 
 
-def _counts(settings: Making, split: Split) -> dict[str, int]:
-    """How many images of each class are asked for."""
+def _planned(
+    settings: Making, split: Split, train: pd.DataFrame, cohort: CohortImages | None, source: SyntheticSet | None,
+    masks: CohortMasks | None,
+) -> tuple[Starts | None, dict[str, int], dict[str, int]]:  # fmt: skip
+    """What images start from, how many of each class are wanted, and how many samples of those of which none is.
+
+    Args:
+        train: the training images to start from. masks: of the cohort, known of all of those; None without a condition.
+    """
+    starts, samples = None, dict.fromkeys(split.classes, SAMPLES)
+    if source:
+        starts, available = starting.of_set(source, split.classes)
+        needed = _counts_of_set(settings, available, source.name, split)
+    elif settings.given:
+        starts = starting.of_given(settings.given, settings.resolution, settings.name, split.classes)
+        needed = {label: len(of_class) for label, of_class in starts.names.items()}
+    else:
+        if cohort:
+            across = ways.find(settings.kind).across
+            starts = starting.of_training_images(settings.seed, cohort, train, masks, across=across)
+        needed = _counts(settings, split, train)
+    if source or settings.given:
+        assert starts
+        samples = {label: min(SAMPLES, len(starts.names[label])) for label in samples}
+    if settings.condition and not isinstance(settings.count, Balance):
+        samples = {}  # there may be no masks of a class that is not asked for
+    for label, count in needed.items():
+        if count and starts and not starts.names.get(label):
+            raise UserError(
+                f"sets.{settings.name}: no training image of {label} has a mask",
+                "masks of some training images of every class",
+                f"add masks, or give sets.{settings.name}.count, without {label}",
+            )
+    return starts, needed, {label: n for label, n in samples.items() if not needed[label]}
+
+
+def _counts(settings: Making, split: Split, train: pd.DataFrame) -> dict[str, int]:
+    """How many images of each class are asked for; train: the training images to start from."""
     if settings.each:
-        return {label: settings.each * int((split.train["label"] == label).sum()) for label in split.classes}
+        return {label: settings.each * int((train["label"] == label).sum()) for label in split.classes}
     if isinstance(settings.count, Balance):
         return strata.plan(strata.members(split.train, settings.by), settings.count.target)
     return requests.declared(settings.count or 0, split.classes, settings.name)
 
 
 def _requests(
-    settings: Making, counts: Mapping[str, int], starts: _Starts | None, split: Split
+    settings: Making, counts: Mapping[str, int], starts: Starts | None, train: pd.DataFrame
 ) -> list[Request]:  # fmt: skip
     if starts is None:
         return requests.from_noise(counts, settings.prompts, settings.seed)
     names = starts.names
     if settings.by:
-        of = strata.members(split.train, settings.by)
+        of = strata.members(train, settings.by)
         names = {label: strata.in_turn(of, label, names[label], count) for label, count in counts.items()}
     return requests.from_images(
         counts, settings.prompts, settings.seed, names, settings.depth, strengths=settings.strengths,
@@ -241,53 +278,13 @@ def _requests(
     )  # fmt: skip
 
 
-def _of_training_images(seed: int, cohort: CohortImages, split: Split, *, across: bool) -> _Starts:
-    """The training images, each class in a random order of its own; `across`: for each class, those of the others.
-
-    Of several other classes, images take turns.
-    """
-    rows = cohort.rows(split.train["id"])
-    place = dict(zip(split.train["id"], range(len(rows)), strict=True))
-    names = {}
-    for label in split.classes:
-        ids = list(split.train["id"][split.train["label"] == label])
-        order = seeding.numpy_generator(seed, "variation", label).permutation(len(ids))
-        names[label] = [ids[i] for i in order]
-    if across:
-        others = {label: [own for other, own in names.items() if other != label] for label in names}
-        longest = max(map(len, names.values()))
-        names = {k: [ids[i % len(ids)] for i in range(longest) for ids in own] for k, own in others.items()}
-    return _Starts(names, place, np.asarray(cohort.pixels[rows]), cohort.origins(rows), {name: name for name in place})
-
-
-def _of_given(settings: Making, split: Split) -> tuple[_Starts, dict[str, int]]:
-    """The images of another generator, and how many of each class there are."""
-    assert settings.given
-    files = settings.given.files
-    pixels = given.decode(settings.given, settings.resolution, settings.name)
-    names = {label: [file for file in files if given.label_of(file) == label] for label in split.classes}
-    own = Origins(frozenset(), (frozenset(),) * len(files))  # one by one it is not known what they were made from
-    starts = _Starts(names, {file: i for i, file in enumerate(files)}, pixels, own)
-    return starts, {label: len(of_class) for label, of_class in names.items()}
-
-
-def _of_set(settings: Making, source: SyntheticSet, split: Split) -> tuple[_Starts, dict[str, int]]:
-    """The usable images of a set, or its samples for classes that it lacks; how many of each class are wanted."""
-    usable = np.flatnonzero(~source.flawed)
-    rows, further = source.rows.iloc[usable], source.sample_rows
-    files = [f"{source.name}/{name}" for name in (*rows["file_name"], *further["file_name"])]
-    labels = [*rows["label"], *further["label"]]
-    available = {label: int((rows["label"] == label).sum()) for label in split.classes}
-    wanted = available if settings.count is None else _counts(settings, split)
+def _counts_of_set(settings: Making, available: Mapping[str, int], source: str, split: Split) -> dict[str, int]:
+    """How many images of each class are wanted of a set that starts from the set `source`."""
+    wanted = dict(available) if settings.count is None else _counts(settings, split, split.train)
     for label, count in wanted.items():
         if count > available[label]:
             raise UserError(
                 f"sets.{settings.name}.count: {count} of {label}",
-                f"at most {available[label]}, as many usable ones as {source.name} has",
+                f"at most {available[label]}, as many usable ones as {source} has",
             )
-    names = {label: [file for file, own in zip(files, labels, strict=True) if own == label] for label in split.classes}
-    own = source.origins.choose(usable) + source.sample_origins
-    parts = [part for part in (source.pixels[usable], source.sample_pixels) if len(part)]
-    models = [*rows.get(DESCRIBED, ()), *further.get(DESCRIBED, ())]
-    place, of = {file: i for i, file in enumerate(files)}, dict(zip(files, models, strict=False))
-    return _Starts(names, place, np.concatenate(parts), own, of), wanted
+    return wanted

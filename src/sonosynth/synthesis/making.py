@@ -97,6 +97,8 @@ def make_set(
                 assert made is not None
                 seed = made.seed if maker.draws else None
                 _write_image(folder / request.file_name, made, maker.provenance(request, seed))
+                if request.mask is not None:
+                    _write_mask(folder / request.mask_file, request.mask)
                 before.add(made.image)
                 if selector:
                     selector.add(request, made.image, [*(made.dropped or ()), made.flaw])
@@ -108,6 +110,7 @@ def make_set(
             if interrupted():
                 break
     expected = {folder / request.file_name for request in wanted}
+    expected |= {folder / request.mask_file for request in wanted if request.mask is not None}
     for path in folder.rglob("*"):  # of a process that was stopped, or of somebody else
         if path.is_file() and path not in expected:
             path.unlink()
@@ -201,6 +204,12 @@ def _write_image(path: Path, made: _Made, provenance: Provenance | None) -> None
         provenance.add_to(about)
     data = BytesIO()
     Image.fromarray(made.image).save(data, format="PNG", pnginfo=about)
+    disk.write_bytes(path, data.getvalue())
+
+
+def _write_mask(path: Path, mask: np.ndarray) -> None:
+    data = BytesIO()
+    Image.fromarray(mask.astype(np.uint8) * 255).save(data, format="PNG")
     disk.write_bytes(path, data.getvalue())
 
 

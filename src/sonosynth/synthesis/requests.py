@@ -5,7 +5,9 @@ n-th images of a class in two sets of one depth are paired.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+import numpy as np
 
 from sonosynth import seeding
 from sonosynth.errors import UserError
@@ -17,7 +19,9 @@ class Request:
 
     source: the image that it starts from: set/file_name, or the id of a real one. strength: of the noise that is added
     to that, None if none is. mirrored: whether it is mirrored first. origins: of its start. described: the
-    training image whose columns the prompt has, "" if it has none.
+    training image whose columns the prompt has, "" if it has none. mask: (H, W) bool, what it is made under, and
+    mask_source, what that was made from. region: (H, W) bool, what of the image that it starts from is to change; None:
+    all.
     """
 
     label: str
@@ -29,6 +33,14 @@ class Request:
     mirrored: bool = False
     origins: frozenset[str] = frozenset()
     described: str = ""
+    mask: np.ndarray | None = field(default=None, compare=False)
+    mask_source: str = ""
+    region: np.ndarray | None = field(default=None, compare=False)
+
+    @property
+    def mask_file(self) -> str:
+        """The file of its mask, beside its own."""
+        return f"{self.file_name.removesuffix('.png')}_mask.png"
 
     def seed_of(self, attempt: int) -> int:
         """The seed of the first, second, ... image that is drawn for it."""
@@ -84,6 +96,21 @@ def from_images(
                 )
             )  # fmt: skip
     return found
+
+
+def masks_of(wanted: Sequence[Request]) -> np.ndarray | None:
+    """The masks of requests, (N, H, W) bool; None if they have none."""
+    return _stacked([request.mask for request in wanted])
+
+
+def regions_of(wanted: Sequence[Request]) -> np.ndarray | None:
+    """The regions of requests, (N, H, W) bool; None if all of every image is to change."""
+    return _stacked([request.region for request in wanted])
+
+
+def _stacked(arrays: Sequence[np.ndarray | None]) -> np.ndarray | None:
+    found = [array for array in arrays if array is not None]
+    return np.stack(found) if found else None
 
 
 def _file(label: str, number: int) -> str:

@@ -11,6 +11,10 @@ from sonosynth.synthesis import ways
 Number = Annotated[int, Field(ge=0, le=MAX_COUNT)]
 NOISE, REAL = "noise", "real"
 """What a set may start from, besides another set."""
+TRAINING, SHAPES = "training", "shapes"
+"""Where masks come from, besides a folder."""
+LESION, SURROUNDINGS = "lesion", "surroundings"
+"""What may be kept of an image."""
 IMAGES, FILES = "images", "files"
 """What a way of making images may start from besides those two: images of a set or of the cohort, those of a folder."""
 
@@ -132,6 +136,21 @@ class Set(Section):
         description="denoising strength; 0: through the VAE and back, without noise; several, [0.3, 0.5] or {from: 0.2,"
         " to: 0.6} in steps of 0.05: each for as many images; absent: `refine.strength`",
     )
+    condition: Literal["mask"] | None = Field(
+        None,
+        description="mask: each image is made under a lesion mask, which is written beside it; needs an adapter with"
+        " `control: mask`",
+    )
+    masks: str | None = Field(
+        None,
+        min_length=1,
+        description="with a condition: training (masks of training images, moved, scaled and bent), shapes (drawn from"
+        " a model of the class's training masks) or a folder of masks with one folder for each class; absent: training"
+        " from noise, else the mask of the image that each starts from",
+    )
+    keep: Literal["lesion", "surroundings"] | None = Field(
+        None, description="with a condition and images to start from: what stays of them, while the rest is redrawn"
+    )
     mirror: bool = Field(False, description="half of the images start from a mirror image")
     each: Number = Field(
         0, description="images made from every training image, instead of a total `count`; only with from: real"
@@ -170,6 +189,21 @@ class Set(Section):
         if self.each and self.count is not None:
             raise ValueError("each: replaces count; where a preset gives count, add count: null")
         return self
+
+    @model_validator(mode="after")
+    def _masks_need_a_condition(self) -> "Set":
+        if (self.masks or self.keep) and not self.condition:
+            raise ValueError("masks and keep: only with condition: mask")
+        if self.keep and self.start == NOISE:
+            raise ValueError("keep: needs images to start from (from: real, or another set)")
+        if self.masks and self.start != NOISE and self.keep != SURROUNDINGS:
+            raise ValueError("masks: an image shows its own lesion; another needs from: noise, or keep: surroundings")
+        return self
+
+    @property
+    def mask_source(self) -> str | None:
+        """Where masks come from: training, shapes or a folder; None if from the images that the set starts from."""
+        return self.masks or (TRAINING if self.condition and self.start == NOISE else None)
 
     @property
     def way(self) -> str:

@@ -19,7 +19,7 @@ ALT = {
     "probes": "Kernel distance of trial adapters to held-back images by number of steps, one panel per adapter",
 }
 SMOOTH = 25  # steps
-TITLES = {"token": "learned token", "lora": "LoRA", "unet": "whole U-Net"}
+TITLES = {"token": "learned token", "lora": "LoRA", "unet": "whole U-Net", "control": "control branch"}
 
 
 def figures(shown: Shown) -> dict[str, Figure]:
@@ -35,10 +35,11 @@ def figures(shown: Shown) -> dict[str, Figure]:
 def losses(tables: Mapping[str, pd.DataFrame]) -> Figure:
     """Loss curves by adapter: tables as `artefacts.Adapter.losses` gives them; means over the last `SMOOTH` steps.
 
-    There is a panel for token and for LoRA, and one for U-Nets if one was trained; a token of each class has a line of
-    its own.
+    There is a panel for token and for LoRA, and one for U-Nets and for control branches if one was trained; a token of
+    each class has a line of its own.
     """
-    parts = ("token", "lora") + ("unet",) * any((table["part"] == "unet").any() for table in tables.values())
+    learned = {part for table in tables.values() for part in table["part"]}
+    parts = ("token", "lora", *(part for part in ("unet", "control") if part in learned))
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(1, len(parts), figsize=(PAGE, 1.9))
         for axis, part in zip(axes, parts, strict=True):

@@ -7,6 +7,7 @@ import pandas as pd
 
 from sonosynth import disk, firewall, progress
 from sonosynth.artefacts import Adapter, Artefact, CohortImages, Description, Split, SyntheticSet
+from sonosynth.cohort.mask_jobs import CohortMasks
 from sonosynth.cost import Effort
 from sonosynth.fidelity import memorisation, nearness
 from sonosynth.fidelity.networks import Network, extractor
@@ -43,7 +44,8 @@ class Selecting:
 
 def make_selected(  # noqa: PLR0913 (what `synthesis.jobs.make` needs, and what selects)
     settings: Selecting, *, split: Split, critics: Artefact, features: Description, cohort: CohortImages,
-    source: SyntheticSet | None = None, adapter: Adapter | None = None, choice: Artefact | None = None, work: Path,
+    source: SyntheticSet | None = None, adapter: Adapter | None = None, choice: Artefact | None = None,
+    masks: CohortMasks | None = None, work: Path,
 ) -> None:  # fmt: skip
     """Make a set as `synthesis.jobs.make` does, and select: makes what that makes, and table.
 
@@ -51,7 +53,7 @@ def make_selected(  # noqa: PLR0913 (what `synthesis.jobs.make` needs, and what 
 
     Args:
         critics: as `critics.train_critics` made them. features: of the cohort's images, of which those for training say
-            how near images of a class are to each other. source, adapter, choice: as for `synthesis.jobs.make`.
+            how near images of a class are to each other. source, adapter, choice, masks: as for `synthesis.jobs.make`.
 
     Raises:
         UserError: as that does, or if a scored image is among those that the critics or the floor come from.
@@ -67,7 +69,7 @@ def make_selected(  # noqa: PLR0913 (what `synthesis.jobs.make` needs, and what 
     selector = Selector(classes, opened.probabilities, extractor(settings.network), floors)
     synthesis.make(
         making, split=split, cohort=cohort if making.source == REAL else None, source=source, adapter=adapter,
-        choice=choice, work=work, selector=selector,
+        choice=choice, masks=masks, work=work, selector=selector,
     )  # fmt: skip
     about = {"set": making.name, "draw": settings.draw, "split": settings.split, "generator": settings.generator}
     found = selector.table()
