@@ -90,4 +90,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    import runners  # jobs travel by the name of their function's module, which is no longer __main__ then
+
+    runners.main()
