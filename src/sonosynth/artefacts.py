@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import safetensors.numpy
+from PIL import Image
 
 from sonosynth.firewall import Origins
 from sonosynth.jobs import Made
 
 TRAIN, INNER, VALIDATION, SEALED = "train", "inner", "validation", "sealed"
+MASK_FILE = "mask_file_name"  # column of a set's metadata.csv
 
 
 @dataclass(frozen=True)
@@ -151,6 +153,20 @@ class Split(Artefact):
         return frozenset().union(*(side["sha256"] for side in sides))
 
 
+class Masks(Artefact):
+    """The masks of the cohort's images, as `cohort.masking.decode_masks` makes them."""
+
+    @cached_property
+    def pixels(self) -> np.ndarray:
+        """(N, S, S) uint8, 1 where a lesion is, in the order of `CohortImages.images`."""
+        return self.array("pixels")
+
+    @cached_property
+    def known(self) -> np.ndarray:
+        """Of which images (N,) bool the mask is known; where it isn't, `pixels` are 0."""
+        return self.table("known", "id")["known"].to_numpy(bool)
+
+
 class Adapter(Artefact):
     """Learned tokens, a LoRA, or both, or a U-Net, in a folder that diffusers loads."""
 
@@ -191,6 +207,26 @@ class SyntheticSet(Artefact):
     def pixels(self) -> np.ndarray:
         """(N, H, W) uint8, in the order of `rows`."""
         return self.array("pixels")
+
+    @cached_property
+    def masks(self) -> np.ndarray | None:
+        """(N, H, W) uint8, 1 where a lesion is, in the order of `rows`; None for a set without masks.
+
+        metadata.csv of a set with masks has the column `MASK_FILE`. An image without one there has 0 all over.
+        """
+        if MASK_FILE not in self.rows:
+            return None
+        masks = np.zeros(self.pixels.shape, np.uint8)
+        for mask, name in zip(masks, self.rows[MASK_FILE], strict=True):
+            if name:
+                with Image.open(self.place("images") / name, formats=["PNG"]) as file:
+                    mask[:] = np.asarray(file.convert("L")) != 0
+        return masks
+
+    @property
+    def masked(self) -> np.ndarray:
+        """Of which images (N,) bool the mask is known, if the set has masks: those with a file."""
+        return (self.rows[MASK_FILE] != "").to_numpy()
 
     @cached_property
     def sample_rows(self) -> pd.DataFrame:
@@ -248,7 +284,7 @@ class Description(Artefact):
 
 
 def _metadata(folder: Path) -> pd.DataFrame:
-    return _read(folder / "metadata.csv", "file_name", "label", "prompt", "source", "flaw", "described")
+    return _read(folder / "metadata.csv", "file_name", "label", "prompt", "source", "flaw", "described", MASK_FILE)
 
 
 def _read(path: Path, *text: str) -> pd.DataFrame:

@@ -24,7 +24,7 @@ def blobs(seed, side=40):
     rows, columns = np.mgrid[:side, :side]
     mask = np.zeros((side, side), bool)
     for _ in range(3):
-        y, x, r = rng.uniform(0, side, 2).tolist() + [rng.uniform(2, 9)]
+        y, x, r = rng.uniform((0, 0, 2), (side, side, 9))
         mask |= (rows - y) ** 2 + (columns - x) ** 2 <= r**2
     return mask
 

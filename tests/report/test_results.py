@@ -68,7 +68,7 @@ def test_latex_leaves_their_cells_empty(results):
 
 
 def test_the_forest_plot_shows_the_difference_alone(results):
-    axis = forest(results.decisive).axes[0]
+    axis = forest(results.classification.decisive, "macro F1").axes[0]
     assert [label.get_text() for label in axis.get_yticklabels()] == ["real+sd"]
     assert axis.lines[0].get_xdata() == pytest.approx([0.2])
     assert not any(map(len, axis.collections[0].get_segments()))
@@ -78,7 +78,8 @@ def test_the_forest_plot_shows_the_difference_alone(results):
 def test_a_finding_is_told_by_the_colour_and_by_the_shape_of_its_marker(results):
     row = results.verdicts.iloc[0].to_dict()
     rows = pd.DataFrame([row | {"arm": str(finding), "finding": str(finding)} for finding in Finding])
-    drawn = [axis_line for axis_line in forest(rows).axes[0].lines if axis_line.get_marker() not in ("None", "|")]
+    lines = forest(rows, "macro F1").axes[0].lines
+    drawn = [line for line in lines if line.get_marker() not in ("None", "|")]
     assert len({line.get_marker() for line in drawn}) == len(Finding)
     assert len({symbol.path for symbol in SYMBOLS.values()}) == len(Finding)
     plt.close("all")
@@ -89,7 +90,7 @@ def test_the_answer_has_what_each_arm_has_to_beat_and_no_interval_of_too_few_run
     few = row | {"arm": "few", "finding": "not enough runs", "difference": -0.4, "low": -9, "high": 9}
     lost = row | {"arm": "lost", "finding": "refused", "difference": NAN, "low": NAN, "high": NAN}
     verdicts = pd.DataFrame([row, row | {"against": "cheap", "difference": 0.15}, few, lost])
-    found = answer(replace(results, verdicts=verdicts), 0.02)
+    found = answer(replace(results, verdicts=verdicts).classification, results.declared, 0.02)
     (_, (first,)), (_, others) = found.groups
     assert (first.arm, [one.against for one in first.contrasts]) == ("real+sd", ["real", "cheap"])
     assert [(one.arm, len(one.contrasts)) for one in others] == [("few", 1), ("lost", 0)]
@@ -121,13 +122,13 @@ def said(results):
 
 
 def test_the_smallest_visible_difference_is_half_the_narrowest_interval_that_decides(results):
-    assert results.smallest is None
+    assert results.classification.smallest is None
     results.verdicts[["low", "high"]] = [[0.1, 0.3]]
-    assert results.smallest == pytest.approx(0.1)
+    assert results.classification.smallest == pytest.approx(0.1)
     assert "no macro F1 difference below 0.100 from real images could have been significant" in said(results)
     assert "no macro F1 difference below 0.100" in results.warnings()[-1]
     results.verdicts["finding"] = "not enough runs"
-    assert results.smallest is None
+    assert results.classification.smallest is None
     # A block takes 36 seconds: a job of 72 seconds, half the machine.
     assert "repeats.folds=5): about 3 min in all" in results.sentences()[-1]
     assert results.headline().startswith("No verdict")
@@ -137,7 +138,7 @@ def test_what_an_arm_has_to_beat_besides_real_images_makes_no_difference_visible
     row = results.verdicts.iloc[0].to_dict() | {"low": 0.1, "high": 0.3}
     cheap = row | {"against": "cheap", "low": 0.1, "high": 0.12, "sentence": ""}
     both = replace(results, verdicts=pd.DataFrame([row, cheap]))
-    assert both.smallest == pytest.approx(0.1)
+    assert both.classification.smallest == pytest.approx(0.1)
     ends = {
         "improves": "on its own; once one arm is significant, smaller ones can be.",
         "no evidence": "significant.",

@@ -18,7 +18,7 @@ def contrasts(finding, *bounds):
         {"arm": ARM, "against": other, "difference": (low + high) / 2, "low": low, "high": high, "p_holm": 0.034}
         for other, (low, high) in zip(("real", "cheap"), bounds, strict=False)
     ]
-    return pd.DataFrame(rows).assign(finding=finding)
+    return pd.DataFrame(rows).assign(finding=finding, metric="f1")
 
 
 def said(rows, comparison=COMPARED, refusal=None, **compare):
@@ -122,7 +122,7 @@ def test_a_set_that_stays_near_its_sources_is_called_so(varied, near, said):
 def test_classes_with_alike_neighbours_are_named_among_the_warnings():
     facts = Facts("c", "b", False, 8, "fp32", "r", 8, "last", None, 1, 1, 1, ("embedded",), False, {}, 1)
     counts = Counts(False, 90, 90, 0, 0, 0, 0, {}, {}, adjacent=("malignant",))
-    assert words.warnings(facts, counts, None, 0.5) == [words.adjacent("malignant")]
+    assert words.warnings(facts, counts, {}, 0.5) == [words.adjacent("malignant")]
     assert words.adjacent("malignant").startswith("Images of malignant with consecutive file numbers")
 
 
@@ -135,12 +135,12 @@ def test_marks_that_go_with_the_label_are_warned_of_with_their_numbers():
     found = (trait("text", 0.4, 0.02, 1e-9), trait("calipers", 0.4, 0.38, 1), trait("border", 0.05, 0, 0.001))
     facts = Facts("c", "b", False, 8, "fp32", "r", 8, "last", None, 1, 1, 1, ("embedded",), False, {}, 1)
     counts = Counts(False, 90, 90, 0, 0, 0, 0, {}, {}, traits=found)
-    (sentence,) = words.warnings(facts, counts, None, 0.5)
+    (sentence,) = words.warnings(facts, counts, {}, 0.5)
     assert sentence.startswith(
         "Burnt-in text goes with the label: in 40% of the images of a, in 2% of the others (p = 1e-"
     )
     assert "marks.remove=all" in sentence
-    (sentence,) = words.warnings(replace(facts, marks_filled=True), counts, None, 0.5)
+    (sentence,) = words.warnings(replace(facts, marks_filled=True), counts, {}, 0.5)
     assert "were filled in" in sentence
 
 
@@ -157,7 +157,7 @@ def test_another_modality_is_named_and_the_embedded_base_is_said_to_be_of_anothe
     facts = Facts("c", "b", True, 8, "fp32", "r", 8, "last", None, 1, 1, 1, ("embedded",), False, {}, 1, modality="ct")
     counts = Counts(False, 90, 30, 0, 0, 0, 0, {}, {})
     assert words.measured_on(facts, counts)["cohort"].endswith("90 training and 30 validation CT images")
-    (sentence,) = words.warnings(facts, counts, None, 0.5)
+    (sentence,) = words.warnings(facts, counts, {}, 0.5)
     assert sentence.endswith("It was pretrained on simulated images of another modality.")
 
 

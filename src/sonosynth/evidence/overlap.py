@@ -1,10 +1,10 @@
 """How well a predicted mask fits a reference: over all pixels, along the outline, and lesion by lesion.
 
-What an image without a lesion has: the overlap of two empty masks is 0/0. Whatever number stands for it, say 1, and 0 as
-soon as one pixel is predicted, decides the mean over images more than the outlines do (Reinke et al., Nature Methods
-2024, "Understanding metric-related pitfalls in image analysis validation"). So Dice and HD95 are NaN there, as in MONAI
-(`ignore_empty`), and false alarms are counted lesion by lesion, as Metrics Reloaded has it for detection (Maier-Hein et
-al., Nature Methods 2024).
+Of an image without a lesion, the overlap of two empty masks is 0/0. Whatever number stands for it, say 1, and 0 as soon
+as one pixel is predicted, decides the mean over images more than the outlines do (on empty references: Reinke et al.,
+Nature Methods 2024, "Understanding metric-related pitfalls in image analysis validation"). So Dice and HD95 are NaN
+there, as in MONAI (`ignore_empty`), and false alarms are counted lesion by lesion, as is recommended for detection
+(Metrics Reloaded, Maier-Hein et al., Nature Methods 2024).
 """
 
 from typing import NamedTuple
@@ -13,7 +13,7 @@ import numpy as np
 from scipy import ndimage, optimize
 
 TOUCHING = np.ones((3, 3))  # pixels are of one lesion if they touch, at corners too
-FOUND = 0.1  # intersection over union from which a lesion counts as found (nnDetection, Baumgartner et al., MICCAI 2021)
+FOUND = 0.1  # intersection over union from which a lesion counts as found, as in nnDetection (Baumgartner et al. 2021)
 PERCENTILE = 95
 
 
@@ -36,11 +36,10 @@ def dice(reference: np.ndarray, predicted: np.ndarray) -> float:
 def hd95(reference: np.ndarray, predicted: np.ndarray) -> float:
     """95% Hausdorff distance of the outlines of masks (H, W), pixels.
 
-    Of the distances from the pixels of each outline to the other outline, the 95th percentile, and of the two the larger
-    (as MONAI and Metrics Reloaded have it; medpy takes the percentile of both together). Pixels of a mask that touch
-    another pixel outside it or the edge of the image by a side are its outline. If nothing is predicted it is the
-    diagonal of the image, the worst there is: left out, a missed lesion would improve the mean. NaN if the reference is
-    empty.
+    Of the distances from the pixels of each outline to the other outline, the 95th percentile, and of the two the
+    larger, as in MONAI (medpy takes the percentile of both together). The outline of a mask is its pixels that have a
+    side in common with a pixel outside it or with the edge of the image. If nothing is predicted, it is the diagonal of
+    the image, the worst there is: left out, a missed lesion would improve the mean. NaN if the reference is empty.
     """
     reference, predicted = _masks(reference, predicted)
     if not reference.any():
@@ -53,7 +52,7 @@ def hd95(reference: np.ndarray, predicted: np.ndarray) -> float:
 
 
 def lesions(reference: np.ndarray, predicted: np.ndarray) -> Lesions:
-    """Lesions (connected parts of masks (H, W)) that are found: those matched one to one with an IoU of `FOUND` or more.
+    """Lesions, that is, connected parts of masks (H, W): found are those matched one to one with an IoU of `FOUND`.
 
     Of all ways of matching them, the one with the largest sum of IoUs is taken.
     """

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from sonosynth.adapters.settings import Adapter
 from sonosynth.synthesis.settings import NOISE, REAL, Set
-from sonosynth.tasks.classification.settings import Arm
+from sonosynth.tasks.arms import Arm
 
 BALANCE = {"none": "", "oversample": "rare classes oversampled", "weights": "loss weighted by class"}
 AUGMENTATION = {"flip": "", "classical": "classical augmentation", "trivial": "TrivialAugment"}

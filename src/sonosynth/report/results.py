@@ -1,21 +1,21 @@
 """What a run found, for the page and the terminal alike."""
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import pandas as pd
 
 from sonosynth.artefacts import Adapter, CohortImages, Split, SyntheticSet
-from sonosynth.evidence.judging import Finding
-from sonosynth.evidence.scores import EXCESS, PRIMARY
+from sonosynth.evidence.scores import EXCESS, PRIMARY, class_names
 from sonosynth.fidelity.across import Caricature, caricatures
 from sonosynth.fidelity.jobs import ACROSS, ALL, TRAINING
 from sonosynth.report import sentences, words
 from sonosynth.report.declared import Declared
 from sonosynth.report.elsewhere import Elsewhere
 from sonosynth.report.facts import Counts, Curve, Facts
+from sonosynth.report.judged import Judged
 from sonosynth.report.readers import Readers
+from sonosynth.report.segmented import Outlines, Segmented
 from sonosynth.synthesis.making import CONSTANT, REPEATS
 from sonosynth.synthesis.selector import KEPT, OTHER_CLASS, TOO_NEAR
 
@@ -26,7 +26,7 @@ COLUMNS = {"arm": "arm", "n_train": "images", "accuracy": "accuracy", "f1": "F1"
 }  # fmt: skip
 REASONS = (CONSTANT, REPEATS, OTHER_CLASS, TOO_NEAR)
 """Why images are dropped when a set is selected."""
-LARGE = 0.05  # in macro F1
+LARGE = 0.05  # in macro F1, or Dice
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,7 @@ class Results:
     None if no arm chooses among others. selection: every image that was drawn for a set whose images are selected
     (`synthesis.selector`), None if there is no such set. critics: rows of critics.csv, None if no arm weights images.
     subgroups: rows of subgroups.csv, None if no column is named. tests: on other cohorts. readers: of each kit.
+    segmented: None if nothing is. If nothing is classified, table, classes, verdicts and predictions are empty.
     """
 
     table: pd.DataFrame
@@ -59,6 +60,7 @@ class Results:
     tests: tuple[Elsewhere, ...] = ()
     readers: tuple[Readers, ...] = ()
     declared: Declared = field(default_factory=Declared)
+    segmented: Segmented | None = None
 
     @property
     def scores(self) -> tuple[str, ...]:
@@ -74,7 +76,8 @@ class Results:
     @property
     def measured_on(self) -> dict[str, str]:
         """What the scores were measured on, in words."""
-        return words.measured_on(self.facts, self.counts)
+        found = words.measured_on(self.facts, self.counts)
+        return {name: value for name, value in found.items() if name != "classifier" or self.classified}
 
     @property
     def frechet(self) -> pd.DataFrame:
@@ -141,6 +144,13 @@ class Results:
         return words.prior_shift(row["arm"], row["against"], row["class"], row["difference"])
 
     @property
+    def labels(self) -> list[str]:
+        """The classes of the scored images."""
+        if self.segmented and not self.classified:
+            return sorted(set(self.segmented.predictions["label"]))
+        return class_names(self.predictions)
+
+    @property
     def n_validation(self) -> int:
         """How many validation images were scored."""
         return int(self.table["n_validation"].max())
@@ -204,39 +214,35 @@ class Results:
 
     def warnings(self) -> list[str]:
         """What a reader must know before the scores."""
-        found = words.warnings(self.facts, self.counts, self.smallest, LARGE)
+        smallest = {one.score: one.smallest for one in self.judged}
+        found = words.warnings(self.facts, self.counts, smallest, LARGE)
         return [*found, *(said for test in self.tests for said in test.warnings())]
 
     @property
-    def decisive(self) -> pd.DataFrame:
-        """The contrasts by the score that decides: one row for each arm and each that it has to beat."""
-        rows = self.verdicts
-        return rows[(rows["metric"] == PRIMARY.name) & (rows["class"] == PRIMARY.of)]
+    def classified(self) -> bool:
+        """Whether the study classifies."""
+        return len(self.table) > 0
+
+    @property
+    def classification(self) -> Judged:
+        """What may be said of the arms by macro F1."""
+        return Judged(self.verdicts, PRIMARY.name, self.arms)
+
+    @property
+    def judged(self) -> tuple[Judged, ...]:
+        """What may be said of the arms, by the score of each task."""
+        found = [self.classification] if self.classified else []
+        return (*found, *([self.segmented.judged] if self.segmented else []))
 
     @property
     def findings(self) -> dict[str, str]:
-        """What may be said of each arm."""
-        return dict(zip(self.decisive["arm"], self.decisive["finding"], strict=True))
-
-    @property
-    def smallest(self) -> float | None:
-        """The smallest difference in macro F1 from the reference that could be significant if no other arm's is.
-
-        Half the narrowest interval: it is Bonferroni's, at which Holm's method finds its first arm.
-        """
-        rows = self.decisive.groupby("arm", sort=False).head(1)
-        silent = [Finding.NOT_ENOUGH_RUNS, Finding.REFUSED, Finding.NOT_RUN]
-        widths = (rows["high"] - rows["low"])[~rows["finding"].isin(silent)].dropna() / 2
-        return float(widths.min()) if len(widths) else None
+        """What may be said of each arm by its classifiers."""
+        return self.classification.findings
 
     def sentences(self) -> list[str]:
-        """One sentence per arm, then what the study could not have shown at all, or what it needs."""
-        said = list(self.decisive["sentence"][self.decisive["sentence"] != ""])
-        if self.smallest is not None:
-            said.append(sentences.resolution(self.smallest, set(self.findings.values())))
-        if Finding.NOT_ENOUGH_RUNS in self.findings.values():
-            said.append(sentences.needed(self.facts, self.seconds))
-        return said
+        """One sentence per arm and task, then what the study could not have shown at all, or what it needs."""
+        said = [sentence for one in self.judged for sentence in one.sentences(self.facts, self.seconds)]
+        return list(dict.fromkeys(said))
 
     def sealed_sentences(self) -> list[str]:
         """How the sealed part was scored, and one sentence per arm; none while it is closed."""
@@ -252,20 +258,11 @@ class Results:
         return [sentences.choice(str(arm), own) for arm, own in self.choices.groupby("arm", sort=False)]
 
     def headline(self) -> str:
-        """The one sentence to remember."""
-        synthetic = {arm: finding for arm, finding in self.findings.items() if self.arms[arm]}
-        if not synthetic:
-            return "No arm adds synthetic images."
-        count = Counter(synthetic.values())
-        if count[Finding.IMPROVES]:
-            arms = ", ".join(arm for arm, finding in synthetic.items() if finding == Finding.IMPROVES)
-            return f"Synthetic images improve macro F1 on this data set in {arms}, corrected for multiple comparisons."
-        if set(count) == {Finding.NOT_ENOUGH_RUNS}:
-            return "No verdict: the study has too few runs to tell the effect of synthetic images from chance."
-        tally = ", ".join(f"{n} {finding}" for finding, n in sorted(count.items()))
-        return (
-            f"No arm with synthetic images was shown to improve on real images alone ({len(synthetic)} tried: {tally})."
-        )
+        """The one sentence to remember; of each task, if there are two."""
+        said = [one.headline() for one in self.judged]
+        if len(said) < 2:
+            return said[0]
+        return " ".join(f"{one.task}: {text}" for one, text in zip(self.judged, said, strict=True))
 
 
 @dataclass(frozen=True)
@@ -273,7 +270,7 @@ class Shown:
     """What the sections of the page draw from.
 
     refined: for each set that starts from another one, that one. ultrasound, texture, learning_curve, probes: rows of
-    these tables, or None. real_images: whether any may be shown.
+    these tables, or None. real_images: whether any may be shown. outlines: predicted beside real ones, if any.
     """
 
     results: Results
@@ -287,3 +284,4 @@ class Shown:
     learning_curve: pd.DataFrame | None
     probes: pd.DataFrame | None
     real_images: bool = True
+    outlines: Outlines | None = None

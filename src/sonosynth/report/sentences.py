@@ -10,7 +10,7 @@ from sonosynth.evidence.judging import ENOUGH_BLOCKS, ENOUGH_OF_OTHERS, ENOUGH_R
 from sonosynth.evidence.settings import Compare
 from sonosynth.progress.words import duration
 from sonosynth.report.facts import Comparison, Facts, Refusal
-from sonosynth.report.words import ON_COHORT
+from sonosynth.report.words import ON_COHORT, SCORES
 
 
 def verdict(
@@ -44,11 +44,11 @@ def verdict(
     }[finding]
     if finding is Finding.NO_EVIDENCE and contrasts[0]["low"] > 0 and not_beaten:
         phrase = f"better than {reference} {where}, but no advantage over {not_beaten} was shown: no evidence"
-    enough = finding is not Finding.NOT_ENOUGH_RUNS
+    enough, score = finding is not Finding.NOT_ENOUGH_RUNS, SCORES[str(rows["metric"].iloc[0])]
     numbers = "; ".join(_difference(row, with_interval=enough) for row in contrasts)
     if enough:
         numbers += f"; p = {rows['p_holm'].iloc[0]:.2g} after Holm's correction"
-    return f"{arm}: {phrase} (macro F1 {numbers})." + _not_compared(comparison)
+    return f"{arm}: {phrase} ({score} {numbers})." + _not_compared(comparison)
 
 
 def _stepped_over(arm: str, compare: Compare) -> str:
@@ -57,11 +57,11 @@ def _stepped_over(arm: str, compare: Compare) -> str:
     return primary * (arm == compare.primary)
 
 
-def resolution(smallest: float, findings: Collection[str]) -> str:
-    """What differences a study can show: see `Results.smallest`."""
+def resolution(smallest: float, findings: Collection[str], score: str) -> str:
+    """What differences by a score a study can show: see `judged.Judged.smallest`."""
     found = {Finding.IMPROVES, Finding.HARMS} & set(findings)
     return (
-        f"With these images and runs, no macro F1 difference below {smallest:.3f} from real images could have been"
+        f"With these images and runs, no {score} difference below {smallest:.3f} from real images could have been"
         f" significant{' on its own; once one arm is significant, smaller ones can be' if found else ''}."
     )
 

@@ -1,7 +1,7 @@
 """Numbers, facts and findings in words."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
@@ -23,6 +23,10 @@ EXCLUDED: dict[str, str] = {
     Reason.OUTVOTED: "most near-duplicates have a different label",
 }
 """Reasons that need other words than those in which tables name them."""
+SCORES = {"f1": "macro F1", "auc": "AUC", "dice": "Dice"}
+"""The scores that decide."""
+TASKS = {"f1": "Classification", "dice": "Segmentation"}
+"""The tasks that they decide."""
 FEW_GROUPS = 10  # on one side of a split
 ON_COHORT = "on this data set"
 ON_SEALED = "on the sealed images, given this cohort's training images"
@@ -191,12 +195,12 @@ def number_of(count: int, name: str) -> str:
     return f"{count} {name}{'s' * (count != 1)}"
 
 
-def warnings(facts: Facts, counts: Counts, smallest: float | None, large: float) -> list[str]:
+def warnings(facts: Facts, counts: Counts, smallest: Mapping[str, float | None], large: float) -> list[str]:
     """What a reader must know before the scores.
 
     Args:
-        smallest: the smallest difference in macro F1 that could have been significant, None if none could. large: above
-            this it is worth a warning.
+        smallest: the smallest difference that could have been significant, None if none could, by the score in words.
+            large: above this it is worth a warning.
     """
     found = []
     if facts.leaks:
@@ -219,8 +223,8 @@ def warnings(facts: Facts, counts: Counts, smallest: float | None, large: float)
     if facts.embedded:
         other = " It was pretrained on simulated images of another modality." * (facts.modality != ULTRASOUND)
         found.append(f"The base is the small embedded model: these are not Stable Diffusion's images.{other}")
-    if smallest is not None and smallest > large:
-        found.append(
-            f"Small differences can't be detected: no macro F1 difference below {smallest:.3f} could be significant."
-        )
+    found += [
+        f"Small differences can't be detected: no {score} difference below {value:.3f} could be significant."
+        for score, value in smallest.items() if value is not None and value > large
+    ]  # fmt: skip
     return found

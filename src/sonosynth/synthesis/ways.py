@@ -11,6 +11,7 @@ class Way:
     alone) or "files" (of a folder). model: whether a model makes them; if not, an adapter, a strength or values of
     sampling mean nothing. control: whether its sets are negative controls by nature. generator: whether each repeat has
     images of a generator of its own even without an adapter. across: whether images start from those of other classes.
+    masked: whether images are those that they start from, whose masks are theirs, too.
     """
 
     version: int
@@ -19,6 +20,7 @@ class Way:
     control: bool
     generator: bool
     across: bool
+    masked: bool
 
 
 def find(kind: str) -> Way:
@@ -28,5 +30,5 @@ def find(kind: str) -> Way:
         UserError: if there is none, or it can't be imported.
     """
     module = extensions.find("sets", kind)
-    given = {"MODEL": True, "CONTROL": False, "GENERATOR": False, "ACROSS": False}
+    given = {"MODEL": True, "CONTROL": False, "GENERATOR": False, "ACROSS": False, "MASKED": False}
     return Way(module.VERSION, module.FROM, *(getattr(module, name, default) for name, default in given.items()))

@@ -7,18 +7,21 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from sonosynth.evidence.judging import Finding
+from sonosynth.evidence.scores import PRIMARY
+from sonosynth.evidence.segmented import DICE
 from sonosynth.report.figures import PAGE, STYLE, wrapped
 from sonosynth.report.results import Shown
 from sonosynth.report.symbols import SYMBOLS
 
 
 def figures(shown: Shown) -> dict[str, Figure]:
-    """The forest plot: for a paper, since the page draws the same as text and lines that fit its width."""
-    return {"forest": forest(shown.results.decisive)}
+    """The forest plots: for a paper, since the page draws the same as text and lines that fit its width."""
+    names = {PRIMARY.name: "forest", DICE.name: "forest_dice"}
+    return {names[one.metric]: forest(one.decisive, one.score) for one in shown.results.judged}
 
 
-def forest(contrasts: pd.DataFrame) -> Figure:
-    """Differences in macro F1: rows of verdicts.csv, a panel for each comparator, with 95% intervals if there are any.
+def forest(contrasts: pd.DataFrame, score: str) -> Figure:
+    """Differences in a score: rows of verdicts.csv, a panel for each comparator, with 95% intervals if there are any.
 
     The colour and the shape of a marker are those of the arm's finding.
     """
@@ -39,7 +42,7 @@ def forest(contrasts: pd.DataFrame) -> Figure:
             axis.set_title(f"from {wrapped(other, 34)}")
         axes[0, 0].set_yticks(np.arange(len(arms)), [wrapped(arm, 34) for arm in arms])
         axes[0, 0].set_ylim(len(arms) - 0.5, -0.5)
-        figure.supxlabel("difference in macro F1", fontsize=STYLE["font.size"])
+        figure.supxlabel(f"difference in {score}", fontsize=STYLE["font.size"])
         found = dict.fromkeys(map(Finding, rows["finding"]))
         handles = [
             Line2D([], [], marker=SYMBOLS[x].marker, color=SYMBOLS[x].colour, linestyle="none", label=str(x))

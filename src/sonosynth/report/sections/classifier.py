@@ -32,6 +32,8 @@ Draw = Callable[[Axes, np.ndarray, np.ndarray, np.ndarray, str, str], None]
 def figures(shown: Shown) -> dict[str, Figure]:
     """Confusion matrices, ROC curves and calibration curves."""
     results = shown.results
+    if not results.classified:
+        return {}
     groups = independent(shown.cohort.images, shown.cohort.twins)
     about = (results.predictions, groups, results.facts.reference, results.facts.positive)
     return {"confusion": confusion(results.predictions), "roc": roc(*about), "calibration": calibration(*about)}
