@@ -30,8 +30,8 @@ from sonosynth.phantom import KINDS, simulate, write_cohort
 from sonosynth.phantom.simulate import DEMO_PROBE
 from sonosynth.run import Study
 from sonosynth.settings import load
+from sonosynth.tasks.arms import Arm
 from sonosynth.tasks.classification.classifier import Recipe, predict
-from sonosynth.tasks.classification.settings import Arm
 
 WITHOUT_GENERATOR = ("real", "real, oversampled")
 

@@ -32,8 +32,9 @@ from sonosynth.fidelity.networks import extractor
 from sonosynth.phantom import KINDS, random_probe, simulate
 from sonosynth.phantom.simulate import DEMO_PROBE
 from sonosynth.synthesis.sampling import Sampler
+from sonosynth.tasks.arms import Arm
 from sonosynth.tasks.classification.classifier import Recipe, predict
-from sonosynth.tasks.classification.settings import Arm, Classifier
+from sonosynth.tasks.classification.settings import Classifier
 
 JUDGE_STEPS, JUDGE_BATCH, JUDGE_RATE = 500, 32, 1e-3
 HELD_OUT, SIMULATED = 120, 600

@@ -27,9 +27,10 @@ from sonosynth.cohort.decoding import read_grey, to_square
 from sonosynth.fidelity.networks import EMBEDDED, extractor, resolve
 from sonosynth.parallel import in_threads
 from sonosynth.phantom import KINDS, write_cohort
+from sonosynth.tasks.arms import Arm
 from sonosynth.tasks.classification import models
 from sonosynth.tasks.classification.classifier import Recipe, predict
-from sonosynth.tasks.classification.settings import Arm, Classifier
+from sonosynth.tasks.classification.settings import Classifier
 
 BATCH = 16
 

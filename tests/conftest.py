@@ -43,6 +43,7 @@ SMALL = (
     "unet.steps=2", "unet.batch=2",
     "synthesis.steps=4", "classifier.steps=6", "classifier.resolution=32",
     "classifier.seeds=[0, 1]", "classifier.batch=8", "fidelity.features=embedded", "precision=fp32",
+    "segmenter.steps=4", "segmenter.batch=4", "segmenter.resolution=32",
 )  # fmt: skip
 """Settings with which a whole study takes seconds."""
 FEW_IMAGES = "sets={sd+ti: {count: 3}, variation: {count: 3}}"

@@ -27,7 +27,7 @@ from sonosynth.runners.local import run_jobs
 from sonosynth.section import Section
 from sonosynth.settings import PRESETS, Settings
 from sonosynth.synthesis.settings import Set
-from sonosynth.tasks.classification.settings import Arm
+from sonosynth.tasks.arms import Arm
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), ROOT / "benchmarks" / "README.md", *(ROOT / "docs").glob("*.md")])

@@ -5,12 +5,12 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from sonosynth.artefacts import CohortImages, Split
+from sonosynth.artefacts import Artefact, CohortImages, Split, SyntheticSet
 from sonosynth.errors import UserError
 from sonosynth.phantom import write_cohort
 from sonosynth.run import Study, reopen
 from sonosynth.synthesis import requests
-from sonosynth.tasks.classification import jobs as classification
+from sonosynth.tasks.assembling import training_set
 
 SETS = (
     "sets={sd: null, sd+ti: null, copies: {kind: copy, from: real, each: 2, mirror: true},"
@@ -78,12 +78,17 @@ def test_between_classes_an_image_has_the_prompt_of_one_and_starts_from_another(
     assert rows.groupby(["label", "strength"]).size().eq(2).all()
 
 
+def assembled(job, cohort, split, sets, **more):
+    s = job.settings
+    return training_set(s.name, s.arm, s.classifier.resolution, cohort=cohort, split=split, sets=sets, **more)
+
+
 def test_labels_between_classes_are_those_of_both(finished, handles):
     split, cohort = handles
     made = {job.name: (job, status.made) for job, status in reopen(finished).statuses(finished)}
     job, _ = made["classifiers/mixed/0"]
-    mixed = classification.SyntheticSet(made["synthetic/mixed"][1])
-    training = classification._training_set(job.settings, cohort, split, (mixed,), ())
+    mixed = SyntheticSet(made["synthetic/mixed"][1])
+    training = assembled(job, cohort, split, (mixed,))
     targets = training.targets[training.synthetic]
     assert targets.sum(axis=1) == pytest.approx(1) and (training.targets[~training.synthetic].max(axis=1) == 1).all()
     rows = mixed.rows[~mixed.flawed]
@@ -102,9 +107,9 @@ def test_synthetic_images_weigh_what_critics_say(finished, handles):
     for arm, column in (("sure", "confidence"), ("known", "recognised")):
         job, _ = made[f"classifiers/{arm}/0"]
         names = [name.removeprefix("synthetic/") for name in job.needs["sets"]]
-        sets = tuple(classification.SyntheticSet(made[f"synthetic/{name}"][1]) for name in names)
-        critics = tuple(classification.Artefact(made[name][1]) for name in job.needs["critics"])
-        training = classification._training_set(job.settings, cohort, split, sets, (), critics)
+        sets = tuple(SyntheticSet(made[f"synthetic/{name}"][1]) for name in names)
+        critics = tuple(Artefact(made[name][1]) for name in job.needs["critics"])
+        training = assembled(job, cohort, split, sets, critics=critics)
         expected = np.concatenate(
             [
                 table[table["set"] == name]

@@ -212,6 +212,11 @@ class SyntheticSet(Artefact):
         """Those of the samples, (n, H, W) uint8, likewise."""
         return _masks(self.place("samples"), self.sample_rows, self.sample_pixels)
 
+    @property
+    def masked(self) -> np.ndarray:
+        """Of which images (N,) bool the mask is known, if the set has masks: those with a file."""
+        return (self.rows[MASK_FILE] != "").to_numpy()
+
     @cached_property
     def sample_rows(self) -> pd.DataFrame:
         """metadata.csv of the samples."""

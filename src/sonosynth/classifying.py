@@ -10,10 +10,10 @@ from sonosynth.machine import Machine
 from sonosynth.repeats import Repeat
 from sonosynth.report.facts import Comparison
 from sonosynth.section import AUTO
-from sonosynth.settings import Settings
+from sonosynth.settings import CLASSIFICATION, Settings
+from sonosynth.tasks.arms import Arm
 from sonosynth.tasks.classification import choice, critics, search
 from sonosynth.tasks.classification import jobs as classification
-from sonosynth.tasks.classification.settings import Arm
 
 TRAINED_CRITICS = "training/critics"  # of a repeat: the job that trains them
 
@@ -36,10 +36,17 @@ class Classifying:
     parts: str
 
     def of_repeat(self, repeat: Repeat) -> Iterator[Job]:
-        """Critics and what they say of sets; the search for a number of steps; one training per arm and seed."""
+        """Critics and what they say of sets; the search for a number of steps; one training per arm and seed.
+
+        Of a study that classifies nothing, only what selects images.
+        """
+        classified = CLASSIFICATION in self.settings.tasks
         yield from self._critics(repeat)
-        if self.settings.classifier.steps == AUTO and repeat.number == repeat.block:
+        searched = classified or bool(selected_sets(self.settings))
+        if searched and self.settings.classifier.steps == AUTO and repeat.number == repeat.block:
             yield self._search(repeat)
+        if not classified:
+            return
         for name, arm in self.settings.declared_arms.items():
             if self.arms[name].generated or repeat.number == repeat.block:  # without a generator, once for each split
                 yield from self._choice(repeat, name) if arm.best_of else self._trainings(repeat, name)
@@ -148,7 +155,9 @@ class Classifying:
 
 
 def weighted_sets(settings: Settings) -> tuple[str, ...]:
-    """The sets whose images some arm weights."""
+    """The sets whose images some arm of classifiers weights."""
+    if CLASSIFICATION not in settings.tasks:
+        return ()
     return tuple(sorted({name for arm in settings.declared_arms.values() for name in _weighted(arm)}))
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from sonosynth.errors import UserError, first_line
 from sonosynth.report.facts import Comparison, Fault, Refusal
-from sonosynth.settings import REFERENCE, Settings
+from sonosynth.settings import CLASSIFICATION, REFERENCE, Settings
 from sonosynth.synthesis import ways
 from sonosynth.synthesis.settings import Set
 
@@ -92,6 +92,8 @@ def kept(settings: Settings) -> tuple[str, ...]:
         UserError: if one of those that `test.arms` names is not declared.
     """
     declared, named = settings.declared_arms, settings.test.arms
+    if CLASSIFICATION not in settings.tasks:
+        return ()
     if named is None:
         named = tuple(name for name in (settings.compare.cheap, settings.compare.primary) if name in declared)
     elif not named:
@@ -127,9 +129,13 @@ def with_those_from(settings: Settings, holds: Callable[[Set], bool]) -> set[str
 
 
 def refusals(settings: Settings, arms: Mapping[str, Comparison]) -> dict[str, Refusal]:
-    """The arms on whose scores no verdict may rest, whatever their images show."""
-    if settings.classifier.selection == "validation":
-        return {name: Refusal(Fault.CHOSEN) for name in arms if name != REFERENCE}
+    """The arms on whose classifiers' scores no verdict may rest, whatever their images show."""
+    chosen = settings.classifier.selection == "validation"
+    return seen(settings, arms) | {name: Refusal(Fault.CHOSEN) for name in arms if chosen and name != REFERENCE}
+
+
+def seen(settings: Settings, arms: Mapping[str, Comparison]) -> dict[str, Refusal]:
+    """The arms with images of a generator that has, or may have, seen the scored images."""
     leaks, unknown = settings.adapt.on == "all", with_those_from(settings, _of_unknown_origin)
     leaking = {name: Refusal(Fault.LEAK) for name, arm in arms.items() if leaks and arm.generated}
     return leaking | {name: Refusal(Fault.UNKNOWN) for name, arm in arms.items() if unknown & set(arm.sets)}

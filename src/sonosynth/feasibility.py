@@ -9,8 +9,8 @@ from sonosynth.synthesis import requests, ways
 from sonosynth.synthesis.jobs import undrawn
 from sonosynth.synthesis.settings import FILES, IMAGES, NOISE, REAL, Set
 from sonosynth.synthesis.ways import Way
-from sonosynth.tasks.classification.jobs import without_class, without_share
-from sonosynth.tasks.classification.settings import Arm
+from sonosynth.tasks.arms import Arm
+from sonosynth.tasks.assembling import without_class, without_share
 
 OF_A_MODEL = ("adapter", "strength", "synthesis", "refine")  # keys of a set
 OF_A_FOLDER = ("folder", "trained_on")

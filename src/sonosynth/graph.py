@@ -10,7 +10,7 @@ from sonosynth.adapters.learning import with_token
 from sonosynth.bases import sd1
 from sonosynth.classifying import TRAINED_CRITICS, Classifying
 from sonosynth.cohort import jobs as reading
-from sonosynth.cohort import mask_jobs
+from sonosynth.cohort import mask_jobs, masking
 from sonosynth.cohort.reading import Files
 from sonosynth.comparisons import candidates, comparisons
 from sonosynth.fidelity import jobs as fidelity
@@ -20,7 +20,8 @@ from sonosynth.jobs import Job
 from sonosynth.machine import Machine
 from sonosynth.repeats import Repeat
 from sonosynth.section import AUTO
-from sonosynth.settings import Settings
+from sonosynth.segmenting import Segmenting
+from sonosynth.settings import SEGMENTATION, Settings
 from sonosynth.synthesis import jobs as synthesis
 from sonosynth.synthesis import ways
 from sonosynth.synthesis.conditioning import GIVEN, Condition
@@ -29,7 +30,7 @@ from sonosynth.synthesis.given_masks import GivenMasks
 from sonosynth.synthesis.settings import NOISE, REAL
 from sonosynth.tasks.classification import selecting
 
-COHORT, LATENTS, LESIONS, SEALED = "cohort", "latents", "lesions", "sealed"  # jobs
+COHORT, MASKS, LATENTS, LESIONS, SEALED = "cohort", "masks", "latents", "lesions", "sealed"  # jobs
 PARTS = ".parts"  # of the run: what is kept for later jobs, not for people
 PROBED = (FEATURES, "ultrasound", "texture")  # the measures of probes
 AT_ONCE = 4  # classifiers that are trained at the same time, at most
@@ -57,6 +58,7 @@ class Graph:
         )
         # Two single-threaded processes train small networks 1.5 times as fast as one with two threads.
         self.small_job = partial(Job, threads=max(1, machine.cores // AT_ONCE), device=machine.device)
+        self.segmenting = Segmenting(settings, machine, self.arms, self.small_job, COHORT, MASKS, PARTS)
         self.measuring = fidelity.measuring(settings.fidelity.measures, machine.networks)
 
     def describe(self, name: str, place: str, images: str, needs: dict[str, str]) -> Job:
@@ -73,6 +75,10 @@ class Graph:
         settings = reading.Reading(self.files, s.resolution, s.skip_bad, s.marks.remove == "all", s.reading)
         places |= {"twins": "twins.csv", "own": f"{PARTS}/columns.csv"}
         yield Job(COHORT, reading.decode, settings, {}, places, threads=m.cores)
+        if SEGMENTATION in s.tasks:
+            masking_of = masking.Masking(self.files, s.segmenter.resolution, s.reading, s.masks.empty)
+            masks = {"pixels": f"{PARTS}/masks/real.npy", "known": f"{PARTS}/masks/known.csv"}
+            yield Job(MASKS, masking.decode_masks, masking_of, {"cohort": COHORT}, masks, threads=m.cores)
         if s.split.sealed:
             sealing = reading.Sealing(s.split.sealed, s.split, seeding.derive(s.seed, "sealed"))
             yield Job(SEALED, reading.seal, sealing, {"cohort": COHORT}, {"table": f"{PARTS}/sealed.csv"})
@@ -80,9 +86,9 @@ class Graph:
             encoding, latents = adaptation.Encoding(m.base, m.precision), {"latents": f"{PARTS}/latents.safetensors"}
             yield self.model_job(LATENTS, adaptation.encode, encoding, {"cohort": COHORT}, latents)
         if any(adapter.control is not None for adapter in s.declared_adapters.values()):
-            masks = mask_jobs.ReadingMasks(self.files, s.resolution, s.masks.empty, s.reading)
+            lesions = mask_jobs.ReadingMasks(self.files, s.resolution, s.masks.empty, s.reading)
             made = {"masks": f"{PARTS}/lesions.npy", "table": f"{PARTS}/lesions.csv"}
-            yield Job(LESIONS, mask_jobs.decode, masks, {"cohort": COHORT}, made, threads=m.cores)
+            yield Job(LESIONS, mask_jobs.decode, lesions, {"cohort": COHORT}, made, threads=m.cores)
         for name in self.measuring:
             yield self.describe(name, "", REAL, {"cohort": COHORT})
 
@@ -98,6 +104,8 @@ class Graph:
         yield from self.sets(repeat)
         yield from self.copies(repeat)
         yield from Classifying(self.settings, self.machine, self.arms, self.small_job, COHORT, PARTS).of_repeat(repeat)
+        if SEGMENTATION in self.settings.tasks:
+            yield from self.segmenting.of_repeat(repeat)
 
     def adapters(self, repeat: Repeat) -> Iterator[Job]:
         """Tokens, LoRAs and U-Nets, and the probes that choose the steps of LoRAs."""

@@ -14,42 +14,27 @@ from sonosynth import declarations, plain_yaml, shipped
 from sonosynth.adapters.settings import PROBE, Adapt, Adapter, Control, Lora, Token, Unet
 from sonosynth.cohort.settings import AS_IT_IS, Marks, Masks, Prompts, Reading, Split, Table
 from sonosynth.errors import LINE, UserError, first_line
-from sonosynth.evidence.settings import Compare
+from sonosynth.evidence.settings import Compare, Repeats
 from sonosynth.fidelity.settings import Fidelity, Memorisation
 from sonosynth.layers import fitting, over, parsed
 from sonosynth.modality import ULTRASOUND, Modality
 from sonosynth.section import NO_EFFECT, Section, Seed
 from sonosynth.synthesis.settings import Balance, Refine, Set, Synthesis
-from sonosynth.tasks.classification.settings import Arm, Classifier, Testing
+from sonosynth.tasks.arms import Arm
+from sonosynth.tasks.classification.settings import Classifier, Testing
+from sonosynth.tasks.segmentation.settings import Segmenter
 
 PRESETS = ("paper", "quick", "sound", "demo")
 DEFAULTS = "defaults"
+Task = Literal["classification", "segmentation"]
+CLASSIFICATION: Task = "classification"
+SEGMENTATION: Task = "segmentation"
 REFERENCE = "real"
 """The arm that all others are compared with."""
 MAX_TRAININGS, MAX_ENTRIES = 100_000, 200
 SHOWN = 50  # mistakes in one message, at most
 ABOUT_A_RUN = ("cohort", "resolved")
 """Keys of a run's study.yaml that say where its images were and where it ran, and change no result."""
-
-
-class Repeats(Section):
-    """The whole study again, so that differences stand out from chance. Each repeat trains its generator anew."""
-
-    generators: Annotated[int, Field(ge=1, le=100)] = Field(
-        1, description="generators per split, each with its own seed"
-    )
-    folds: Annotated[int, Field(ge=2, le=100)] | None = Field(
-        None, description="validate every image once, in this many grouped folds, instead of split.holdout"
-    )
-    draws: Annotated[int, Field(ge=1, le=100)] = Field(
-        1, description="how many times the images are divided into folds, differently each time"
-    )
-
-    @model_validator(mode="after")
-    def _draws_need_folds(self) -> "Repeats":
-        if self.draws > 1 and self.folds is None:
-            raise ValueError("draws divides the images into folds again: give folds, too")
-        return self
 
 
 class Settings(Section):
@@ -96,7 +81,15 @@ class Settings(Section):
         max_length=MAX_ENTRIES,
         description="rows of the ablation, by name; null removes a default one",
     )
+    tasks: tuple[Task, ...] = Field(
+        (CLASSIFICATION,),
+        min_length=1,
+        max_length=2,
+        description="what synthetic images are for: classification, segmentation (of the lesions in the cohort's"
+        " masks), or both, which share the error rate of 5%",
+    )
     classifier: Classifier = Classifier()
+    segmenter: Segmenter = Segmenter()
     repeats: Repeats = Repeats()
     compare: Compare = Compare()
     fidelity: Fidelity = Fidelity()
@@ -110,6 +103,13 @@ class Settings(Section):
             what = "is the arm that the others are compared with, and takes no settings but seeds"
             raise ValueError(f"{REFERENCE} {what}")
         return arms
+
+    @field_validator("tasks")
+    @classmethod
+    def _each_task_once(cls, tasks: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(tasks)) < len(tasks):
+            raise ValueError("each task once")
+        return tasks
 
     @model_validator(mode="after")
     def _can_be_planned(self) -> "Settings":

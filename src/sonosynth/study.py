@@ -1,9 +1,10 @@
 """Which jobs a study consists of."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from sonosynth import adapting, cost, feasibility, folders, jobs, shipped
+from sonosynth import adapting, cost, feasibility, folders, jobs, segmenting, shipped
 from sonosynth.adapters import jobs as adaptation
 from sonosynth.adapters import token as inversion
 from sonosynth.adapters.learning import with_token
@@ -16,16 +17,16 @@ from sonosynth.comparisons import check_choices, controlling, kept, refusals
 from sonosynth.curves import curves
 from sonosynth.errors import UserError, first_line
 from sonosynth.fidelity import jobs as fidelity
-from sonosynth.graph import COHORT, PARTS, Graph, refine_steps
+from sonosynth.graph import COHORT, MASKS, PARTS, Graph, refine_steps
 from sonosynth.jobs import Job
 from sonosynth.machine import Machine
 from sonosynth.repeats import Repeat, of_cohort, repeats
 from sonosynth.report import jobs as report
-from sonosynth.report import sealed, subgroups, tables, tested
+from sonosynth.report import sealed, segmentation, subgroups, tables, tested
 from sonosynth.report.declared import Declared
 from sonosynth.report.facts import NOTHING, Facts, Remembered, Tested
 from sonosynth.section import AUTO
-from sonosynth.settings import REFERENCE, Settings
+from sonosynth.settings import CLASSIFICATION, REFERENCE, SEGMENTATION, Settings
 from sonosynth.synthesis import jobs as synthesis
 from sonosynth.synthesis import times
 from sonosynth.synthesis.given import Given
@@ -33,13 +34,14 @@ from sonosynth.synthesis.settings import NOISE, REAL
 from sonosynth.tasks.classification import choice, other_cohort, selecting
 from sonosynth.tasks.classification import jobs as classification
 
-PREDICTIONS, TABLES, UNSEALED, PROBES = "predictions", "tables", "unsealed", "probes"  # jobs
+PREDICTIONS, UNSEALED, PROBES = "predictions", "unsealed", "probes"  # jobs
+TABLES = segmenting.MAIN_TABLES
 CHOICES, SELECTION, CRITICS, SUBGROUPS = "choices", "selection", "critics", "subgroups"  # likewise
 TESTS = "tests"  # the folder of tests on other cohorts
 TRAINING = (classification.train, choice.train_chosen)
 OPTIONAL = (
-    "fidelity", "images/ultrasound", "images/texture", "learning_curve", CHOICES, CRITICS, PROBES, SELECTION, SUBGROUPS,
-    UNSEALED,
+    PREDICTIONS, segmenting.PREDICTIONS, segmenting.TABLES, "fidelity", "images/ultrasound", "images/texture",
+    "learning_curve", CHOICES, CRITICS, PROBES, SELECTION, SUBGROUPS, UNSEALED,
 )  # fmt: skip
 """Tables that the report shows if they exist."""
 
@@ -60,6 +62,8 @@ def plan(
     given = folders.find(settings, cohort)
     _check(settings, cohort, machine, given)
     graph = Graph(settings, cohort, machine, given, folders.find_masks(settings, cohort))
+    if SEGMENTATION in settings.tasks:
+        segmenting.check(settings, cohort.labels, masked=any(source.masks for source in cohort.sources))
     check_choices(settings, graph.arms)
     every = repeats(settings)
     first, *others = ([*graph.of_repeat(repeat)] for repeat in every)
@@ -78,9 +82,11 @@ def plan(
 COMMANDS: dict[str, set[object]] = {
     "adapt": {adaptation.learn, adaptation.learn_unet, adaptation.learn_control},
     "synthesize": {synthesis.make, selecting.make_selected},
-    "evaluate": {fidelity.join, fidelity.single_images, tables.tabulate, subgroups.tabulate, sealed.unseal},
+    "evaluate": {
+        fidelity.join, fidelity.single_images, tables.tabulate, subgroups.tabulate, sealed.unseal, segmentation.tabulate
+    },
     "report": {report.draw},
-}
+}  # fmt: skip
 """What each command of the command line is for; it runs these jobs, and what they need."""
 
 
@@ -149,7 +155,11 @@ def _tables(
     Args:
         before: the jobs of all repeats. opened: whether the sealed part is judged, too.
     """
-    s = graph.settings
+    s, shared = graph.settings, replace(tabulating, families=len(graph.settings.tasks))
+    if SEGMENTATION in s.tasks:
+        yield from graph.segmenting.tables(every, before, shared, graph.join)
+    if CLASSIFICATION not in s.tasks:
+        return
     trained = tuple(job.name for job in before if job.run in TRAINING)
     yield graph.join(PREDICTIONS, trained, "evaluation/predictions.csv")
     if chosen := tuple(job.name for job in before if job.run is choice.choose):
@@ -169,7 +179,7 @@ def _tables(
         yield graph.join(SELECTION, made, "evaluation/selection.csv")
     copies = tuple(f"{r.place}memorisation" for r in every)
     yield Job(
-        TABLES, tables.tabulate, tabulating,
+        TABLES, tables.tabulate, shared,
         {"cohort": COHORT, "predictions": PREDICTIONS, "parts": trained,
          "splits": tuple(f"{r.place}split" for r in every), "copies": copies},
         {"about": f"{PARTS}/evaluation.json"}
@@ -250,12 +260,15 @@ def _facts(graph: Graph, repeated: Sequence[Job], known: Remembered) -> Facts:
 def _report(graph: Graph, others: Sequence[Job], study: str, facts: Facts, known: Remembered) -> Job:
     """The figures and the page."""
     s = graph.settings
+    arms = segmenting.compared(s, graph.arms) if SEGMENTATION in s.tasks else {}
     drawing = report.Drawing(
         facts, {name: arm.sets for name, arm in graph.arms.items()},
         {name: made.start for name, made in s.declared_sets.items() if made.start not in (NOISE, REAL)}, study,
-        curves(s, graph.arms), known.tests, known.readings, declared(s), known.real_images,
+        curves(s, graph.arms) if CLASSIFICATION in s.tasks else (), known.tests, known.readings, declared(s),
+        known.real_images, {name: arm.sets for name, arm in arms.items()},
+        segmenting.unfit(s) if arms else {},
     )  # fmt: skip
-    gathered = [TABLES, PREDICTIONS, "memorisation", *(job.name for job in others if job.name in OPTIONAL)]
+    gathered = [TABLES, "memorisation", *(job.name for job in others if job.name in OPTIONAL)]
     needs: dict[str, str | tuple[str, ...]] = {
         "cohort": COHORT, "split": "split", "tables": tuple(gathered),
         "adapters": tuple(f"adapters/{name}" for name in s.declared_adapters),
@@ -264,5 +277,7 @@ def _report(graph: Graph, others: Sequence[Job], study: str, facts: Facts, known
         "tested": tuple(f"{TESTS}/{test.name}/{PREDICTIONS}" for test in known.tests),
         "judged": tuple(f"{TESTS}/{test.name}" for test in known.tests),
     }  # fmt: skip
+    if arms:
+        needs |= {"masks": MASKS, "segmenters": tuple(f"segmenters/{name}/{s.seeds_of(name)[0]}" for name in arms)}
     places = {"figures": "figures", "page": "report.html", "summary": f"{PARTS}/summary.txt"}
     return Job("report", report.draw, drawing, needs, places)

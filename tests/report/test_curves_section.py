@@ -8,6 +8,7 @@ from matplotlib import pyplot as plt
 
 from sonosynth.report.curves import panels
 from sonosynth.report.facts import Curve
+from sonosynth.report.judged import Judged
 from sonosynth.report.sections import curves as section
 from sonosynth.report.tables import COLUMNS
 
@@ -37,6 +38,7 @@ class Found:
         ],
         columns=COLUMNS,
     )  # fmt: skip
+    classification = Judged(decisive.assign(metric="f1", **{"class": ""}), "f1", {})
 
 
 def test_points_are_differences_from_the_same_arm_without_its_sets_or_scores():

@@ -71,7 +71,7 @@ def test_latex_leaves_their_cells_empty(results):
 def test_the_forest_plot_shows_the_difference_alone(results):
     row = results.verdicts.iloc[0].to_dict()
     verdicts = pd.DataFrame([row, *(row | {"against": name} for name in ("cheap", "plain", "other"))])
-    axes = forest(verdicts, replace(results.facts, cheap="cheap")).axes
+    axes = forest(verdicts, replace(results.facts, cheap="cheap"), "macro F1").axes
     assert [axis.get_title().replace("\n", " ") for axis in axes] == [
         "against real images alone",
         "against the simple baseline",
@@ -87,7 +87,7 @@ def test_the_forest_plot_shows_the_difference_alone(results):
 def test_a_finding_is_told_by_the_colour_and_by_the_shape_of_its_marker(results):
     row = results.verdicts.iloc[0].to_dict()
     rows = pd.DataFrame([row | {"arm": str(finding), "finding": str(finding)} for finding in Finding])
-    lines = forest(rows, results.facts).axes[0].lines
+    lines = forest(rows, results.facts, "macro F1").axes[0].lines
     drawn = [line for line in lines if line.get_marker() not in ("None", "|")]
     assert len({line.get_marker() for line in drawn}) == len(Finding)
     assert len({symbol.path for symbol in SYMBOLS.values()}) == len(Finding)
@@ -100,7 +100,7 @@ def test_the_answer_has_what_each_arm_has_to_beat_and_no_interval_of_too_few_run
     lost = row | {"arm": "lost", "finding": "refused", "difference": NAN, "low": NAN, "high": NAN}
     verdicts = pd.DataFrame([row, row | {"against": "cheap", "difference": 0.15}, few, lost])
     facts = replace(results.facts, cheap="cheap", primary="few")
-    found = answer(replace(results, verdicts=verdicts, facts=facts), 0.02)
+    found = answer(replace(results, verdicts=verdicts).classification, results.declared, facts, 0.02)
     (_, (first,)), (_, others) = found.groups
     compared = ["real images alone", "the simple baseline"]
     assert (first.arm, [one.against for one in first.contrasts]) == ("real+sd", compared)
@@ -135,12 +135,12 @@ def said(results):
 
 
 def test_the_smallest_visible_difference_is_half_the_narrowest_interval_that_decides(results):
-    assert results.smallest is None
+    assert results.classification.smallest is None
     results.verdicts[["low", "high"]] = [[0.1, 0.3]]
-    assert results.smallest == pytest.approx(0.1)
+    assert results.classification.smallest == pytest.approx(0.1)
     assert "less than 0.100 in macro F1 from real images alone could not have been significant" in said(results)
     results.verdicts["finding"] = "not enough runs"
-    assert results.smallest is None
+    assert results.classification.smallest is None
     # A block takes 36 seconds: a job of 72 seconds, half the machine.
     assert "repeats.folds=5): about 3 min in all" in results.sentences()[-1]
     assert headline(results).startswith("No verdict")
@@ -183,7 +183,7 @@ def test_what_an_arm_has_to_beat_besides_real_images_makes_no_difference_visible
     row = results.verdicts.iloc[0].to_dict() | {"low": 0.1, "high": 0.3}
     cheap = row | {"against": "cheap", "low": 0.1, "high": 0.12, "sentence": ""}
     both = replace(results, verdicts=pd.DataFrame([row, cheap]))
-    assert both.smallest == pytest.approx(0.1)
+    assert both.classification.smallest == pytest.approx(0.1)
     ends = {
         "improves": "on its own; once one arm is significant, smaller ones can be.",
         "no evidence": "significant.",

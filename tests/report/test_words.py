@@ -18,7 +18,7 @@ def contrasts(finding, *bounds):
         {"arm": ARM, "against": other, "difference": (low + high) / 2, "low": low, "high": high, "p_holm": 0.034}
         for other, (low, high) in zip(("real", "cheap"), bounds, strict=False)
     ]
-    return pd.DataFrame(rows).assign(finding=finding)
+    return pd.DataFrame(rows).assign(finding=finding, metric="f1")
 
 
 def said(rows, comparison=COMPARED, refusal=None, **compare):

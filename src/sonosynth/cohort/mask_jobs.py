@@ -70,10 +70,7 @@ class ReadingMasks:
 def check(files: Files, empty: Sequence[str]) -> None:
     """Raise UserError unless every class has masks, or is one of those without lesions."""
     masked = {source.label for source in files.sources if source.masks}
-    if unknown := sorted({*empty} - {*files.labels}):
-        raise UserError(
-            f"masks.empty: the cohort has no class {first_line(', '.join(unknown))}", f"of {', '.join(files.labels)}"
-        )
+    check_empty(empty, files.labels)
     if not masked:
         raise UserError(
             f"cohort {files.path}: has no lesion masks, and adapters with a control learn from them",
@@ -85,6 +82,14 @@ def check(files: Files, empty: Sequence[str]) -> None:
             f"cohort {files.path}: no image of {', '.join(missing)} has a mask file",
             "masks for some images of every class, black ones where there is no lesion",
             f"if these images show no lesion: masks.empty=[{', '.join(missing)}]",
+        )
+
+
+def check_empty(empty: Sequence[str], labels: Sequence[str]) -> None:
+    """Raise UserError unless the classes without lesions are among the `labels`."""
+    if unknown := sorted({*empty} - {*labels}):
+        raise UserError(
+            f"masks.empty: the cohort has no class {first_line(', '.join(unknown))}", f"of {', '.join(labels)}"
         )
 
 

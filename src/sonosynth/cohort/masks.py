@@ -66,3 +66,16 @@ def _scaled(mask: np.ndarray, shape: tuple[int, int], name: str) -> np.ndarray:
     if abs(h * width / w - height) > 1 or abs(w * height / h - width) > 1:
         raise Unusable(f"mask {name} is {w} x {h}, its image {width} x {height}")
     return np.asarray(Image.fromarray(mask).resize((width, height), Image.Resampling.NEAREST))
+
+
+def to_square(mask: np.ndarray, side: int) -> np.ndarray:
+    """(side, side) uint8 of a mask (H, W), 1 where most of the pixel is lesion: resized as `decoding.to_square`."""
+    if mask.shape == (side, side):
+        return mask.astype(np.uint8)
+    shares = Image.fromarray(mask.astype(np.uint8) * 255).resize((side, side), Image.Resampling.BOX)
+    return (np.asarray(shares) >= 128).astype(np.uint8)
+
+
+def resized(masks: np.ndarray, side: int) -> np.ndarray:
+    """(N, side, side) uint8 of square masks (N, H, H)."""
+    return np.stack([to_square(mask, side) for mask in masks]) if len(masks) else np.empty((0, side, side), np.uint8)

@@ -244,15 +244,17 @@ class _Decoded:
     levels: int
 
 
+def check_unchanged(source: Source, stamp: Stamp) -> None:
+    """Raise UserError unless the files of an image are as they were when they were hashed."""
+    places = [file_of(place) for place in (source.file, *source.masks)]
+    if not all(map(Path.is_file, places)) or tuple(map(_stamp, places)) != stamp:
+        raise UserError(f"{places[0]}: changed while the cohort was being read", fix="run the command again")
+
+
 def _decode(wanted: tuple[Source, Stamp, int, bool, Reading]) -> _Decoded | str:
     """What is kept of an image, or why it can't be used."""
     source, stamp, side, fill, how = wanted
-    try:
-        unchanged = tuple(_stamp(file_of(place)) for place in (source.file, *source.masks)) == stamp
-    except OSError:
-        unchanged = False
-    if not unchanged:
-        raise UserError(f"{file_of(source.file)}: changed while the cohort was being read", fix="run the command again")
+    check_unchanged(source, stamp)
     try:
         grey, mode, colour = decode_image(source.file, how)
         if min(grey.shape) < SMALLEST:

@@ -176,7 +176,7 @@ class Masks(Section):
     empty: tuple[str, ...] = Field(
         (),
         description="classes without lesions, for example [normal]: there, an image without a mask file has an empty"
-        " mask; elsewhere it is not annotated",
+        " mask; elsewhere it is not annotated, and nothing learns from it as a pair",
     )
 
 

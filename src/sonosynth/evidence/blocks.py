@@ -10,12 +10,15 @@ import pandas as pd
 
 from sonosynth.evidence.scores import Score, class_names
 
+ABOUT = ["arm", "draw", "generator", "seed", "id"]  # columns of predictions that no score reads
+
 
 @dataclass(frozen=True)
 class Run:
     """Predictions of every image of a draw by one arm: the n-th training of each of its folds together.
 
-    generator: the one behind them, "" for none. rows: the columns label, split (a number), p_<class>… of n images.
+    generator: the one behind them, "" for none. rows: the columns of n images that scores read: split (a number), label
+    and p_<class>…, or others.
     places: their positions (n,) among the images of the study.
     """
 
@@ -31,7 +34,7 @@ class Design:
     groups: (N,) int, 0 to G - 1. folds: (R, N) int, -1 where an image was not scored in a draw. runs: of each arm, for
     each draw. generators: how many each arm has. left_out: the draws that an arm has not finished. leverage: (G,), the
     largest share of the images of one class that a group has. weights: (N,), the share of each image if all classes
-    count alike; they add up to 1.
+    count alike; they add up to 1. Where nothing is predicted of classes, all images are of one.
     """
 
     groups: np.ndarray
@@ -87,14 +90,15 @@ def arranged(predictions: pd.DataFrame, groups: Mapping[str, str]) -> Design:
     """The complete draws of a study.
 
     Args:
-        predictions: the columns arm, draw, split, generator, seed, id, label and p_<class>…; draw, split and generator
-            may be absent.
+        predictions: the columns arm, draw, split, generator, seed, id, and what is scored: label and p_<class>…, or
+            others, for scores to which all images count alike. draw, split and generator may be absent.
         groups: group of an image by its id; images without one stand alone.
 
     Raises:
         ValueError: if no draw is complete, a label has no column, or an image is predicted twice.
     """
-    if unknown := set(predictions["label"].unique()) - set(class_names(predictions)):
+    classes = class_names(predictions)
+    if classes and (unknown := set(predictions["label"].unique()) - set(classes)):
         raise ValueError(f"there are no columns of {', '.join(sorted(map(str, unknown)))}")
     at = _Places.of(predictions)
     draws = _complete(at)
@@ -106,7 +110,7 @@ def arranged(predictions: pd.DataFrame, groups: Mapping[str, str]) -> Design:
         places[at.image[own]] = np.unique(at.split[own], return_inverse=True)[1]
     group_of = np.array([codes[name] for name in named])
     first = np.unique(at.image, return_index=True)[1]
-    labels = pd.factorize(predictions["label"].iloc[first])[0]
+    labels = pd.factorize(predictions["label"].iloc[first])[0] if classes else np.zeros(len(first), int)
     images = np.zeros((len(codes), labels.max() + 1))
     np.add.at(images, (group_of, labels), 1)
     generators = {arm: len(np.unique(at.generator[at.arm == code])) for code, arm in enumerate(at.arms)}
@@ -191,9 +195,9 @@ def _runs(predictions: pd.DataFrame, at: _Places, draws: Sequence[int]) -> dict[
     number = np.arange(len(trainings)) - np.repeat(first, counts)
     place = (at.arm * len(at.draws) + at.draw) * len(trainings) + number[training_of]
     order = np.argsort(place, kind="stable")
-    wanted = [name for name in predictions if name in {"label", "dice"} or str(name).startswith("p_")]
-    table = predictions[wanted].iloc[order].assign(split=at.split[order])
-    table["label"] = pd.Categorical(table["label"], class_names(predictions))  # read once for every score
+    table = predictions.drop(columns=ABOUT, errors="ignore").iloc[order].assign(split=at.split[order])
+    if classes := class_names(predictions):
+        table["label"] = pd.Categorical(table["label"], classes)  # read once for every score
     generator, image, place = at.generator[order], at.image[order], place[order]
     found: dict[str, list[list[Run]]] = {}
     for arm, name in enumerate(at.arms):

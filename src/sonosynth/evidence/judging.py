@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 
+import numpy as np
 import pandas as pd
 
 from sonosynth.evidence.blocks import Design, arranged, scored
@@ -31,10 +32,10 @@ class Finding(StrEnum):
     NOT_RUN = "not run"
 
 
-def judge(
+def judge(  # noqa: PLR0913 (each is a choice that a study states)
     predictions: pd.DataFrame, *, reference: str = "real", groups: Mapping[str, str] | None = None,
     against: Mapping[str, Sequence[str]] | None = None, primary: str | None = None, margin: float = 0.02,
-    transfer: float = 0.0, score: str = PRIMARY.name,
+    transfer: float = 0.0, score: str = PRIMARY.name, families: int = 1,
 ) -> pd.DataFrame:  # fmt: skip
     """The contrasts of all arms with `reference` and with the arms of `against`, and what may be said of each arm.
 
@@ -45,8 +46,8 @@ def judge(
     With too few blocks or runs, nothing is said.
 
     Args:
-        predictions: the columns arm, draw, split, generator, seed, id, label and `p_<class>`…, or dice. A draw is one
-            assignment of images to folds, `split` the fold within it; `generator` is empty or constant for an arm
+        predictions: the columns arm, draw, split, generator, seed, id, and label and `p_<class>`…, or dice. A draw is
+            one assignment of images to folds, `split` the fold within it; `generator` is empty or constant for an arm
             without one. A draw in which an arm lacks a fold is left out, for all arms.
         groups: group of an image by its id; images without one stand alone.
         reference: the arm that all others are compared with.
@@ -55,6 +56,8 @@ def judge(
         margin: differences from the reference below this are not relevant.
         transfer: standard deviation of the effect between data sets; its square is added to the variance.
         score: what arms are judged by, one of `scores.DECISIVE`; larger is better.
+        families: how many scores the same arms are judged by, each by a call of its own. The error rate is held over
+            all of them together: p values are corrected for their number (Bonferroni), too.
 
     Returns:
         One row for each arm and contrast: `COLUMNS`. `p_holm` and the finding are the arm's. low and high are 95%
@@ -70,8 +73,8 @@ def judge(
     if missing := named - set(design.runs):
         raise ValueError(f"no predictions of {', '.join(sorted(missing))}")
     tested = compared(design, pairs, DECISIVE[score], transfer)
-    verdicts = _findings(arms, tested, primary)
-    beyond = dict(zip(arms, holm([tested[arm][0].p_beyond(margin) for arm in arms]), strict=True))
+    verdicts = _findings(arms, tested, primary, families)
+    beyond = dict(zip(arms, families * holm([tested[arm][0].p_beyond(margin) for arm in arms]), strict=True))
     rows = []
     for arm in arms:
         p_holm, finding = verdicts[arm]
@@ -81,7 +84,7 @@ def judge(
             finding = Finding.NO_RELEVANT_DIFFERENCE
         family = 1 if arm == primary else max(len(arms) - (primary is not None), 1)
         for other, found in zip(pairs[arm], tested[arm], strict=True):
-            reach = found.reach(ALPHA / 2 / family)
+            reach = found.reach(ALPHA / 2 / family / families)
             low, high = found.value - reach, found.value + reach
             rows.append((arm, other, score, found.value, low, high, TEST, found.p, p_holm, str(finding)))
     return pd.DataFrame(rows, columns=COLUMNS)
@@ -112,7 +115,7 @@ def compared(
 
 
 def _findings(
-    arms: Sequence[str], tested: Mapping[str, Sequence[Tested]], primary: str | None
+    arms: Sequence[str], tested: Mapping[str, Sequence[Tested]], primary: str | None, families: int
 ) -> dict[str, tuple[float, Finding]]:
     """p after Holm's correction and finding of each arm, whatever the number of runs."""
     largest = {arm: max(found.p for found in tested[arm]) for arm in arms}
@@ -120,7 +123,7 @@ def _findings(
     found: dict[str, tuple[float, Finding]] = {}
 
     def decide(these: Sequence[str], *, closed: bool = False) -> None:
-        beats, differs = (holm([p[arm] for arm in these]) for p in (largest, first))
+        beats, differs = (np.minimum(families * holm([p[arm] for arm in these]), 1) for p in (largest, first))
         for arm, p_holm, p_first in zip(these, beats, differs, strict=True):
             better = all(contrast.value > 0 for contrast in tested[arm])
             finding = Finding.NO_EVIDENCE

@@ -54,7 +54,7 @@ def of_every_class(classes: list[str]) -> dict[Metric, Score]:
 def accuracy(rows: pd.DataFrame) -> Valued:
     """Share of images whose class has the largest probability: see `Score`."""
     truth, decisions, _ = _read(rows)
-    return _ratio((truth * decisions).sum(axis=1), np.ones(len(rows)))
+    return ratio((truth * decisions).sum(axis=1), np.ones(len(rows)))
 
 
 def f1(rows: pd.DataFrame, of: int) -> Valued:
@@ -63,7 +63,7 @@ def f1(rows: pd.DataFrame, of: int) -> Valued:
 
 
 def _f1(truth: np.ndarray, decisions: np.ndarray, of: int) -> Valued:
-    return _ratio(2 * truth[:, of] * decisions[:, of], truth[:, of] + decisions[:, of], empty=0)
+    return ratio(2 * truth[:, of] * decisions[:, of], truth[:, of] + decisions[:, of], empty=0)
 
 
 def macro_f1(rows: pd.DataFrame) -> Valued:
@@ -77,7 +77,7 @@ def ppv(rows: pd.DataFrame, of: int) -> Valued:
 
 
 def _ppv(truth: np.ndarray, decisions: np.ndarray, of: int) -> Valued:
-    return _ratio(truth[:, of] * decisions[:, of], decisions[:, of], empty=0)
+    return ratio(truth[:, of] * decisions[:, of], decisions[:, of], empty=0)
 
 
 def mean_ppv(rows: pd.DataFrame) -> Valued:
@@ -91,7 +91,7 @@ def recall(rows: pd.DataFrame, of: int) -> Valued:
 
 
 def _recall(truth: np.ndarray, decisions: np.ndarray, of: int) -> Valued:
-    return _ratio(truth[:, of] * decisions[:, of], truth[:, of])
+    return ratio(truth[:, of] * decisions[:, of], truth[:, of])
 
 
 def balanced_accuracy(rows: pd.DataFrame) -> Valued:
@@ -102,19 +102,19 @@ def balanced_accuracy(rows: pd.DataFrame) -> Valued:
 def specificity(rows: pd.DataFrame, of: int) -> Valued:
     """Share of the images of other classes that are not called this one: see `Score`."""
     truth, decisions, _ = _read(rows)
-    return _ratio((1 - truth[:, of]) * (1 - decisions[:, of]), 1 - truth[:, of])
+    return ratio((1 - truth[:, of]) * (1 - decisions[:, of]), 1 - truth[:, of])
 
 
 def brier(rows: pd.DataFrame) -> Valued:
     """Brier score, summed over classes, 0 to 2; smaller is better: see `Score`."""
     truth, _, probabilities = _read(rows)
-    return _ratio(((probabilities - truth) ** 2).sum(axis=1), np.ones(len(rows)))
+    return ratio(((probabilities - truth) ** 2).sum(axis=1), np.ones(len(rows)))
 
 
 def excess(rows: pd.DataFrame, of: int) -> Valued:
     """Mean probability of one class minus its share of the images: 0 if calibrated in the large; see `Score`."""
     truth, _, probabilities = _read(rows)
-    return _ratio(probabilities[:, of] - truth[:, of], np.ones(len(rows)))
+    return ratio(probabilities[:, of] - truth[:, of], np.ones(len(rows)))
 
 
 def calibration_error(rows: pd.DataFrame) -> Valued:
@@ -165,7 +165,7 @@ def recall_at_90_specificity(rows: pd.DataFrame, of: int) -> Valued:
 
 def mean_dice(rows: pd.DataFrame) -> Valued:
     """Mean over images of the column `dice`: see `Score`."""
-    return _ratio(rows["dice"].to_numpy(np.float64), np.ones(len(rows)))
+    return ratio(rows["dice"].to_numpy(np.float64), np.ones(len(rows)))
 
 
 PRIMARY, EXCESS = Metric("f1"), "excess"
@@ -186,7 +186,7 @@ def _nothing(rows: pd.DataFrame) -> Valued:
     return float("nan"), np.full(len(rows), np.nan)
 
 
-def _ratio(above: np.ndarray, below: np.ndarray, empty: float = float("nan")) -> Valued:
+def ratio(above: np.ndarray, below: np.ndarray, empty: float = float("nan")) -> Valued:
     """The ratio of two sums over images; `empty` if there is nothing to divide by."""
     total = below.sum()
     if not total:

@@ -1,10 +1,30 @@
-"""Settings of what arms are compared with, and of what counts as a difference."""
+"""Settings of what is repeated, of what arms are compared with, and of what counts as a difference."""
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from sonosynth.section import NO_EFFECT, Section
+
+
+class Repeats(Section):
+    """The whole study again, so that differences stand out from chance. Each repeat trains its generator anew."""
+
+    generators: Annotated[int, Field(ge=1, le=100)] = Field(
+        1, description="generators per split, each with its own seed"
+    )
+    folds: Annotated[int, Field(ge=2, le=100)] | None = Field(
+        None, description="validate every image once, in this many grouped folds, instead of split.holdout"
+    )
+    draws: Annotated[int, Field(ge=1, le=100)] = Field(
+        1, description="how many times the images are divided into folds, differently each time"
+    )
+
+    @model_validator(mode="after")
+    def _draws_need_folds(self) -> "Repeats":
+        if self.draws > 1 and self.folds is None:
+            raise ValueError("draws divides the images into folds again: give folds, too")
+        return self
 
 
 class Compare(Section):
@@ -29,11 +49,13 @@ class Compare(Section):
     subgroups: tuple[str, ...] = Field(
         (), description="columns of the cohort, for example device: scores for the images of each of their values, too"
     )
-    margin: float = Field(0.02, gt=0, le=1, description="differences in macro F1 below this are not relevant")
+    margin: float = Field(
+        0.02, gt=0, le=1, description="differences in macro F1 (segmentation: Dice) below this are not relevant"
+    )
     transfer: float = Field(
         0.0,
         ge=0,
         le=1,
-        description="assumed standard deviation of an effect in macro F1 between data sets, which one data set can't"
-        " show; its square is added to the variance",
+        description="assumed standard deviation of an effect (in macro F1, or Dice) between data sets, which one data"
+        " set can't show; its square is added to the variance",
     )

@@ -9,7 +9,7 @@ from scipy import stats
 from sonosynth.evidence.blocks import Design, Scored, arranged, scored
 from sonosynth.evidence.contrasts import TEST, estimate, satterthwaite
 from sonosynth.evidence.judging import compared
-from sonosynth.evidence.scores import ALL, EXCESS, PRIMARY, class_names, of_every_class
+from sonosynth.evidence.scores import ALL, EXCESS, PRIMARY, Metric, Score, class_names, of_every_class
 from sonosynth.evidence.tests import LEVEL
 
 COMPARED = ("accuracy", "auc", "ppv", "recall", "specificity", "recall_at_90_specificity", "brier", EXCESS)
@@ -109,10 +109,17 @@ def differences(design: Design, pairs: Mapping[str, Sequence[str]], transfer: fl
 
     Intervals and p values are those of single tests: no finding rests on them.
     """
+    every = of_every_class(list(_groups_of_classes(design)))
+    wanted = {metric: score for metric, score in every.items() if metric.name in COMPARED and metric != PRIMARY}
+    return contrasts_by(wanted, design, pairs, transfer)
+
+
+def contrasts_by(
+    scores: Mapping[Metric, Score], design: Design, pairs: Mapping[str, Sequence[str]], transfer: float
+) -> pd.DataFrame:
+    """The differences of arms from those in `pairs` by some scores: see `differences`."""
     rows = []
-    for metric, score in of_every_class(list(_groups_of_classes(design))).items():
-        if metric.name not in COMPARED or metric == PRIMARY:
-            continue
+    for metric, score in scores.items():
         for arm, tested in compared(design, pairs, score, transfer).items():
             for other, found in zip(pairs[arm], tested, strict=True):
                 low, high = found.value - found.reach(), found.value + found.reach()

@@ -10,7 +10,9 @@ from matplotlib.ticker import MaxNLocator
 
 from sonosynth.evidence.judging import Finding
 from sonosynth.report import words
-from sonosynth.report.results import Results
+from sonosynth.report.declared import Declared
+from sonosynth.report.facts import Facts
+from sonosynth.report.judged import Judged
 from sonosynth.report.symbols import SYMBOLS, Symbol
 
 WITH, WITHOUT = "With synthetic images", "Without synthetic images"
@@ -18,7 +20,9 @@ WITH, WITHOUT = "With synthetic images", "Without synthetic images"
 
 @dataclass(frozen=True)
 class Contrast:
-    """A difference in macro F1 from a comparator, in words; low, high: NaN where the study is too small for one."""
+    """A difference, in the score that decides, from a comparator, in words; low, high: NaN where the study is too small
+    for them.
+    """
 
     against: str
     difference: float
@@ -46,8 +50,12 @@ class Row:
 
 @dataclass(frozen=True)
 class Answer:
-    """The rows, by title of their group. margin: differences below it are not relevant."""
+    """score: that decides, in words; metric: as tables call it. groups: rows, by title. margin: differences below it
+    are not relevant.
+    """
 
+    score: str
+    metric: str
     groups: tuple[tuple[str, tuple[Row, ...]], ...]
     margin: float
 
@@ -71,18 +79,21 @@ class Answer:
         return 100 * (value - first) / (last - first)
 
 
-def answer(results: Results, margin: float) -> Answer:
+def answer(judged: Judged, declared: Declared, facts: Facts, margin: float) -> Answer:
     """The arms with synthetic images first, then the others, each in the declared order."""
-    rows = [_row(results, str(arm), own.to_dict("records")) for arm, own in results.decisive.groupby("arm", sort=False)]
-    parts = [(title, tuple(row for row in rows if bool(results.arms.get(row.arm)) == made)) for title, made in
+    rows = [
+        _row(declared, facts, str(arm), own.to_dict("records"))
+        for arm, own in judged.decisive.groupby("arm", sort=False)
+    ]
+    parts = [(title, tuple(row for row in rows if bool(judged.arms.get(row.arm)) == made)) for title, made in
              ((WITH, True), (WITHOUT, False))]  # fmt: skip
-    return Answer(tuple((title, own) for title, own in parts if own), margin)
+    return Answer(judged.score, judged.metric, tuple((title, own) for title, own in parts if own), margin)
 
 
-def _row(results: Results, arm: str, rows: Sequence[dict]) -> Row:
+def _row(declared: Declared, facts: Facts, arm: str, rows: Sequence[dict]) -> Row:
     finding = Finding(rows[0]["finding"])
     # Two or three runs say nothing of how far a difference would scatter: the sentence gives no interval, either.
-    known, facts = finding is not Finding.NOT_ENOUGH_RUNS, results.facts
+    known = finding is not Finding.NOT_ENOUGH_RUNS
     contrasts = tuple(
         Contrast(
             words.comparator(str(x["against"]), facts.reference, facts.cheap), x["difference"],
@@ -90,6 +101,6 @@ def _row(results: Results, arm: str, rows: Sequence[dict]) -> Row:
         )
         for x in rows if pd.notna(x["difference"])
     )  # fmt: skip
-    line = results.declared.arm(arm) if arm in results.declared.arms else ""
+    line = declared.arm(arm) if arm in declared.arms else ""
     roles = {facts.cheap: "the simple baseline", facts.primary: "the primary arm"}
     return Row(arm, roles.get(arm, ""), line, finding, contrasts)

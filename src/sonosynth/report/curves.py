@@ -44,7 +44,7 @@ def _points(results: Results, curve: Curve) -> tuple[Point, ...]:
     if curve.without is None:
         own = results.table.set_index("arm").reindex(columns=["f1", "f1_low", "f1_high"])
     else:
-        rows = results.decisive[results.decisive["against"] == curve.without]
+        rows = results.classification.decisive[results.classification.decisive["against"] == curve.without]
         own = rows.set_index("arm")[["difference", "low", "high"]]
         own.loc[curve.without] = [0.0, float("nan"), float("nan")]
     own = own.dropna(subset=own.columns[0])

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from sonosynth.adapters.settings import Adapter
 from sonosynth.synthesis.settings import NOISE, REAL, SHAPES, TRAINING, Set
-from sonosynth.tasks.classification.settings import Arm
+from sonosynth.tasks.arms import Arm
 
 BALANCE = {"none": "", "oversample": "rare classes oversampled", "weights": "loss weighted by class"}
 MASKS = {

@@ -59,6 +59,14 @@ class Fault(StrEnum):
     VERBATIM = "some of its images are training images"
 
 
+class Unfit(StrEnum):
+    """Why an arm has no segmenters."""
+
+    NO_MASKS = "no masks"
+    OF_CLASSES = "trained by classes"
+    CHOOSES = "chooses among arms"
+
+
 @dataclass(frozen=True)
 class Refusal:
     """A fault, and the share of an arm's images that have it, if it is one of images."""

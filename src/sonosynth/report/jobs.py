@@ -8,6 +8,7 @@ import pandas as pd
 
 from sonosynth import disk, plain_yaml
 from sonosynth.artefacts import Adapter, Artefact, CohortImages, Split, SyntheticSet
+from sonosynth.cohort.masking import Masks
 from sonosynth.cohort.split import crossing
 from sonosynth.cohort.traits import Trait
 from sonosynth.fidelity.jobs import COLUMNS
@@ -16,12 +17,14 @@ from sonosynth.reader.scoring import Reading
 from sonosynth.report import withheld
 from sonosynth.report.declared import Declared
 from sonosynth.report.elsewhere import Elsewhere
-from sonosynth.report.facts import Counts, Curve, Excluded, Facts, Tested
+from sonosynth.report.facts import Counts, Curve, Excluded, Facts, Tested, Unfit
 from sonosynth.report.figures import save
 from sonosynth.report.page import Provenance, page
 from sonosynth.report.readers import Readers
 from sonosynth.report.results import Results, Shown
 from sonosynth.report.sections import SECTIONS, listing
+from sonosynth.report.segmented import Outlines, Segmented
+from sonosynth.report.tables import COLUMNS as VERDICTS
 from sonosynth.report.terminal import summary
 from sonosynth.report.tested import images_of
 
@@ -32,6 +35,11 @@ TEXT = (
     "sentence", "reason", "column", "subgroup",
 )  # fmt: skip
 """The columns that are text in any of the tables, whatever their cells look like."""
+EMPTY = {
+    "table": pd.DataFrame(columns=["arm", "status"]), "classes": pd.DataFrame(columns=["arm", "class"]),
+    "verdicts": pd.DataFrame(columns=VERDICTS), "predictions": pd.DataFrame(columns=["arm", "id", "label"]),
+}  # fmt: skip
+"""The tables of a study that classifies nothing."""
 ABOUT = "about"  # the role of a table's JSON
 
 
@@ -39,7 +47,8 @@ ABOUT = "about"  # the role of a table's JSON
 class Drawing:
     """arms: the sets that each adds. refined: for each set that starts from another one, that one. study:
     study.yaml as text. curves: arms that differ in one value. tests: on other cohorts. readings: what human
-    readers answered. real_images: whether the report may show them, and paths.
+    readers answered. real_images: whether the report may show them, and paths. segmented: the sets that
+    each arm with segmenters adds; unfit: the arms without, and why; both empty if nothing is segmented.
     """
 
     facts: Facts
@@ -51,12 +60,15 @@ class Drawing:
     readings: tuple[Reading, ...] = ()
     declared: Declared = field(default_factory=Declared)
     real_images: bool = True
+    segmented: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    unfit: Mapping[str, Unfit] = field(default_factory=dict)
 
 
 def draw(  # noqa: PLR0913 (a handle for each need of the job)
     settings: Drawing, *, cohort: CohortImages, split: Split, adapters: tuple[Adapter, ...],
     sets: tuple[SyntheticSet, ...], tables: tuple[Artefact, ...], finished: tuple[Made, ...],
-    tested: tuple[Artefact, ...] = (), judged: tuple[Artefact, ...] = (), work: Path,
+    tested: tuple[Artefact, ...] = (), judged: tuple[Artefact, ...] = (), masks: Masks | None = None,
+    segmenters: tuple[Artefact, ...] = (), work: Path,
 ) -> None:  # fmt: skip
     """Makes figures (a folder), page (report.html), and summary, the text printed in the terminal.
 
@@ -65,11 +77,13 @@ def draw(  # noqa: PLR0913 (a handle for each need of the job)
 
     Args:
         tables: those of the evaluation; each is identified by the name of its file. tested, judged: what
-            `other_cohort.predict` and `tested.judge` made for each test.
+            `other_cohort.predict` and `tested.judge` made for each test. masks: if lesions are segmented. segmenters:
+            what `segmentation.jobs.train` made for the first seed of each arm in the first split.
     """
     roles = [(made, role) for made in tables for role in made.made.places]
     found = {made.place(role).stem: made.table(role, *TEXT) for made, role in roles if role != ABOUT}
-    about = next(made for made, role in roles if role == ABOUT).json(ABOUT)
+    abouts = [made.json(ABOUT) for made, role in roles if role == ABOUT]  # of classification, and of segmentation
+    about, counted = abouts[0], abouts[-1]
     values = plain_yaml.parse(settings.study)
     hidden = {} if settings.real_images else withheld.paths(values)
     values = withheld.without(values, hidden)
@@ -87,9 +101,9 @@ def draw(  # noqa: PLR0913 (a handle for each need of the job)
         traits=tuple(map(Trait.of, cohort.about["traits"])),
     )  # fmt: skip
     files = {digest for made in sets for digest in made.made.files.values()}
-    always = ("table", "classes", "verdicts", "memorisation", "predictions")
     results = Results(
-        **{name: found[name] for name in always},
+        **{name: found.get(name, empty) for name, empty in EMPTY.items()},
+        memorisation=found["memorisation"],
         fidelity=fidelity,
         facts=withheld.of_facts(settings.facts, hidden),
         counts=counts,
@@ -111,6 +125,10 @@ def draw(  # noqa: PLR0913 (a handle for each need of the job)
         ),
         readers=tuple(Readers(one, files) for one in settings.readings),
         declared=settings.declared,
+        segmented=Segmented(
+            found["segmentation_table"], found["segmentation_verdicts"], found["segmentation"], settings.segmented,
+            settings.unfit, masks.pixels.shape[1], counted["without_mask"], counted["left_out"],
+        ) if masks else None,
     )  # fmt: skip
     ultrasound, texture, learning_curve, probes = (
         found.get(name) for name in ("ultrasound", "texture", "learning_curve", "probes")
@@ -118,6 +136,7 @@ def draw(  # noqa: PLR0913 (a handle for each need of the job)
     shown = Shown(
         results, cohort, split, adapters, sets, settings.refined, ultrasound, texture, learning_curve, probes,
         settings.real_images,
+        Outlines.of(cohort, masks, segmenters) if masks and settings.real_images else None,
     )  # fmt: skip
     save({name: figure for section in SECTIONS for name, figure in section.figures(shown).items()}, work / "figures")
     pictured = listing(shown)

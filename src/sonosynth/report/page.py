@@ -15,7 +15,6 @@ import pandas as pd
 from PIL import Image
 
 from sonosynth.cohort.settings import Prompts, path_of
-from sonosynth.evidence.scores import class_names
 from sonosynth.fidelity.jobs import ALL
 from sonosynth.jobs import Made
 from sonosynth.report import citing, elsewhere, words
@@ -69,6 +68,8 @@ def page(results: Results, provenance: Provenance, figures: Path, pictured: pd.D
     }  # fmt: skip
     if results.sealed is not None:
         tables["sealed_verdicts"] = results.sealed
+    if results.segmented is not None:
+        tables |= {"segmentation_table": results.segmented.table, "segmentation_verdicts": results.segmented.verdicts}
     if results.choices is not None:
         tables["choices"] = results.choices
     environment.globals |= {
@@ -87,7 +88,7 @@ def page(results: Results, provenance: Provenance, figures: Path, pictured: pd.D
         sections=[section for section in SECTIONS if section.shown(results)],
         headline=headline(results),
         explained=explained(results),
-        answer=answer(results, study["compare"]["margin"]),
+        answers=[answer(one, declared, results.facts, study["compare"]["margin"]) for one in results.judged],
         declared=declared,
         elsewhere=elsewhere.COLUMNS,
         results=results,
@@ -97,7 +98,12 @@ def page(results: Results, provenance: Provenance, figures: Path, pictured: pd.D
         provenance=provenance,
         latex=latex(results),
         methods=methods(
-            study, results.measured_on, declared, class_names(results.predictions), own_split=results.facts.own_split
+            study,
+            results.measured_on,
+            declared,
+            results.labels,
+            own_split=results.facts.own_split,
+            unfit=tuple(results.segmented.unfit) if results.segmented else (),
         ),
         cited=cited,
         bibtex=citing.bibtex(cited),
@@ -106,19 +112,20 @@ def page(results: Results, provenance: Provenance, figures: Path, pictured: pd.D
 
 def methods(
     study: Mapping[str, Any], facts: Mapping[str, str], declared: Declared, classes: Sequence[str], *,
-    own_split: bool = False,
+    own_split: bool = False, unfit: Sequence[str] = (),
 ) -> str:  # fmt: skip
     """The methods paragraph.
 
     Args:
         study: the values of study.yaml. facts: what the scores were measured on, in words. own_split: as in `Facts`.
+            unfit: the arms without segmenters.
     """
     template = jinja2.Environment(loader=LOADER, undefined=jinja2.StrictUndefined).get_template("methods.txt.j2")
     prompts = Prompts(**study["prompts"])
     said = {label: prompts.of(label) for label in classes}
     text = template.render(
         s=study, facts=facts, prompts=said, adapters=declared.adapters, sets=declared.sets, arms=declared.arms,
-        arm=declared.arm, own_split=own_split,
+        arm=declared.arm, own_split=own_split, unfit=unfit,
     )  # fmt: skip
     return " ".join(text.split())
 

@@ -6,15 +6,16 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from sonosynth.artefacts import Adapter, CohortImages, Split, SyntheticSet
-from sonosynth.evidence.judging import Finding
-from sonosynth.evidence.scores import EXCESS, PRIMARY
+from sonosynth.evidence.scores import EXCESS, PRIMARY, class_names
 from sonosynth.fidelity.across import Caricature, caricatures
 from sonosynth.fidelity.jobs import ACROSS, ALL, TRAINING
 from sonosynth.report import sentences, words
 from sonosynth.report.declared import Declared
 from sonosynth.report.elsewhere import Elsewhere
 from sonosynth.report.facts import Counts, Curve, Facts
+from sonosynth.report.judged import Judged
 from sonosynth.report.readers import Readers
+from sonosynth.report.segmented import Outlines, Segmented
 from sonosynth.synthesis.making import CONSTANT, REPEATS
 from sonosynth.synthesis.selector import KEPT, OTHER_CLASS, TOO_NEAR
 
@@ -36,6 +37,7 @@ class Results:
     None if no arm chooses among others. selection: every image that was drawn for a set whose images are selected
     (`synthesis.selector`), None if there is no such set. critics: rows of critics.csv, None if no arm weights images.
     subgroups: rows of subgroups.csv, None if no column is named. tests: on other cohorts. readers: of each kit.
+    segmented: None if nothing is. If nothing is classified, table, classes, verdicts and predictions are empty.
     """
 
     table: pd.DataFrame
@@ -57,6 +59,7 @@ class Results:
     tests: tuple[Elsewhere, ...] = ()
     readers: tuple[Readers, ...] = ()
     declared: Declared = field(default_factory=Declared)
+    segmented: Segmented | None = None
 
     @property
     def scores(self) -> tuple[str, ...]:
@@ -72,7 +75,8 @@ class Results:
     @property
     def measured_on(self) -> dict[str, str]:
         """What the scores were measured on, in words."""
-        return words.measured_on(self.facts, self.counts)
+        found = words.measured_on(self.facts, self.counts)
+        return {name: value for name, value in found.items() if name != "classifier" or self.classified}
 
     @property
     def frechet(self) -> pd.DataFrame:
@@ -137,6 +141,13 @@ class Results:
             return ""
         row = rows.to_dict("records")[int(rows["difference"].abs().argmax())]
         return words.prior_shift(row["arm"], row["against"], row["class"], row["difference"])
+
+    @property
+    def labels(self) -> list[str]:
+        """The classes of the scored images."""
+        if self.segmented and not self.classified:
+            return sorted(set(self.segmented.predictions["label"]))
+        return class_names(self.predictions)
 
     @property
     def n_validation(self) -> int:
@@ -205,39 +216,30 @@ class Results:
         return [*words.warnings(self.facts, self.counts), *(said for test in self.tests for said in test.warnings())]
 
     @property
-    def decisive(self) -> pd.DataFrame:
-        """The contrasts by the score that decides: one row for each arm and each that it has to beat."""
-        rows = self.verdicts
-        return rows[(rows["metric"] == PRIMARY.name) & (rows["class"] == PRIMARY.of)]
+    def classified(self) -> bool:
+        """Whether the study classifies."""
+        return len(self.table) > 0
+
+    @property
+    def classification(self) -> Judged:
+        """What may be said of the arms by macro F1."""
+        return Judged(self.verdicts, PRIMARY.name, self.arms)
+
+    @property
+    def judged(self) -> tuple[Judged, ...]:
+        """What may be said of the arms, by the score of each task."""
+        found = [self.classification] if self.classified else []
+        return (*found, *([self.segmented.judged] if self.segmented else []))
 
     @property
     def findings(self) -> dict[str, str]:
-        """What may be said of each arm."""
-        return dict(zip(self.decisive["arm"], self.decisive["finding"], strict=True))
-
-    @property
-    def smallest(self) -> float | None:
-        """The smallest difference in macro F1 from the reference that could be significant if no other arm's is.
-
-        Half the narrowest interval: it is Bonferroni's, at which Holm's method finds its first arm.
-        """
-        rows = self.decisive.groupby("arm", sort=False).head(1)
-        silent = [Finding.NOT_ENOUGH_RUNS, Finding.REFUSED, Finding.NOT_RUN]
-        widths = (rows["high"] - rows["low"])[~rows["finding"].isin(silent)].dropna() / 2
-        return float(widths.min()) if len(widths) else None
+        """What may be said of each arm by its classifiers."""
+        return self.classification.findings
 
     def sentences(self) -> list[str]:
-        """One sentence per arm, then the limits of the study."""
-        return [*self.decisive["sentence"][self.decisive["sentence"] != ""], *self.limits()]
-
-    def limits(self) -> list[str]:
-        """What the study could not have shown at all, or what it needs for a verdict."""
-        said = []
-        if self.smallest is not None:
-            said.append(sentences.resolution(self.smallest, set(self.findings.values())))
-        if Finding.NOT_ENOUGH_RUNS in self.findings.values():
-            said.append(sentences.needed(self.facts, self.seconds))
-        return said
+        """One sentence per arm and task, then what the study could not have shown at all, or what it needs."""
+        said = [sentence for one in self.judged for sentence in one.sentences(self.facts, self.seconds)]
+        return list(dict.fromkeys(said))
 
     def sealed_sentences(self) -> list[str]:
         """How the sealed part was scored, and one sentence per arm; none while it is closed."""
@@ -258,7 +260,7 @@ class Shown:
     """What the sections of the page draw from.
 
     refined: for each set that starts from another one, that one. ultrasound, texture, learning_curve, probes: rows of
-    these tables, or None. real_images: whether any may be shown.
+    these tables, or None. real_images: whether any may be shown. outlines: predicted beside real ones, if any.
     """
 
     results: Results
@@ -272,3 +274,4 @@ class Shown:
     learning_curve: pd.DataFrame | None
     probes: pd.DataFrame | None
     real_images: bool = True
+    outlines: Outlines | None = None

@@ -10,7 +10,7 @@ from sonosynth.evidence.judging import ENOUGH_BLOCKS, ENOUGH_OF_OTHERS, ENOUGH_R
 from sonosynth.evidence.settings import Compare
 from sonosynth.progress.words import duration
 from sonosynth.report.facts import Comparison, Facts, Refusal
-from sonosynth.report.words import ON_COHORT, comparator
+from sonosynth.report.words import ON_COHORT, SCORES, comparator
 
 
 def verdict(
@@ -47,7 +47,7 @@ def verdict(
         case _:
             said = _no_evidence(contrasts, named, where, compare.primary) or f"no evidence of a difference {where} {p}"
     differences = _differences(contrasts, named, intervals=finding is not Finding.NOT_ENOUGH_RUNS)
-    return f"{arm}: macro F1 is {differences}: {said}." + _not_compared(comparison)
+    return f"{arm}: {SCORES[str(contrasts[0]['metric'])]} is {differences}: {said}." + _not_compared(comparison)
 
 
 def _no_evidence(
@@ -70,17 +70,17 @@ def _stepped_over(arm: str, compare: Compare) -> str:
     return primary * (arm == compare.primary)
 
 
-def spread(differences: pd.Series) -> str:
+def spread(differences: pd.Series, score: str) -> str:
     """How far the scores of several arms with synthetic images are from those of the reference."""
     ends = " to ".join(dict.fromkeys(f"{x:+.3f}" for x in (differences.min(), differences.max())))
-    return f"With synthetic images, macro F1 differs by {ends} from that with real images alone."
+    return f"With synthetic images, {score} differs by {ends} from that with real images alone."
 
 
-def resolution(smallest: float, findings: Collection[str]) -> str:
-    """What differences a study can show: see `Results.smallest`."""
+def resolution(smallest: float, findings: Collection[str], score: str) -> str:
+    """What differences by a score a study can show: see `judged.Judged.smallest`."""
     found = {Finding.IMPROVES, Finding.HARMS} & set(findings)
     return (
-        f"With these images and runs, a difference of less than {smallest:.3f} in macro F1 from real images alone could"
+        f"With these images and runs, a difference of less than {smallest:.3f} in {score} from real images alone could"
         f" not have been significant{' on its own; once one arm is significant, smaller ones can be' if found else ''}."
     )
 

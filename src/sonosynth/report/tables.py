@@ -33,7 +33,7 @@ COLUMNS = [
 class Tabulating:
     """reference: the arm that all others are compared with. arms: all arms. refused: those whose scores can't be
     believed, whatever their images. controls: sets that are exempt from the rule against copies. blocks: the draw and
-    the fold of each repeat.
+    the fold of each repeat. families: of how many tasks, which share the error rate.
     """
 
     reference: str
@@ -42,6 +42,7 @@ class Tabulating:
     refused: Mapping[str, Refusal]
     controls: tuple[str, ...]
     blocks: tuple[tuple[int, int], ...]
+    families: int = 1
 
 
 def tabulate(
@@ -130,6 +131,20 @@ def all_verdicts(
     Args:
         found: the predictions that count. groups: of an image by its id. where: what findings hold on, in words.
     """
+    verdicts, pairs = decided(settings, found, groups, refused, where)
+    trusted = found[found["arm"].isin([settings.reference, *pairs])]
+    return with_others(verdicts, tables.differences(arranged(trusted, groups), pairs, settings.compare.transfer))
+
+
+def decided(
+    settings: Tabulating, found: pd.DataFrame, groups: Mapping[str, str], refused: Mapping[str, Refusal], where: str,
+    score: str = PRIMARY.name,
+) -> tuple[pd.DataFrame, dict[str, list[str]]]:  # fmt: skip
+    """The contrasts of each arm by the score that decides, with its sentence; and what each that is judged has to beat.
+
+    Args:
+        found, groups, where: as in `all_verdicts`. score: one of `scores.DECISIVE`.
+    """
     compare, reference = settings.compare, settings.reference
     run = set(found["arm"])
     arms = [arm for arm in settings.arms if arm != reference]
@@ -139,9 +154,9 @@ def all_verdicts(
     primary = compare.primary if compare.primary in judged else None
     verdicts = judging.judge(
         trusted, reference=reference, groups=groups, against=against, primary=primary, margin=compare.margin,
-        transfer=compare.transfer,
+        transfer=compare.transfer, score=score, families=settings.families,
     )  # fmt: skip
-    shown = {"against": reference, "metric": PRIMARY.name}
+    shown = {"against": reference, "metric": score}
     without = [
         shown | {"arm": arm, "finding": str(Finding.REFUSED if arm in run else Finding.NOT_RUN)}
         for arm in arms if arm not in judged
@@ -155,8 +170,11 @@ def all_verdicts(
         for arm, own in verdicts.groupby("arm")
     }
     verdicts["sentence"] = [said.get(place, "") for place in verdicts.index]
-    pairs = {arm: [reference, *against[arm]] for arm in judged}
-    others = tables.differences(arranged(trusted, groups), pairs, compare.transfer)
+    return verdicts, {arm: [reference, *against[arm]] for arm in judged}
+
+
+def with_others(verdicts: pd.DataFrame, others: pd.DataFrame) -> pd.DataFrame:
+    """Verdicts, then the contrasts by other scores, with each arm's finding: the rows of verdicts.csv."""
     findings = verdicts.groupby("arm")["finding"].first()
     others = others.assign(finding=others["arm"].map(findings))
     return pd.DataFrame([*verdicts.to_dict("records"), *others.to_dict("records")], columns=COLUMNS)

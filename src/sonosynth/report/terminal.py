@@ -28,7 +28,14 @@ def summary(results: Results) -> str:
     shown = Table(*(Column(x, no_wrap=name == "arm") for name, x in results.columns.items()), title="Ablation")
     for row in results.rows():
         shown.add_row(*(row[name] for name in results.columns))
-    console.print(shown)
+    if results.classified:
+        console.print(shown)
+    if found := results.segmented:
+        shown = Table(*(Column(x, no_wrap=name == "arm") for name, x in found.columns.items()), title="Segmentation")
+        for row in found.rows():
+            shown.add_row(*(row[name] for name in found.columns))
+        console.print(shown)
+        console.print(f"segmentation: {found.measured_on}", soft_wrap=True)
     for name, value in results.measured_on.items():
         console.print(f"{name}: {value}", soft_wrap=True)
     before = (results.floor(), *results.caricatures(), *results.sentences())

@@ -24,6 +24,10 @@ EXCLUDED: dict[str, str] = {
     Reason.OUTVOTED: "most near-duplicates have a different label",
 }
 """Reasons that need other words than those in which tables name them."""
+SCORES = {"f1": "macro F1", "auc": "AUC", "dice": "Dice"}
+"""The scores that decide."""
+TASKS = {"f1": "Classification", "dice": "Segmentation"}
+"""The tasks that they decide."""
 FEW_GROUPS = 10  # on one side of a split
 ON_COHORT = "on this data set"
 ON_SEALED = "on the sealed images, given this cohort's training images"

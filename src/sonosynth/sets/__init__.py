@@ -6,5 +6,6 @@ A way has a `VERSION`, raised when its images change, and `open(settings, adapte
 alone, or "files" for those of a folder. `MODEL = False` says that it uses no model, `CONTROL = True` that its sets are
 negative controls, `GENERATOR = True` that a generator made the images even where the set names no adapter, `ACROSS =
 True` that its images start from those of other classes, which `source_label` in metadata.csv names, `CONDITION =
-True` that they can be made under masks, which the requests then have.
+True` that they can be made under masks, which the requests then have, `MASKED = True` that its images are the real ones
+that they start from, pixel by pixel, whose masks are theirs, too.
 """

@@ -9,6 +9,7 @@ VERSION = 1
 FROM = "real"
 MODEL = False
 CONTROL = True
+MASKED = True
 
 
 def open(settings: Making, adapter: Path | None) -> Maker:

@@ -13,7 +13,7 @@ class TrainingSet:
 
     labels: (N,) int, the classes that they count as. targets: (N, K), the parts of the K classes in the loss; a row
     adds up to the weight of the image. synthetic: (N,) bool. source: (N,) int, the row of the real image that it was
-    made from, -1 for none.
+    made from, -1 for none. masks: (N, H, W) uint8, 1 where a lesion is, if these are learned.
 
     Raises:
         ValueError: if their numbers differ.
@@ -25,6 +25,7 @@ class TrainingSet:
     origins: Origins
     synthetic: np.ndarray
     source: np.ndarray
+    masks: np.ndarray | None = None
 
     @classmethod
     def of_real(cls, images: np.ndarray, labels: np.ndarray, classes: int, origins: Origins) -> "TrainingSet":
@@ -39,10 +40,11 @@ class TrainingSet:
         synthetic, source = (
             np.concatenate([getattr(x, name) for x in (self, other)]) for name in ("synthetic", "source")
         )
-        return TrainingSet(images, labels, targets, self.origins + other.origins, synthetic, source)
+        masks = None if self.masks is None or other.masks is None else np.concatenate([self.masks, other.masks])
+        return TrainingSet(images, labels, targets, self.origins + other.origins, synthetic, source, masks)
 
     def __post_init__(self) -> None:
-        known = (self.images, self.labels, self.targets, self.origins.own, self.synthetic, self.source)
-        counts = {len(part) for part in known}
+        known = (self.images, self.labels, self.targets, self.origins.own, self.synthetic, self.source, self.masks)
+        counts = {len(part) for part in known if part is not None}
         if len(counts) > 1:
             raise ValueError(f"images and what is known of them differ in number: {sorted(counts)}")

@@ -9,10 +9,11 @@ import torch
 from torch.nn import functional as F
 
 from sonosynth.firewall import Origins
+from sonosynth.tasks.arms import Arm
 from sonosynth.tasks.classification.classifier import Recipe, Selection, predict
 from sonosynth.tasks.classification.models import IMAGENET, resolve
-from sonosynth.tasks.classification.remedies import class_weights, classical, mixed
-from sonosynth.tasks.classification.settings import RANDOM, Arm, Classifier
+from sonosynth.tasks.classification.remedies import class_weights, mixed
+from sonosynth.tasks.classification.settings import RANDOM, Classifier
 from sonosynth.tasks.training_set import TrainingSet
 
 SHIFT, SCALE = (torch.tensor(x).view(3, 1, 1) for x in IMAGENET)
@@ -206,36 +207,12 @@ def test_class_weights_make_classes_count_alike():
     assert weights[labels].mean() == pytest.approx(1)
 
 
-def test_classical_augmentation_moves_little_and_keeps_the_range():
-    image = torch.zeros(64, 1, 64, 64)
-    image[:, :, 28:36, 28:36] = 0.8
-    moved = classical(image, torch.Generator().manual_seed(0))
-    assert moved.shape == image.shape
-    assert moved.min() >= 0 and moved.max() <= 1
-    rows = torch.arange(64.0)
-    centres = (moved.sum(dim=3)[:, 0] * rows).sum(dim=1) / moved.sum(dim=(1, 2, 3))
-    assert (centres - 31.5).abs().max() < 64 * 0.05 + 1
-    assert centres.std() > 0.5
-    level = moved[:, 0, 31:33, 31:33].mean(dim=(1, 2)) / 0.8
-    assert level.min() > 0.7 and level.std() > 0.05
-
-
 def test_mixup_mixes_images_and_targets_alike():
     images = F.one_hot(torch.arange(4), 4).float()
     got, targets = mixed(images, images.clone(), 0.4, torch.Generator().manual_seed(0))
     assert torch.equal(got, targets)
     assert torch.allclose(targets.sum(dim=1), torch.ones(4))
     assert ((targets > 0) & (targets < 1)).any()
-
-
-def test_without_speckle_the_classical_augmentation_only_moves_and_scales():
-    images = torch.full((6, 1, 32, 32), 0.5)
-    with_noise, without = (
-        classical(images, torch.Generator().manual_seed(0), speckle=speckle) for speckle in (True, False)
-    )
-    assert (with_noise.std(dim=(1, 2, 3)) > 0.02).all()
-    assert (without.std(dim=(1, 2, 3)) < 1e-6).all()
-    assert torch.allclose(with_noise.mean(dim=(1, 2, 3)), without.mean(dim=(1, 2, 3)), atol=0.01)
 
 
 def test_without_mirror_images_nothing_else_changes(tiny_classifier):

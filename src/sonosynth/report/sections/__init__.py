@@ -11,7 +11,18 @@ from matplotlib.figure import Figure
 
 from sonosynth.report.figures import LISTED
 from sonosynth.report.results import Results, Shown
-from sonosynth.report.sections import ablation, classifier, copies, curves, fidelity, pictures, readers, tests, training
+from sonosynth.report.sections import (
+    ablation,
+    classifier,
+    copies,
+    curves,
+    fidelity,
+    pictures,
+    readers,
+    segmentation,
+    tests,
+    training,
+)
 
 
 @dataclass(frozen=True)
@@ -35,7 +46,9 @@ SECTIONS = (
     Section("tests", "Other cohorts", tests.figures, shown=lambda results: bool(results.tests)),
     Section("pictures", "Pictures", pictures.figures, pictures.ALT, pictured=pictures.pictured),
     Section("readers", "Human readers", readers.figures, readers.ALT, lambda results: bool(results.readers)),
-    Section("classifier", "Classifier", classifier.figures, classifier.ALT),
+    Section("segmentation", "Segmentation", segmentation.figures, segmentation.ALT, segmentation.shown,
+            segmentation.pictured),
+    Section("classifier", "Classifier", classifier.figures, classifier.ALT, lambda results: results.classified),
     Section("subgroups", "Subgroups", shown=lambda results: results.subgroups is not None),
     Section("fidelity", "Fidelity", fidelity.figures, fidelity.ALT),
     Section("selection", "Selection", shown=lambda results: results.selection is not None),
@@ -44,7 +57,7 @@ SECTIONS = (
     Section("training", "Training", training.figures, training.ALT),
     Section("provenance", "Provenance"),
     Section("paper", "For a paper"),
-)
+)  # fmt: skip
 
 
 def listing(shown: Shown) -> pd.DataFrame:

@@ -7,6 +7,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from sonosynth.evidence.judging import Finding
+from sonosynth.evidence.scores import PRIMARY
+from sonosynth.evidence.segmented import DICE
 from sonosynth.report.facts import Facts
 from sonosynth.report.figures import PAGE, STYLE, wrapped
 from sonosynth.report.results import Shown
@@ -15,12 +17,13 @@ from sonosynth.report.words import comparator
 
 
 def figures(shown: Shown) -> dict[str, Figure]:
-    """The forest plot: for a paper, since the page draws the same as text and lines that fit its width."""
-    return {"forest": forest(shown.results.decisive, shown.results.facts)}
+    """The forest plots: for a paper, since the page draws the same as text and lines that fit its width."""
+    names, facts = {PRIMARY.name: "forest", DICE.name: "forest_dice"}, shown.results.facts
+    return {names[one.metric]: forest(one.decisive, facts, one.score) for one in shown.results.judged}
 
 
-def forest(contrasts: pd.DataFrame, facts: Facts) -> Figure:
-    """Differences in macro F1: rows of verdicts.csv, a panel for each part that a comparator has, with 95% intervals.
+def forest(contrasts: pd.DataFrame, facts: Facts, score: str) -> Figure:
+    """Differences in a score: rows of verdicts.csv, a panel for each part that a comparator has, with 95% intervals.
 
     The colour and the shape of a marker are those of the arm's finding.
     """
@@ -42,7 +45,7 @@ def forest(contrasts: pd.DataFrame, facts: Facts) -> Figure:
             axis.set_title(f"against {wrapped(other, 34)}")
         axes[0, 0].set_yticks(np.arange(len(arms)), [wrapped(arm, 34) for arm in arms])
         axes[0, 0].set_ylim(len(arms) - 0.5, -0.5)
-        figure.supxlabel("difference in macro F1", fontsize=STYLE["font.size"])
+        figure.supxlabel(f"difference in {score}", fontsize=STYLE["font.size"])
         found = dict.fromkeys(map(Finding, rows["finding"]))
         handles = [
             Line2D([], [], marker=SYMBOLS[x].marker, color=SYMBOLS[x].colour, linestyle="none", label=str(x))

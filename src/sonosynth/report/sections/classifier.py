@@ -60,6 +60,8 @@ Draw = Callable[[Axes, Predicted, str, str], Any]
 def figures(shown: Shown) -> dict[str, Figure]:
     """Confusion matrices, ROC curves and calibration curves."""
     results = shown.results
+    if not results.classified:
+        return {}
     groups = independent(shown.cohort.images, shown.cohort.twins)
     about = (results.predictions, groups, results.facts.reference, results.facts.positive)
     return {"confusion": confusion(results.predictions), "roc": roc(*about), "calibration": calibration(*about)}

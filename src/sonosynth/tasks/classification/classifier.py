@@ -10,21 +10,21 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel, update_bn
 
 from sonosynth import device, seeding
+from sonosynth.tasks.arms import Arm
+from sonosynth.tasks.augmentation import classical
 from sonosynth.tasks.classification import models
-from sonosynth.tasks.classification.draws import scheduled, settling
 from sonosynth.tasks.classification.models import Network, Start
-from sonosynth.tasks.classification.remedies import class_weights, classical, mixed
-from sonosynth.tasks.classification.settings import Arm, Classifier
+from sonosynth.tasks.classification.remedies import class_weights, mixed
+from sonosynth.tasks.classification.settings import Classifier
 from sonosynth.tasks.classification.trivial import trivial
+from sonosynth.tasks.draws import scheduled, settling
+from sonosynth.tasks.optimising import adam
 from sonosynth.tasks.training_set import TrainingSet
 
 Augmentation = Callable[[Tensor, torch.Generator], Tensor]
-SCHEDULES = {"constant": lambda done: 1.0, "cosine": lambda done: (1 + math.cos(math.pi * done)) / 2}
-"""The learning rate, in parts of the largest, when a share of the steps is done."""
 AT_ONCE = 64  # images without gradients, at most
 
 
@@ -77,9 +77,7 @@ def train(
     network = models.make(recipe.start, recipe.classes, seeding.derive(seed, "classifier"))
     network.module.train().to(place, memory_format=torch.channels_last)  # type: ignore[call-overload]
     preprocessor = Preprocessor.fitting(network, training, place)
-    optimizer = torch.optim.Adam(network.module.parameters(), lr=settings.learning_rate, fused=True)
-    rate = SCHEDULES[settings.schedule]
-    schedule = LambdaLR(optimizer, lambda step: rate(step / recipe.steps))
+    optimizer, schedule = adam(network.module, settings.learning_rate, settings.schedule, recipe.steps)
     averaged = AveragedModel(network.module) if settings.average else None
     average_from = recipe.steps - math.ceil(settings.average * recipe.steps)
 

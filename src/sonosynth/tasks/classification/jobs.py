@@ -1,6 +1,5 @@
 """The job that trains a classifier for one arm and seed, and predicts the images that nothing is trained on."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -12,20 +11,18 @@ from sonosynth import disk, firewall, seeding
 from sonosynth.artefacts import SEALED, Artefact, CohortImages, Split, SyntheticSet
 from sonosynth.cohort.decoding import resize
 from sonosynth.cost import Effort
-from sonosynth.errors import UserError
 from sonosynth.section import NO_EFFECT
-from sonosynth.synthesis.jobs import SOURCE_LABEL
 from sonosynth.synthesis.settings import Balance
+from sonosynth.tasks import RUN
+from sonosynth.tasks.arms import Arm
+from sonosynth.tasks.assembling import codes_of, training_set
 from sonosynth.tasks.classification import classifier, stored
 from sonosynth.tasks.classification.classifier import Recipe, Selection
 from sonosynth.tasks.classification.models import Start
 from sonosynth.tasks.classification.search import steps_of, steps_of_epoch
-from sonosynth.tasks.classification.settings import Arm, Classifier
-from sonosynth.tasks.training_set import TrainingSet
+from sonosynth.tasks.classification.settings import Classifier
 
 VERSION = 6
-SOFT = 0.5
-RUN = ("arm", "draw", "split", "generator", "seed")  # columns of predictions.csv that tell trainings apart
 WEIGHTS = "weights"  # the role of a classifier that is kept
 
 
@@ -57,8 +54,7 @@ class Training:
     @property
     def effort(self) -> Effort:
         """In trainings of an arm without a share: all have the same number of steps."""
-        longer = self.arm.exposures == "real"
-        return Effort((self.arm.augmentation,), 1 / (1 - self.arm.drawn) if longer else 1.0)
+        return Effort((self.arm.augmentation,), self.arm.longer)
 
 
 def train(
@@ -84,21 +80,22 @@ def train(
     s, classes, side = settings.classifier, split.classes, settings.classifier.resolution
     unseen = (split.validation, split.sealed, *([split.inner] if settings.candidate else []))
     images = [resize(cohort.pixels[cohort.rows(x["id"])], side) for x in unseen]
-    training = _training_set(settings, cohort, split, sets, copies, critics)
+    training = training_set(
+        settings.name, settings.arm, side, cohort=cohort, split=split, sets=sets, copies=copies, critics=critics
+    )
     forbidden = split.forbidden(leaks=settings.leaks)
     firewall.check(training.origins.all(), forbidden, f"the training images of the arm {settings.name}")
     epoch, steps = steps_of_epoch(s, settings.balance, split), steps_of(s, settings.balance, split, search)
-    if settings.arm.exposures == "real":
-        steps = round(steps / (1 - settings.arm.drawn))
+    steps = settings.arm.steps(steps)
     select = None
     if s.selection == "validation":
-        select = Selection(images[0], _codes(split.validation["label"], classes), every=epoch)
+        select = Selection(images[0], codes_of(split.validation["label"], classes), every=epoch)
     elif s.selection == "inner":
         rows = cohort.rows(split.inner["id"])
         others = pd.concat([split.validation, split.sealed])["sha256"]
         firewall.check(cohort.origins(rows).all(), others, "the images that choose the epoch")
         inner = resize(cohort.pixels[rows], side)
-        select = Selection(inner, _codes(split.inner["label"], classes), every=epoch)
+        select = Selection(inner, codes_of(split.inner["label"], classes), every=epoch)
     trained = classifier.train(
         training, arm=settings.arm, recipe=Recipe(s, settings.start, len(classes), steps, settings.precision),
         seed=seeding.derive(settings.seed, "classifier", settings.number), select=select,
@@ -126,93 +123,3 @@ def rows_of(
     """
     about = dict(zip(RUN, run, strict=True)) | {"id": images["id"], "label": images["label"]}
     return pd.DataFrame(about | {f"p_{label}": probabilities[:, k] for k, label in enumerate(classes)})
-
-
-def _training_set(
-    settings: Training, cohort: CohortImages, split: Split, sets: tuple[SyntheticSet, ...],
-    copies: tuple[Artefact, ...], critics: tuple[Artefact, ...] = (),
-) -> TrainingSet:  # fmt: skip
-    """The real training images, if they are in, and the images of the sets except those left out."""
-    side, classes = settings.classifier.resolution, split.classes
-    real = split.train if settings.arm.real else split.train[:0]
-    rows = cohort.rows(real["id"])
-    origins = cohort.origins(rows)
-    firewall.check(origins.all(), split.scored, "the real training images")
-    every = TrainingSet.of_real(
-        resize(cohort.pixels[rows], side), _codes(real["label"], classes), len(classes), origins
-    )
-    place = dict(zip(real["id"], range(len(real)), strict=True))
-    scored = pd.concat([split.validation, split.inner, split.sealed])
-    scored_pixels = np.asarray(cohort.pixels[cohort.rows(scored["id"])])
-    for number, added in enumerate(sets):
-        kept = ~added.flawed
-        if copies and not added.negative_control:
-            found = copies[number].table("table", "file_name")
-            kept &= ~added.rows["file_name"].isin(found["file_name"][found["copy"]]).to_numpy()
-        names = [f"{added.place('images')}/{name}" for name in added.rows["file_name"]]
-        firewall.check(added.files, split.scored, f"synthetic/{added.name}")
-        firewall.check_pixels(added.pixels, names, scored_pixels)
-        made = added.rows[kept]
-        codes = _codes(made["label"], classes)
-        if settings.arm.share and (without := [label for k, label in enumerate(classes) if k not in codes]):
-            if set(without) <= set(added.rows["label"]):
-                raise without_usable(settings.name, without, added.name)
-            raise without_share(settings.name, without, added.name)
-        targets = _targets(made, codes, classes)
-        if critics:
-            said = critics[number].table("table", "file_name").set_index("file_name").loc[made["file_name"]]
-            weights = said["recognised" if settings.arm.weight == "threshold" else "confidence"].to_numpy(float)
-            targets *= weights[:, None]
-        every += TrainingSet(
-            resize(added.pixels[kept], side), codes, targets,
-            added.origins.choose(np.flatnonzero(kept)), np.ones(len(made), bool),
-            np.array([place.get(name, -1) for name in made["source"]], int),
-        )  # fmt: skip
-    missing = [label for k, label in enumerate(classes) if k not in every.labels]
-    if missing and not settings.arm.real:
-        raise without_class(settings.name, missing, sets[0].name)
-    return every
-
-
-def _targets(rows: pd.DataFrame, codes: np.ndarray, classes: list[str]) -> np.ndarray:
-    """The targets (n, K) of images of a set; of two classes for an image that was edited from one to the other.
-
-    strength ** `SOFT` is the part of the class of its prompt (Diff-Mix, Wang et al., CVPR 2024, with several powers).
-    """
-    targets: np.ndarray = np.eye(len(classes))[codes]
-    if SOURCE_LABEL in rows:
-        part = rows["strength"].to_numpy(float)[:, None] ** SOFT
-        targets = part * targets + (1 - part) * np.eye(len(classes))[_codes(rows[SOURCE_LABEL], classes)]
-    return targets
-
-
-def without_share(arm: str, classes: Sequence[str], name: str) -> UserError:
-    """The error that a set, `name`, of an arm with a share has no image of some classes."""
-    return UserError(
-        f"arms.{arm}.share: the set {name} has no image of {', '.join(sorted(classes))}",
-        "images of every class in every set of the arm, or the source of an image would give away its class",
-        f"give the set a count for every class, for example sets.{name}.count=100",
-    )
-
-
-def without_usable(arm: str, classes: Sequence[str], name: str) -> UserError:
-    """The error that a set, `name`, of an arm with a share has images of some classes, but none that can be used."""
-    return UserError(
-        f"arms.{arm}.share: no image of {', '.join(sorted(classes))} in the set {name} can be used: all were dropped",
-        "usable images of every class in every set of the arm (see the column flaw of its metadata.csv)",
-        f"a larger sets.{name}.count, sets.{name}.select=false, or an arm without that set",
-    )
-
-
-def without_class(arm: str, classes: Sequence[str], name: str) -> UserError:
-    """The error that an arm without real images has no image of some classes; `name` is one of its sets."""
-    return UserError(
-        f"arms.{arm}.real: is false, and its sets have no image of {', '.join(sorted(classes))} to train on",
-        "synthetic images of every class",
-        f"give a set a count for every class, for example sets.{name}.count=100",
-    )
-
-
-def _codes(labels: pd.Series, classes: list[str]) -> np.ndarray:
-    codes: np.ndarray = labels.map(classes.index).to_numpy(int)
-    return codes

@@ -20,8 +20,9 @@ from sonosynth.cohort.twins import details, find, view
 from sonosynth.errors import UserError, first_line
 from sonosynth.parallel import in_threads
 from sonosynth.section import NO_EFFECT
+from sonosynth.tasks import RUN
 from sonosynth.tasks.classification import stored
-from sonosynth.tasks.classification.jobs import RUN, WEIGHTS, rows_of
+from sonosynth.tasks.classification.jobs import WEIGHTS, rows_of
 from sonosynth.tasks.classification.models import Start
 
 VERSION = 1

@@ -14,9 +14,10 @@ from sonosynth.cohort.split import a_fifth
 from sonosynth.evidence.scores import macro_f1
 from sonosynth.synthesis import strata
 from sonosynth.synthesis.settings import Balance
+from sonosynth.tasks.arms import Arm
 from sonosynth.tasks.classification.classifier import Recipe, predict
 from sonosynth.tasks.classification.models import Start
-from sonosynth.tasks.classification.settings import Arm, Classifier
+from sonosynth.tasks.classification.settings import Classifier
 from sonosynth.tasks.training_set import TrainingSet
 
 VERSION = 2

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from sonosynth import seeding
-from sonosynth.tasks.classification.settings import Arm, Balance
+from sonosynth.tasks.arms import Arm, Balance
 from sonosynth.tasks.training_set import TrainingSet
 
 

@@ -5,8 +5,8 @@ import pytest
 from scipy import stats
 
 from sonosynth.firewall import Origins
-from sonosynth.tasks.classification.draws import draws, scheduled, settling
-from sonosynth.tasks.classification.settings import Arm
+from sonosynth.tasks.arms import Arm
+from sonosynth.tasks.draws import draws, scheduled, settling
 from sonosynth.tasks.training_set import TrainingSet
 
 REAL, SYNTHETIC = (70, 20, 10), (30, 30, 60)

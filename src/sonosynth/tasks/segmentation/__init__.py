@@ -1,0 +1,1 @@
+"""Segmentation of lesions: does a U-Net get better with synthetic images that have masks?"""
