@@ -100,3 +100,12 @@ def test_time_to_equal_quality(benchmark):
     per_step = [rows.groupby("steps")["seconds"].mean() for rows in (script, ours)]
     theirs, own = ((x.iloc[-1] - x.iloc[0]) / (x.index[-1] - x.index[0]) for x in per_step)
     assert (round(theirs, 2), round(own, 2), round(theirs / own, 1)) == (0.27, 0.20, 1.3)
+
+
+def test_what_compiling_costs_and_saves(benchmark):
+    found, page = pd.read_csv(STORED / "compiling.csv"), words("benchmarks/README.md")
+    assert benchmark("compiling").table(found).strip() in read("benchmarks/README.md")
+    plain, _, whole = found.set_index("way").to_dict("index").values()
+    assert f"A step becomes {plain['step'] / whole['step']:.1f} times as fast" in page
+    saved = 10 * 500 * (plain["step"] - whole["step"]) - whole["first"] - 9 * whole["again"] + 10 * plain["again"]
+    assert f"would save {saved / 60:.0f} of its 100 minutes" in page

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from graph_examples import Writing, joined, slow, writing
-from sonosynth import claims, cli
+from sonosynth import claims, cli, runners
 from sonosynth.cost import Cost
 from sonosynth.jobs import Job
 from sonosynth.run import Study, reopen
@@ -99,6 +99,7 @@ def test_what_needs_ray_says_so(answer, monkeypatch, phantoms, tmp_path):
     assert status == 2 and "add --runner ray" in said
     monkeypatch.setitem(sys.modules, "ray", None)
     monkeypatch.delitem(sys.modules, "sonosynth.runners.ray", raising=False)
+    monkeypatch.delattr(runners, "ray", raising=False)
     status, said = answer(*command, "--runner", "ray")
     assert status == 2 and "pip install 'sonosynth[ray]'" in said and not (tmp_path / "run").exists()
 
