@@ -22,6 +22,5 @@ def announce(settings: Settings, files: Files) -> None:
     if (positive := settings.compare.positive) and positive not in files.labels:
         progress.warn(f"no class is called {positive} (compare.positive): the table has no column of its recall")
     if not prompts.labels and settings.modality == ULTRASOUND:
-        for name, words in shipped.words().items():
-            if set(files.labels) <= set(words):
-                progress.say(f"prompts for these labels come with the package: --config {name}")
+        for name in shipped.fitting(files.labels):
+            progress.say(f"prompts for these labels come with the package: --config {name}")

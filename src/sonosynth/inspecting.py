@@ -34,7 +34,7 @@ def inspect(path: Path, wanted: Settings, options: Sequence[str] = ()) -> dict[s
 
 def _next(cohort: Cohort, wanted: Settings, options: Sequence[str]) -> dict[str, Any]:
     table = wanted.cohort
-    fitting = [name for name, words in shipped.words().items() if set(cohort.labels) <= set(words)]
+    fitting = shipped.fitting(cohort.labels)
     columns = {role: how.name for role, how in cohort.taken.items() if how.guessed} | table.named
     words = ["sonosynth", "run", str(cohort.path)]
     if any("," in name for name in columns.values()):

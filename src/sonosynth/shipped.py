@@ -1,5 +1,6 @@
 """The settings files that come with the package: presets, and prompts for known labels."""
 
+from collections.abc import Iterable
 from importlib import resources
 from typing import Any
 
@@ -27,6 +28,11 @@ def words() -> dict[str, dict[str, str]]:
     """The files that have prompts for labels, and those prompts."""
     found = {name: values.get("prompts", {}).get("labels") for name, values in _every().items()}
     return {name: labels for name, labels in found.items() if labels}
+
+
+def fitting(labels: Iterable[str]) -> list[str]:
+    """The files that have a prompt for every one of the labels."""
+    return [name for name, prompts in words().items() if prompts.keys() >= {*labels}]
 
 
 def positives() -> set[str]:

@@ -68,7 +68,6 @@ def decode_masks(settings: Masking, *, cohort: CohortImages, work: Path) -> None
     known = ((images["mask"] != "") | labels.isin(settings.empty)).to_numpy() & ~lost
     if not pixels.any():
         raise without_lesions(settings.files)
-    labels = cohort.images["label"]
     if lost.any():
         progress.warn(
             f"too small at {settings.side} pixels: the lesions of {lost.sum()} images, which are not segmented"

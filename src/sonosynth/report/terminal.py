@@ -1,7 +1,7 @@
 """The table of a run, and its plan, as text."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from io import StringIO
 from typing import Any
 
@@ -25,16 +25,10 @@ def summary(results: Results) -> str:
     """The ablation table, what it was measured on, and the sentences that interpret it."""
     text = StringIO()
     console = Console(file=text, width=WIDTH, color_system=None, markup=False, emoji=False, highlight=False)
-    shown = Table(*(Column(x, no_wrap=name == "arm") for name, x in results.columns.items()), title="Ablation")
-    for row in results.rows():
-        shown.add_row(*(row[name] for name in results.columns))
     if results.classified:
-        console.print(shown)
+        console.print(_of_arms("Ablation", results.columns, results.rows()))
     if found := results.segmented:
-        shown = Table(*(Column(x, no_wrap=name == "arm") for name, x in found.columns.items()), title="Segmentation")
-        for row in found.rows():
-            shown.add_row(*(row[name] for name in found.columns))
-        console.print(shown)
+        console.print(_of_arms("Segmentation", found.columns, found.rows()))
         console.print(f"segmentation: {found.measured_on}", soft_wrap=True)
     for name, value in results.measured_on.items():
         console.print(f"{name}: {value}", soft_wrap=True)
@@ -43,6 +37,14 @@ def summary(results: Results) -> str:
     for sentence in (*before, *results.sealed_sentences(), *elsewhere, headline(results)):
         console.print(sentence, soft_wrap=True)
     return text.getvalue()
+
+
+def _of_arms(title: str, columns: Mapping[str, str], rows: Iterable[Mapping[str, str]]) -> Table:
+    """A table with a row for each arm; columns: what heads each of their cells."""
+    shown = Table(*(Column(x, no_wrap=name == "arm") for name, x in columns.items()), title=title)
+    for row in rows:
+        shown.add_row(*(row[name] for name in columns))
+    return shown
 
 
 def planned(statuses: Sequence[tuple[Job, Status]], cores: int, working: Mapping[str, str]) -> list[dict[str, Any]]:
