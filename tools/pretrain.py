@@ -8,17 +8,19 @@ the same command continues an interrupted one.
 
 import argparse
 import json
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from accelerate import Accelerator
 from safetensors.torch import load_file, save_file
 
 import features
 import pretrain_base
+import second_edition
 from corpus import SIZE, corpus
 from sonosynth import disk, progress
 from sonosynth.adapters.training import make_accelerator, train
@@ -55,59 +57,82 @@ of its safetensors file. The losses are explained in `tools/features.py`.
 """
 
 
-def pretrain(out: Path, work: Path, count: int = 8000, seed: int = 0) -> None:
-    """Pretrain the embedded base into `out/base` and the feature network into `out/features`.
+@dataclass(frozen=True)
+class Corpus:
+    """N phantoms of random probes.
 
-    The recipes are in `pretrain_base` and `features`. `work` holds the simulated images and the checkpoints: the same
-    call continues an interrupted one.
+    images: (N, 128, 128) uint8. masks: (N, 128, 128) bool, of lesions. captions: N. measures: (N, 7) float, the
+    settings that `features.MEASURES` names.
+    """
+
+    images: np.ndarray
+    masks: np.ndarray
+    captions: list[str]
+    measures: np.ndarray
+
+
+def pretrain(out: Path, work: Path, count: int = 8000, seed: int = 0, first: Path | None = None) -> None:
+    """Pretrain the embedded base into `out/base` and, without a `first` edition, the features into `out/features`.
+
+    The recipes are in `pretrain_base`, `second_edition` and `features`. `work` holds the simulated images and the
+    checkpoints: the same call continues an interrupted one.
+
+    Args:
+        first: the folder of a first edition of the base to continue from; None: it is made.
     """
     work.mkdir(parents=True, exist_ok=True)
-    images, captions, measures = simulate_images(count, seed, work / "phantoms.npz")
+    phantoms = simulate_images(count, seed, work / "phantoms.npz")
     accelerator = make_accelerator("bf16")
+    about = {"command": "python tools/pretrain.py", "seed": seed, "phantoms": count}
+    versions = {name: version(name) for name in ("sonosynth", "torch", "diffusers", "transformers")}
+    steps = {
+        "vae": asdict(pretrain_base.VAE),
+        "decoder": asdict(pretrain_base.DECODER),
+        "unet": {name: asdict(cycle) for name, cycle in pretrain_base.UNET.items()},
+    }
+    if first is None:
+        first = work / "first"
+        _features(phantoms, accelerator, seed, work, out / "features")
+        recipe = about | {"features": asdict(features.SCHEDULE), "versions": versions}
+        named = ", ".join(features.MEASURES).replace("_", " ")
+        sign(out / "features", recipe, FEATURES_CARD.replace("{measures}", named))
+        pretrain_base.pretrain(phantoms.images, phantoms.captions, accelerator, seed, work, first)
+    second_edition.pretrain(
+        first, phantoms.images, phantoms.masks, phantoms.captions, accelerator, seed, work / "second", out / "base"
+    )
+    steps |= {f"second edition, {name}": asdict(found) for name, found in second_edition.SCHEDULES.items()}
+    sign(out / "base", about | steps | {"versions": versions}, BASE_CARD)
 
+
+def _features(phantoms: Corpus, accelerator: Accelerator, seed: int, work: Path, out: Path) -> None:
+    count = len(phantoms.images)
     kinds = np.arange(count) % len(KINDS)
-    network, loss_of = features.network_and_loss(images, kinds, measures, accelerator, seed)
+    network, loss_of = features.network_and_loss(phantoms.images, kinds, phantoms.measures, accelerator, seed)
     train(
         "features", list(network.parameters()), loss_of, [torch.arange(count)], features.SCHEDULE,
         accelerator=accelerator, seed=seed, checkpoint=work / "features.safetensors",
     )  # fmt: skip
-    features.settle(network, images, accelerator)
-    network.cpu().save_pretrained(out / "features")
-    pretrain_base.pretrain(images, captions, accelerator, seed, work, out / "base")
-
-    recipe = {
-        "command": "python tools/pretrain.py",
-        "seed": seed,
-        "phantoms": count,
-        "features": asdict(features.SCHEDULE),
-        "vae": asdict(pretrain_base.VAE),
-        "decoder": asdict(pretrain_base.DECODER),
-        "unet": {name: asdict(cycle) for name, cycle in pretrain_base.UNET.items()},
-        "versions": {name: version(name) for name in ("sonosynth", "torch", "diffusers", "transformers")},
-    }
-    sign(out / "base", recipe, BASE_CARD)
-    sign(out / "features", recipe, FEATURES_CARD.replace("{measures}", ", ".join(features.MEASURES).replace("_", " ")))
+    features.settle(network, phantoms.images, accelerator)
+    network.cpu().save_pretrained(out)
 
 
-def simulate_images(count: int, seed: int, cache: Path) -> tuple[np.ndarray, list[str], np.ndarray]:
-    """`count` phantoms of random probes, kept in the file `cache`.
-
-    Returns images (N, 128, 128) uint8, their captions, and the settings (N, 7) float that `features.MEASURES` names.
-    """
+def simulate_images(count: int, seed: int, cache: Path) -> Corpus:
+    """`count` phantoms of random probes, kept in the file `cache`."""
     if not cache.exists():
-        images, captions = np.empty((count, SIZE, SIZE), np.uint8), []
+        images, masks, captions = np.empty((count, SIZE, SIZE), np.uint8), np.empty((count, SIZE, SIZE), bool), []
         measures = np.empty((count, len(features.MEASURES)))
         with progress.task("simulating phantoms", count) as bar:
             for i, (phantom, text) in enumerate(corpus(count, seed)):
-                images[i] = phantom.image
+                images[i], masks[i] = phantom.image, phantom.mask
                 captions.append(text)
                 measures[i] = [getattr(phantom.probe, name) for name in features.MEASURES]
                 bar.advance()
         partial = cache.with_suffix(".partial.npz")
-        np.savez(partial, images=images, captions=np.array(captions), measures=measures)
+        np.savez(partial, images=images, masks=masks, captions=np.array(captions), measures=measures)
         partial.replace(cache)
     with np.load(cache) as stored:
-        return stored["images"], [str(text) for text in stored["captions"]], stored["measures"]
+        captions = [str(text) for text in stored["captions"]]
+        return Corpus(stored["images"], stored["masks"], captions, stored["measures"])
 
 
 def sign(folder: Path, recipe: dict[str, Any], card: str) -> None:
@@ -126,8 +151,9 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True, help="where images and checkpoints are kept")
     parser.add_argument("--count", type=int, default=8000, help="phantoms")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--first", type=Path, help="folder of the base's first edition, to continue from")
     o = parser.parse_args()
-    pretrain(o.out, o.work, o.count, o.seed)
+    pretrain(o.out, o.work, o.count, o.seed, o.first)
 
 
 if __name__ == "__main__":

@@ -7,8 +7,10 @@ bright cohorts can be learned. It is trained from scratch on simulated images on
 """
 
 import json
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -32,6 +34,8 @@ from sonosynth.bases.latents import encode_prompts, to_tensor, tokenize
 TOKENS = 77
 
 Lags = tuple[tuple[int, int], ...]
+Steered = Callable[[Tensor, Tensor, Tensor, Tensor], dict[str, Any]]
+"""From the indices (B,) of the samples, the noisy latents, their times and the encoded prompts to more arguments."""
 
 # Words of medical ultrasound, so that prompts about other organs are split into few tokens. They get their
 # meaning from adaptation: only the words of the simulated images' prompts are pretrained.
@@ -85,7 +89,7 @@ def pretrain(
     for parameter in decoder:
         parameter.requires_grad_(True)
     fit("decoder", decoder, _vae_loss(vae, images, ALL_LAGS), schedule=DECODER, checkpoint=work / "decoder.safetensors")
-    latents = _latents(vae, images, accelerator, work / "latents.safetensors")
+    latents = latents_of(vae, images, accelerator, work / "latents.safetensors")
     scale = float(1 / latents.std())
     vae.register_to_config(scaling_factor=scale)
 
@@ -95,36 +99,62 @@ def pretrain(
         beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", prediction_type="v_prediction",
         rescale_betas_zero_snr=True, timestep_spacing="trailing", steps_offset=1,
     )  # fmt: skip
-    noising = DDPMScheduler.from_config(scheduler.config)
-    # As min-SNR-5 (Hang et al., ICCV 2023), shifted by one so that pure noise counts: SNR + 1 = 1 / (1 - alpha).
-    weights = (1 / (1 - noising.alphas_cumprod)).clamp(max=6) * (1 - noising.alphas_cumprod)
-    tokens = tokenize(tokenizer, prompts)
-    empty = tokenize(tokenizer, [""])
-
-    def loss_of(indices: Tensor, generator: torch.Generator) -> Tensor:
-        clean = latents[indices] * scale
-        noise = torch.randn(clean.shape, generator=generator)
-        times = torch.randint(0, len(weights), (len(indices),), generator=generator)
-        dropped = torch.rand(len(indices), generator=generator) < 0.1  # classifier-free guidance
-        captions = torch.where(dropped[:, None], empty, tokens[indices])
-        noisy, velocity = noising.add_noise(clean, noise, times), noising.get_velocity(clean, noise, times)
-        predicted = unet(
-            noisy.to(device), times.to(device), encode_prompts(text_encoder, captions.to(device))
-        ).sample.float()
-        errors = (predicted - velocity.to(device)).square().mean(dim=(1, 2, 3))
-        return (errors * weights[times].to(device)).mean()
-
+    loss_of = denoising_loss(unet, text_encoder, tokenizer, scheduler, latents * scale, prompts)
     parameters = [*unet.parameters(), *text_encoder.parameters()]
     for name, schedule in UNET.items():
         fit(name, parameters, loss_of, schedule=schedule, checkpoint=work / f"{name}.safetensors")
-    for module in (vae, unet):
-        module.to("cpu", torch.float16, memory_format=torch.contiguous_format)
-    text_encoder.to("cpu")  # stays float32: transformers would load half precision as such, diffusers would not
-    pipeline = StableDiffusionPipeline(
+    save(StableDiffusionPipeline(
         vae=vae, text_encoder=text_encoder, tokenizer=tokenizer, unet=unet, scheduler=scheduler,
         safety_checker=None, feature_extractor=None, requires_safety_checker=False,
-    )  # fmt: skip
+    ), out)  # fmt: skip
+
+
+def save(pipeline: StableDiffusionPipeline, out: Path) -> None:
+    """Save it as a Stable Diffusion folder `out`, U-Net and VAE in half precision."""
+    for module in (pipeline.vae, pipeline.unet):
+        module.to("cpu", torch.float16, memory_format=torch.contiguous_format)
+    # It stays float32: transformers would load half precision as such, diffusers would not.
+    pipeline.text_encoder.to("cpu")
     pipeline.save_pretrained(out, safe_serialization=True)
+
+
+def denoising_loss(
+    unet: UNet2DConditionModel,
+    text_encoder: CLIPTextModel,
+    tokenizer: CLIPTokenizer,
+    scheduler: DPMSolverMultistepScheduler,
+    latents: Tensor,
+    prompts: list[str],
+    *,
+    dropped: float = 0.1,
+    steered: Steered | None = None,
+) -> Loss:
+    """The loss of a batch: the weighted error of the predicted velocity.
+
+    Args:
+        latents: (N, C, h, w), scaled. prompts: N captions. dropped: share of the captions that are left out, for
+            classifier-free guidance. steered: what a control branch adds to the U-Net's arguments.
+    """
+    noising = DDPMScheduler.from_config(scheduler.config)
+    # As min-SNR-5 (Hang et al., ICCV 2023), shifted by one so that pure noise counts: SNR + 1 = 1 / (1 - alpha).
+    weights = (1 / (1 - noising.alphas_cumprod)).clamp(max=6) * (1 - noising.alphas_cumprod)
+    tokens, empty = tokenize(tokenizer, prompts), tokenize(tokenizer, [""])
+    device = unet.device
+
+    def loss_of(indices: Tensor, generator: torch.Generator) -> Tensor:
+        clean = latents[indices]
+        noise = torch.randn(clean.shape, generator=generator)
+        times = torch.randint(0, len(weights), (len(indices),), generator=generator)
+        left_out = torch.rand(len(indices), generator=generator) < dropped
+        captions = torch.where(left_out[:, None], empty, tokens[indices])
+        noisy, velocity = noising.add_noise(clean, noise, times), noising.get_velocity(clean, noise, times)
+        given = noisy.to(device), times.to(device), encode_prompts(text_encoder, captions.to(device))
+        added = steered(indices, *given) if steered else {}
+        predicted = unet(*given, **added).sample.float()
+        errors = (predicted - velocity.to(device)).square().mean(dim=(1, 2, 3))
+        return (errors * weights[times].to(device)).mean()
+
+    return loss_of
 
 
 def _models() -> tuple[AutoencoderKL, UNet2DConditionModel, CLIPTextModel]:
@@ -232,7 +262,8 @@ def texture_loss(images: Tensor, targets: Tensor, lags: Lags) -> Tensor:
     return torch.stack(losses).mean()
 
 
-def _latents(vae: AutoencoderKL, images: np.ndarray, accelerator: Accelerator, cache: Path) -> Tensor:
+def latents_of(vae: AutoencoderKL, images: np.ndarray, accelerator: Accelerator, cache: Path) -> Tensor:
+    """(N, 4, 32, 32) float32, not scaled, of images (N, 128, 128) uint8; kept in the file `cache`."""
     if not cache.exists():
         with torch.no_grad(), accelerator.autocast():
             parts = [

@@ -16,8 +16,8 @@ class Machine:
     """What the settings that are left to the machine resolve to here.
 
     precision: `auto` resolved. networks: for fidelity. classifier: what it starts from. cores: of
-    the CPU. device: "cuda" or "cpu". controls: the published ControlNet that the control branch of an adapter starts
-    from, by adapter.
+    the CPU. device: "cuda" or "cpu". controls: the ControlNet that the control branch of an adapter starts from, by
+    adapter, where there is one.
     """
 
     base: sd1.Base
@@ -47,9 +47,15 @@ def resolve(settings: Settings) -> Machine:
         start,
         parallel.cores(),
         device.best().type,
-        {
-            name: control.resolve(wanted.start, base, f"adapters.{name}.control.start")
-            for name in settings.declared_adapters
-            if (wanted := settings.control_of(name)) and wanted.start
-        },
+        _controls(settings, base),
     )
+
+
+def _controls(settings: Settings, base: sd1.Base) -> dict[str, hub.Model]:
+    found = {}
+    for name in settings.declared_adapters:
+        wanted = settings.control_of(name)
+        start = wanted and control.resolve(wanted.start, base, f"adapters.{name}.control.start")
+        if start:
+            found[name] = start
+    return found

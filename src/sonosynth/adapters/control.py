@@ -22,13 +22,18 @@ MUST_FIT = (
 )  # fmt: skip
 
 
-def resolve(name: str, base: sd1.Base, setting: str) -> hub.Model:
-    """The published ControlNet called `name`, a folder or a hub id.
+def resolve(name: str | None, base: sd1.Base, setting: str) -> hub.Model | None:
+    """The ControlNet called `name`, a folder or a hub id; without a name the one that the base brings, if it does.
 
     Raises:
         UserError: if there is none, or it is for another U-Net or VAE than those of the base.
     """
     expected = f"a ControlNet for {base.name}, in diffusers' format"
+    if name is None:
+        brought = base.folder / FOLDER
+        if not brought.is_dir():
+            return None
+        name = str(brought)
     found = hub.resolve(name, setting, expected, f"give a folder or a hub id, or remove {setting}")
     own = hub.read_json(found.folder / "config.json", f"{setting}: {name}")
     unet, vae = (hub.read_json(base.folder / part / "config.json", f"base {base.name}") for part in ("unet", "vae"))

@@ -198,7 +198,7 @@ def learn_unet(settings: UnetLearning, *, cohort: CohortImages, split: Split, la
 class ControlLearning:
     """How the control branch of an adapter is learned.
 
-    tokens: of each label, the adapter's, None if there is none. start: the published ControlNet that it starts from.
+    tokens: of each label, the adapter's, None if there is none. start: the ControlNet that it starts from.
     """
 
     learning: Learning

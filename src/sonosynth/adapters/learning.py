@@ -152,7 +152,7 @@ def learn_control(
     Writes `control/` into `out`, and checkpoints into `work`; returns the losses.
 
     Args:
-        examples: with masks. weights: the folder of a published ControlNet that it starts from; None: the U-Net.
+        examples: with masks. weights: the folder of a ControlNet that it starts from; None: the U-Net.
     """
     assert examples.masks is not None
     accelerator = make_accelerator(precision, settings.accumulation)

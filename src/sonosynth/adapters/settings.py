@@ -92,8 +92,8 @@ class Control(Section):
     start: Annotated[str | None, NO_EFFECT] = Field(
         None,
         min_length=1,
-        description="a published ControlNet for the base, a hub id or folder, whose weights it starts from; absent:"
-        " those of the adapted U-Net's encoder",
+        description="a published ControlNet for the base, a hub id or folder, whose weights it starts from; absent: the"
+        " one that the base brings, as the embedded one does, or else the adapted U-Net's encoder",
     )
     steps: Positive = Field(1000, description="optimiser steps")
     batch: Positive = Field(8, description="images in a batch")

@@ -1,0 +1,141 @@
+"""The second edition of the embedded base: sharper, trained for longer, and steered by masks.
+
+It continues from the first edition (`pretrain_base`), whose networks, tokenizer and noise schedule it keeps. VAE: an L1
+loss and the texture at a few lags left it without most of the spectrum above an eighth of the sampling rate, and with a
+diagonal pattern that no lag sees; the spectrum is in the loss now, and the training images have more looks. U-Net and
+text encoder: another cycle, on the new latents. Control branch: as ControlNet (Zhang et al., ICCV 2023), from the
+phantoms' lesion masks.
+"""
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from diffusers import AutoencoderKL, StableDiffusionPipeline
+from torch import Tensor
+from torch.nn import functional as F
+
+from pretrain_base import ALL_LAGS, CROP, denoising_loss, latents_of, save, texture_loss
+from sonosynth.adapters import control
+from sonosynth.adapters.training import Loss, Schedule, train
+from sonosynth.bases.latents import to_tensor
+
+VAE = Schedule(steps=2000, batch=16, learning_rate=1e-3, warmup=50, decay=True, average=0.995)
+UNET = Schedule(steps=6000, batch=16, learning_rate=5e-4, warmup=100, decay=True, average=0.999)
+CONTROL = Schedule(steps=1500, batch=16, learning_rate=5e-4, warmup=50, decay=True, average=0.995)
+SCHEDULES = {"vae": VAE, "unet": UNET, "control": CONTROL}
+
+SPECTRUM = 0.05
+"""Weight of the spectrum in the VAE's loss."""
+FLOOR = 1e-3
+"""Of energies in the spectrum, whose logarithms are compared."""
+GAMMA, BLURRED, BLUR = (0.7, 1.4), 0.4, 1.2
+"""Looks of training images: the exponent of their grey map, the share that is blurred, and the largest blur (standard
+deviation in pixels): scanners smooth more, and less, than the simulated ones."""
+UNPROMPTED = 0.5
+"""Share of the control branch's samples without a caption, so that it learns to go by the mask (Zhang et al.)."""
+
+
+def pretrain(
+    first: Path,
+    images: np.ndarray,
+    masks: np.ndarray,
+    prompts: list[str],
+    accelerator: Accelerator,
+    seed: int,
+    work: Path,
+    out: Path,
+) -> None:
+    """Train the second edition from the `first`, a folder, and save it as a Stable Diffusion folder `out`.
+
+    Args:
+        images: (N, H, W) uint8 grey. masks: (N, H, W) bool, of lesions. prompts: N captions.
+        work: folder of checkpoints; an interrupted run continues from them.
+    """
+    work.mkdir(parents=True, exist_ok=True)
+    pipeline = StableDiffusionPipeline.from_pretrained(first, safety_checker=None, torch_dtype=torch.float32)
+    vae, unet, text_encoder = pipeline.vae, pipeline.unet, pipeline.text_encoder
+    for network in (vae, unet, text_encoder):
+        network.to(accelerator.device)
+    for network in (vae, unet):
+        network.to(memory_format=torch.channels_last)
+    fit = partial(train, strata=[torch.arange(len(images))], accelerator=accelerator, seed=seed)
+
+    fit("VAE", list(vae.parameters()), vae_loss(vae, images), schedule=VAE, checkpoint=work / "vae.safetensors")
+    vae.requires_grad_(False)
+    latents = latents_of(vae, images, accelerator, work / "latents.safetensors")
+    scale = float(1 / latents.std())
+    vae.register_to_config(scaling_factor=scale)
+
+    loss_on = partial(
+        denoising_loss, unet, text_encoder, pipeline.tokenizer, pipeline.scheduler, latents * scale, prompts
+    )
+    denoising = [*unet.parameters(), *text_encoder.parameters()]
+    fit("U-Net", denoising, loss_on(), schedule=UNET, checkpoint=work / "unet.safetensors")
+    for network in (unet, text_encoder):
+        network.requires_grad_(False)
+
+    branch = control.start(unet, factor=4, weights=None, seed=seed)
+    branch.to(accelerator.device, memory_format=torch.channels_last)
+    shown = torch.from_numpy(masks)
+    steered = loss_on(
+        dropped=UNPROMPTED, steered=lambda indices, *given: control.residuals(branch, *given, shown[indices])
+    )
+    fit("control", list(branch.parameters()), steered, schedule=CONTROL, checkpoint=work / "control.safetensors")
+    save(pipeline, out)
+    control.save(branch, torch.float16, out)
+
+
+def vae_loss(vae: AutoencoderKL, images: np.ndarray) -> Loss:
+    """The loss of a batch of crops: L1 error, differences in texture and spectrum, and a small share of the KL term."""
+
+    def loss_of(indices: Tensor, generator: torch.Generator) -> Tensor:
+        top, left = (int(torch.randint(0, side - CROP + 1, (), generator=generator)) for side in images.shape[1:])
+        crops = to_tensor(images[indices.numpy(), top : top + CROP, left : left + CROP])
+        target = with_looks(crops, generator).to(vae.device)
+        posterior = vae.encode(target).latent_dist
+        noise = torch.randn(posterior.mean.shape, generator=generator).to(target.device)
+        output = vae.decode(posterior.mean + posterior.std * noise).sample.float()
+        loss = F.l1_loss(output, target) + texture_loss(output, target, ALL_LAGS)
+        loss = loss + SPECTRUM * spectrum_loss(output, target)
+        return loss + 1e-5 * posterior.kl().mean() / posterior.mean[0].numel()
+
+    return loss_of
+
+
+def spectrum_loss(images: Tensor, targets: Tensor) -> Tensor:
+    """The difference in spectrum of two batches (N, 3, S, S): mean absolute difference of the logarithms of energy.
+
+    Energies are those of each image, averaged over 3 x 3 frequencies, and of each frequency, averaged over the batch:
+    the former ask for as much texture in each image, the latter for none that all images share.
+    """
+
+    def energy(grey: Tensor) -> Tensor:
+        window = torch.hann_window(grey.shape[-1], periodic=False, device=grey.device)
+        centred = grey - grey.mean(dim=(-2, -1), keepdim=True)
+        found: Tensor = torch.fft.rfft2(centred * window[:, None] * window).abs().square()
+        return found
+
+    found, wanted = (energy(batch.mean(dim=1, keepdim=True)) for batch in (images, targets))
+    smooth = partial(F.avg_pool2d, kernel_size=3, stride=1)
+    pairs = ((smooth(found), smooth(wanted)), (found.mean(dim=0), wanted.mean(dim=0)))
+    return torch.stack([F.l1_loss((a + FLOOR).log(), (b + FLOOR).log()) for a, b in pairs]).sum()
+
+
+@torch.autocast("cpu", enabled=False)
+def with_looks(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Images (N, 3, S, S) from -1 to 1, each with another grey map, mirrored or not, some of them blurred."""
+    count = len(images)
+    gamma, shares, blurs, mirrored = (torch.rand(count, generator=generator) for _ in range(4))
+    gamma = GAMMA[0] + (GAMMA[1] - GAMMA[0]) * gamma
+    looks = 2 * ((images[:, 0] + 1) / 2) ** gamma[:, None, None] - 1
+    looks = torch.where(mirrored[:, None, None] < 0.5, looks.flip(-1), looks)
+    deviations = torch.where(shares < BLURRED, BLUR * blurs, 0).clamp(min=1e-2)
+    reach = torch.arange(-4, 5)
+    kernel = torch.exp(-0.5 * (reach / deviations[:, None]) ** 2)
+    kernel = (kernel / kernel.sum(dim=1, keepdim=True))[:, None]
+    looks = F.conv2d(F.pad(looks[None], (4, 4, 0, 0), mode="reflect"), kernel[:, :, None, :], groups=count)
+    looks = F.conv2d(F.pad(looks, (0, 0, 4, 4), mode="reflect"), kernel[:, :, :, None], groups=count)
+    return looks[0][:, None].expand(-1, 3, -1, -1)
