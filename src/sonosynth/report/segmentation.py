@@ -4,7 +4,7 @@ from pathlib import Path
 
 from sonosynth import disk
 from sonosynth.artefacts import Artefact, CohortImages, Split
-from sonosynth.cohort.masking import Masks
+from sonosynth.cohort.mask_jobs import CohortMasks
 from sonosynth.cohort.split import independent
 from sonosynth.errors import UserError
 from sonosynth.evidence import segmented
@@ -16,8 +16,8 @@ VERSION = 1
 
 
 def tabulate(
-    settings: Tabulating, *, cohort: CohortImages, masks: Masks, predictions: Artefact, parts: tuple[Artefact, ...],
-    splits: tuple[Split, ...], copies: tuple[Artefact, ...], work: Path,
+    settings: Tabulating, *, cohort: CohortImages, masks: CohortMasks, predictions: Artefact,
+    parts: tuple[Artefact, ...], splits: tuple[Split, ...], copies: tuple[Artefact, ...], work: Path,
 ) -> None:  # fmt: skip
     """Scores, differences and verdicts by Dice: makes table, verdicts, and about (JSON).
 
@@ -49,6 +49,6 @@ def tabulate(
     about = {
         "left_out": every["id"].nunique() - found["id"].nunique(),
         "draws_left_out": list(arranged(lesions, groups).left_out),
-        "without_mask": {str(k): int(n) for k, n in cohort.images["label"][~masks.known].value_counts().items()},
+        "without_mask": {str(k): int(n) for k, n in masks.rows["label"][~masks.rows["known"]].value_counts().items()},
     }  # fmt: skip
     disk.write_json(work / "about", about)

@@ -9,7 +9,7 @@ import pandas as pd
 from sonosynth import firewall
 from sonosynth.artefacts import Artefact, CohortImages, Split, SyntheticSet
 from sonosynth.cohort.decoding import resize
-from sonosynth.cohort.masking import Masks
+from sonosynth.cohort.mask_jobs import CohortMasks
 from sonosynth.cohort.masks import resized
 from sonosynth.errors import UserError
 from sonosynth.synthesis.jobs import SOURCE_LABEL
@@ -22,7 +22,7 @@ SOFT = 0.5
 
 def training_set(  # noqa: PLR0913 (what an arm has, and where its images come from)
     name: str, arm: Arm, side: int, *, cohort: CohortImages, split: Split, sets: tuple[SyntheticSet, ...],
-    copies: tuple[Artefact, ...] = (), critics: tuple[Artefact, ...] = (), masks: Masks | None = None,
+    copies: tuple[Artefact, ...] = (), critics: tuple[Artefact, ...] = (), masks: CohortMasks | None = None,
 ) -> TrainingSet:  # fmt: skip
     """The real training images, if they are in, and the images of the sets except those left out.
 
@@ -41,7 +41,7 @@ def training_set(  # noqa: PLR0913 (what an arm has, and where its images come f
     classes = split.classes
     real = split.train if arm.real else split.train[:0]
     if masks is not None:
-        real = real[masks.known[cohort.rows(real["id"])]]
+        real = real[masks.known(real["id"])]
     rows = cohort.rows(real["id"])
     origins = cohort.origins(rows)
     firewall.check(origins.all(), split.scored, "the real training images")
@@ -49,7 +49,7 @@ def training_set(  # noqa: PLR0913 (what an arm has, and where its images come f
         resize(cohort.pixels[rows], side), codes_of(real["label"], classes), len(classes), origins
     )
     if masks is not None:
-        every = replace(every, masks=resized(masks.pixels[rows], side))
+        every = replace(every, masks=resized(masks.squares[rows], side))
     place = dict(zip(real["id"], range(len(real)), strict=True))
     scored = pd.concat([split.validation, split.inner, split.sealed])
     scored_pixels = np.asarray(cohort.pixels[cohort.rows(scored["id"])])

@@ -9,7 +9,7 @@ import pandas as pd
 from sonosynth import disk, firewall, seeding
 from sonosynth.artefacts import Artefact, CohortImages, Split, SyntheticSet
 from sonosynth.cohort.decoding import resize
-from sonosynth.cohort.masking import Masks
+from sonosynth.cohort.mask_jobs import CohortMasks
 from sonosynth.cohort.masks import resized
 from sonosynth.cost import Effort
 from sonosynth.evidence.overlap import dice, hd95, lesions
@@ -55,7 +55,7 @@ class Training:
 
 
 def train(
-    settings: Training, *, cohort: CohortImages, masks: Masks, split: Split, sets: tuple[SyntheticSet, ...] = (),
+    settings: Training, *, cohort: CohortImages, masks: CohortMasks, split: Split, sets: tuple[SyntheticSet, ...] = (),
     copies: tuple[Artefact, ...] = (), work: Path,
 ) -> None:  # fmt: skip
     """Train for an arm, predict the validation images: makes table (`COLUMNS`), masks (.npy) and about (JSON).
@@ -78,9 +78,9 @@ def train(
     seed = seeding.derive(settings.seed, "segmenter", settings.number)
     trained = segmenter.train(training, recipe=recipe, arm=settings.arm, seed=seed)
 
-    images = split.validation[masks.known[cohort.rows(split.validation["id"])]]
+    images = split.validation[masks.known(split.validation["id"])]
     rows = cohort.rows(images["id"])
-    references = resized(masks.pixels[rows], side)
+    references = resized(masks.squares[rows], side)
     predicted = trained.masks(resize(cohort.pixels[rows], side))
     of_run = (settings.name, settings.draw, settings.split, settings.generator, settings.number)
     found = [
