@@ -48,13 +48,13 @@ def test_a_control_is_a_job_of_its_own_and_leaves_the_keys_of_all_others_as_they
             assert jobs[name].function == job.function and jobs[name].makes == job.makes, name
             if name.startswith(("adapters", "synthetic")):
                 assert jobs[name].needs == job.needs and keyed(jobs[name].settings) == keyed(job.settings)
-    assert not [name for name in plain if name in ("lesions", "uncontrolled")]
+    assert not [name for name in plain if name in ("masks", "uncontrolled")]
     assert not {"condition", "masks", "keep"} & keyed(plain["synthetic/sd"].settings).keys()
     job = jobs["adapters/mask"]
     assert job.run is adaptation.learn_control and job.makes == {"adapter": "adapters/mask"}
-    assert job.needs["adapter"] == "uncontrolled/mask" and job.needs["masks"] == "lesions"
+    assert job.needs["adapter"] == "uncontrolled/mask" and job.needs["masks"] == "masks"
     assert keyed(jobs["uncontrolled/mask"].settings) == keyed(jobs["adapters/sd+ti"].settings)
-    assert jobs["synthetic/masked"].needs["masks"] == "lesions" and "cohort" not in jobs["synthetic/masked"].needs
+    assert jobs["synthetic/masked"].needs["masks"] == "masks" and "cohort" not in jobs["synthetic/masked"].needs
     probed = planned(*MASKED, "adapt.stop=probe")
     assert "choice" in probed["uncontrolled/mask"].needs and "choice" not in probed["adapters/mask"].needs
     trials = [name for name in probed if name.startswith("probing/adapters/mask/")]
@@ -96,7 +96,7 @@ def test_what_can_not_be_made_under_masks_is_refused(planned, change, mistake):
 def test_a_cohort_without_masks_is_refused(settings, phantoms):
     wanted, files = settings(*MASKED), list_files(phantoms)
     bare = tuple(dataclasses.replace(source, masks=()) for source in files.sources)
-    with pytest.raises(UserError, match="has no lesion masks, and adapters with a control learn from them"):
+    with pytest.raises(UserError, match="no image has a mask that shows a lesion"):
         plan(wanted, dataclasses.replace(files, sources=bare), resolve(wanted))
     some = tuple(x if x.label != "normal" else dataclasses.replace(x, masks=()) for x in files.sources)
     with pytest.raises(UserError, match="no image of normal has a mask file"):

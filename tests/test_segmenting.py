@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from sonosynth.artefacts import CohortImages, Split, SyntheticSet
-from sonosynth.cohort.masking import Masks
+from sonosynth.cohort.mask_jobs import CohortMasks
 from sonosynth.errors import UserError
 from sonosynth.run import Study, reopen
 from sonosynth.tasks.assembling import training_set
@@ -79,13 +79,13 @@ def test_the_report_has_both_answers_and_says_what_was_not_segmented(both):
 
 def test_copies_have_the_masks_of_their_sources_and_no_validation_mask_is_trained_on(both, made):
     job, _ = made["segmenters/real+classical+oversampling+copies/0"]
-    cohort, masks = CohortImages(made["cohort"][1]), Masks(made["masks"][1])
+    cohort, masks = CohortImages(made["cohort"][1]), CohortMasks(made["masks"][1])
     split, copies = Split(made["split"][1]), SyntheticSet(made["synthetic/copies"][1])
     training = training_set(
         job.settings.name, job.settings.arm, 32, cohort=cohort, split=split, sets=(copies,), masks=masks
     )
-    known = {image.tobytes(): mask for image, mask in zip(cohort.pixels, masks.pixels, strict=True)}
-    known |= {image[:, ::-1].tobytes(): mask[:, ::-1] for image, mask in zip(cohort.pixels, masks.pixels, strict=True)}
+    known = {image.tobytes(): mask for image, mask in zip(cohort.pixels, masks.squares, strict=True)}
+    known |= {image[:, ::-1].tobytes(): mask[:, ::-1] for image, mask in zip(cohort.pixels, masks.squares, strict=True)}
     assert training.synthetic.sum() == 12 and copies.rows["mirrored"].any()
     for image, mask in zip(training.images, training.masks, strict=True):
         assert np.array_equal(known[image.tobytes()], mask)
@@ -96,9 +96,9 @@ def test_copies_have_the_masks_of_their_sources_and_no_validation_mask_is_traine
 
 
 def test_masks_are_those_of_the_files(made, phantoms):
-    cohort, masks = CohortImages(made["cohort"][1]), Masks(made["masks"][1])
-    assert masks.known.all() and masks.pixels.shape == (len(cohort.images), 32, 32)
-    for row, mask in zip(cohort.images.itertuples(), masks.pixels, strict=True):
+    cohort, masks = CohortImages(made["cohort"][1]), CohortMasks(made["masks"][1])
+    assert masks.rows["known"].all() and masks.squares.shape == (len(cohort.images), 32, 32)
+    for row, mask in zip(cohort.images.itertuples(), masks.squares, strict=True):
         with Image.open(phantoms / row.mask) as file:
             shares = np.asarray(file.convert("L").resize((32, 32), Image.Resampling.BOX)) / 255
         assert np.array_equal(mask, shares >= 0.5)
@@ -161,7 +161,7 @@ FEWER = (
 def test_a_cohort_without_masks_is_refused(planned, settings, cohort_folder, tmp_path):
     for mask in cohort_folder.rglob("*_mask*"):
         mask.unlink()
-    with pytest.raises(UserError, match="no image of the cohort has a mask"):
+    with pytest.raises(UserError, match="no image has a mask that shows a lesion"):
         Study(cohort_folder, settings("tasks=[segmentation]")).statuses(tmp_path)
     with pytest.raises(UserError, match=r"masks.empty: the cohort has no class healthy"):
         planned("tasks=[segmentation]", "masks.empty=[healthy]")

@@ -10,7 +10,7 @@ from sonosynth.adapters.learning import with_token
 from sonosynth.bases import sd1
 from sonosynth.classifying import TRAINED_CRITICS, Classifying
 from sonosynth.cohort import jobs as reading
-from sonosynth.cohort import mask_jobs, masking
+from sonosynth.cohort import mask_jobs
 from sonosynth.cohort.reading import Files
 from sonosynth.comparisons import candidates, comparisons
 from sonosynth.fidelity import jobs as fidelity
@@ -23,14 +23,14 @@ from sonosynth.section import AUTO
 from sonosynth.segmenting import Segmenting
 from sonosynth.settings import SEGMENTATION, Settings
 from sonosynth.synthesis import jobs as synthesis
-from sonosynth.synthesis import ways
+from sonosynth.synthesis import shards, ways
 from sonosynth.synthesis.conditioning import GIVEN, Condition
 from sonosynth.synthesis.given import Given
 from sonosynth.synthesis.given_masks import GivenMasks
 from sonosynth.synthesis.settings import NOISE, REAL
 from sonosynth.tasks.classification import selecting
 
-COHORT, MASKS, LATENTS, LESIONS, SEALED = "cohort", "masks", "latents", "lesions", "sealed"  # jobs
+COHORT, MASKS, LATENTS, SEALED = "cohort", "masks", "latents", "sealed"  # jobs
 PARTS = ".parts"  # of the run: what is kept for later jobs, not for people
 PROBED = (FEATURES, "ultrasound", "texture")  # the measures of probes
 AT_ONCE = 4  # classifiers that are trained at the same time, at most
@@ -75,20 +75,16 @@ class Graph:
         settings = reading.Reading(self.files, s.resolution, s.skip_bad, s.marks.remove == "all", s.reading)
         places |= {"twins": "twins.csv", "own": f"{PARTS}/columns.csv"}
         yield Job(COHORT, reading.decode, settings, {}, places, threads=m.cores)
-        if SEGMENTATION in s.tasks:
-            masking_of = masking.Masking(self.files, s.segmenter.resolution, s.reading, s.masks.empty)
-            masks = {"pixels": f"{PARTS}/masks/real.npy", "known": f"{PARTS}/masks/known.csv"}
-            yield Job(MASKS, masking.decode_masks, masking_of, {"cohort": COHORT}, masks, threads=m.cores)
+        if SEGMENTATION in s.tasks or s.controlled:
+            lesions = mask_jobs.ReadingMasks(self.files, s.resolution, s.masks.empty, s.reading)
+            made = {"masks": f"{PARTS}/masks.npy", "table": f"{PARTS}/masks.csv"}
+            yield Job(MASKS, mask_jobs.decode, lesions, {"cohort": COHORT}, made, threads=m.cores)
         if s.split.sealed:
             sealing = reading.Sealing(s.split.sealed, s.split, seeding.derive(s.seed, "sealed"))
             yield Job(SEALED, reading.seal, sealing, {"cohort": COHORT}, {"table": f"{PARTS}/sealed.csv"})
         if s.declared_adapters:
             encoding, latents = adaptation.Encoding(m.base, m.precision), {"latents": f"{PARTS}/latents.safetensors"}
             yield self.model_job(LATENTS, adaptation.encode, encoding, {"cohort": COHORT}, latents)
-        if any(adapter.control is not None for adapter in s.declared_adapters.values()):
-            lesions = mask_jobs.ReadingMasks(self.files, s.resolution, s.masks.empty, s.reading)
-            made = {"masks": f"{PARTS}/lesions.npy", "table": f"{PARTS}/lesions.csv"}
-            yield Job(LESIONS, mask_jobs.decode, lesions, {"cohort": COHORT}, made, threads=m.cores)
         for name in self.measuring:
             yield self.describe(name, "", REAL, {"cohort": COHORT})
 
@@ -112,7 +108,7 @@ class Graph:
         described = {f"measures/{name}/{REAL}": self.measuring[name] for name in PROBED if name in self.measuring}
         prompts = {label: self.settings.prompts.of(label) for label in self.files.labels}
         yield from adapting.Adapting(
-            self.settings, self.machine, prompts, self.model_job, COHORT, LATENTS, LESIONS, described, PARTS
+            self.settings, self.machine, prompts, self.model_job, COHORT, LATENTS, MASKS, described, PARTS
         ).of_repeat(repeat)
 
     def sets(self, repeat: Repeat) -> Iterator[Job]:
@@ -121,7 +117,8 @@ class Graph:
         depth = {NOISE: 0, REAL: 0}
         for name, declared in s.declared_sets.items():
             depth[name] = depth[declared.start] + (declared.start != NOISE)
-            way, needs = ways.find(declared.way), {"split": f"{at}split"}
+            way = ways.find(declared.way)
+            needs: dict[str, str | tuple[str, ...]] = {"split": f"{at}split"}
             adapter = s.declared_adapters[declared.adapter] if declared.adapter else None
             tokens = {x: adapter.token_of(x) if adapter else None for x in self.files.labels}
             prompts = {x: with_token(s.prompts.of(x), token) for x, token in tokens.items()}
@@ -134,7 +131,7 @@ class Graph:
                 if s.synthesis_of(name).guidance == AUTO:
                     needs["choice"] = adapting.choice(repeat, declared.adapter)
             if declared.condition:
-                needs["masks"] = LESIONS
+                needs["masks"] = MASKS
             if declared.start == REAL:
                 needs["cohort"] = COHORT
             elif declared.start != NOISE:
@@ -155,6 +152,12 @@ class Graph:
                 "images": f"{at}synthetic/{name}", "samples": f"{parts}/samples/{name}",
                 "pixels": f"{parts}/pixels/{name}.npy", "origins": f"{parts}/origins/{name}.json",
             }  # fmt: skip
+            if way.model and (count := making.synthesis.shards) > 1:
+                drawn = tuple(f"{at}drawn/{name}/{n}" for n in range(count))
+                for n, shard in enumerate(drawn):
+                    drawing = shards.Shard(making, making.synthesis.batch, n, count)
+                    yield self.model_job(shard, shards.draw, drawing, needs, {"batches": f"{parts}/drawn/{name}/{n}"})
+                needs = {**needs, "drawn": drawn}
             if not declared.select:
                 yield self.model_job(f"{at}synthetic/{name}", synthesis.make, making, needs, places)
                 continue

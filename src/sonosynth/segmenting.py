@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from sonosynth.cohort import mask_jobs
 from sonosynth.comparisons import seen
 from sonosynth.errors import UserError
 from sonosynth.jobs import Job
@@ -124,27 +123,12 @@ def compared(settings: Settings, arms: Mapping[str, Comparison]) -> dict[str, Co
     return {name: replace(one, without=there(one.without), cheap=there(one.cheap)) for name, one in left.items()}
 
 
-def check(settings: Settings, labels: Sequence[str], *, masked: bool) -> None:
-    """Check that lesions can be segmented.
-
-    Args:
-        labels: the cohort's. masked: whether any of its images has a mask.
-
-    Raises:
-        UserError: if no image has a mask, MONAI is not installed, a class of `masks.empty` is not there, or there
-            is a sealed part that nothing would score.
-    """
+def check(settings: Settings) -> None:
+    """Raise UserError unless MONAI is installed, and there is no sealed part that nothing would score."""
     segmenter.check_installed()
-    if not masked:
-        raise UserError(
-            "tasks: segmentation, but no image of the cohort has a mask",
-            "masks of lesions: X_mask beside X, a folder masks, or a column mask of a table",
-            "give masks, or tasks=[classification]",
-        )
     if settings.split.sealed and CLASSIFICATION not in settings.tasks:
         raise UserError(
             "split.sealed: segmenters don't score the sealed part",
             "no sealed part, or a study that classifies, too",
             "give split.sealed=0, or tasks=[classification, segmentation]",
         )
-    mask_jobs.check_empty(settings.masks.empty, labels)

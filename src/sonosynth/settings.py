@@ -139,6 +139,11 @@ class Settings(Section):
         return {name: adapter for name, adapter in self.adapters.items() if adapter}
 
     @property
+    def controlled(self) -> bool:
+        """Whether an adapter learns from lesion masks."""
+        return any(adapter.control is not None for adapter in self.declared_adapters.values())
+
+    @property
     def probed_adapters(self) -> list[str]:
         """The adapters whose steps are chosen by probes."""
         return [name for name in self.declared_adapters if self.adapt.stop == PROBE and self.lora_of(name)]

@@ -63,7 +63,7 @@ def plan(
     _check(settings, cohort, machine, given)
     graph = Graph(settings, cohort, machine, given, folders.find_masks(settings, cohort))
     if SEGMENTATION in settings.tasks:
-        segmenting.check(settings, cohort.labels, masked=any(source.masks for source in cohort.sources))
+        segmenting.check(settings)
     check_choices(settings, graph.arms)
     every = repeats(settings)
     first, *others = ([*graph.of_repeat(repeat)] for repeat in every)
@@ -112,8 +112,10 @@ def _check(settings: Settings, cohort: Files, machine: Machine, taken: Mapping[s
             f"prompts.labels: the cohort has no label {first_line(', '.join(unknown))}",
             f"prompts for {', '.join(cohort.labels)}",
         )
-    if any(adapter.control is not None for adapter in settings.declared_adapters.values()):
+    if SEGMENTATION in settings.tasks or settings.controlled:
         mask_jobs.check(cohort, settings.masks.empty)
+    if settings.controlled:
+        mask_jobs.check_every_class(cohort, settings.masks.empty)
     feasibility.check(settings, cohort.labels, {name: [x.counts for x in images] for name, images in taken.items()})
     words = {label: settings.prompts.of(label) for label in cohort.labels}
     if unknown := [name for name in captions.columns(words.values()) if name not in cohort.columns]:

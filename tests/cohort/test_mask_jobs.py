@@ -8,7 +8,8 @@ from PIL import Image
 
 from sonosynth.artefacts import CohortImages
 from sonosynth.cohort import jobs, mask_jobs
-from sonosynth.cohort.mask_jobs import CohortMasks, ReadingMasks, to_square
+from sonosynth.cohort.mask_jobs import CohortMasks, ReadingMasks
+from sonosynth.cohort.masks import resized, to_square
 from sonosynth.cohort.reading import list_files
 from sonosynth.errors import UserError
 from sonosynth.jobs import Made
@@ -63,12 +64,13 @@ def test_a_cohort_or_a_class_without_masks_is_refused(cohort_folder):
     for file in (cohort_folder / "normal").glob("*_mask.png"):
         file.unlink()
     files = list_files(cohort_folder)
+    mask_jobs.check(files, ())
     with pytest.raises(UserError, match="no image of normal has a mask file") as error:
-        mask_jobs.check(files, ())
+        mask_jobs.check_every_class(files, ())
     assert "masks.empty=[normal]" in str(error.value)
-    mask_jobs.check(files, ("normal",))
+    mask_jobs.check_every_class(files, ("normal",))
     bare = dataclasses.replace(files, sources=tuple(dataclasses.replace(x, masks=()) for x in files.sources))
-    with pytest.raises(UserError, match="has no lesion masks"):
+    with pytest.raises(UserError, match="no image has a mask that shows a lesion"):
         mask_jobs.check(bare, ("normal",))
 
 
@@ -78,3 +80,6 @@ def test_a_lesion_smaller_than_a_pixel_stays_one():
     assert np.argwhere(to_square(mask, 8)).tolist() == [[4, 2]]
     assert not to_square(np.zeros((64, 64), bool), 8).any()
     assert to_square(np.ones((50, 80), bool), 16).all()
+    small = resized(np.stack([mask, mask & False]), 8)
+    assert small.dtype == np.uint8 and list(small.sum(axis=(1, 2))) == [1, 0]
+    assert resized(np.empty((0, 1, 1), bool), 8).shape == (0, 8, 8)

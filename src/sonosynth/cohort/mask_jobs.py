@@ -1,4 +1,4 @@
-"""The job that decodes the masks of a cohort, once for all that is learned from them and made from them."""
+"""The job that decodes the masks of a cohort, once for all that is learned from, made from or scored by them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,20 +7,19 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 
 from sonosynth import disk, progress
 from sonosynth.artefacts import Artefact, CohortImages
 from sonosynth.cohort import settings as sections
-from sonosynth.cohort.decoding import AS_STORED, Unusable
-from sonosynth.cohort.masks import read_mask
-from sonosynth.cohort.places import Place
-from sonosynth.cohort.reading import Files
+from sonosynth.cohort.decoding import AS_STORED
+from sonosynth.cohort.masks import read_mask, to_square
+from sonosynth.cohort.reading import Files, Stamp, check_unchanged
+from sonosynth.cohort.sources import Source
 from sonosynth.errors import UserError, first_line
 from sonosynth.firewall import Origins
 from sonosynth.parallel import in_threads
 
-VERSION = 1
+VERSION = 2
 
 
 class CohortMasks(Artefact):
@@ -68,15 +67,25 @@ class ReadingMasks:
 
 
 def check(files: Files, empty: Sequence[str]) -> None:
+    """Check that a cohort has masks of lesions, as far as that is known before anything is decoded.
+
+    Args:
+        empty: as in `settings.Masks`.
+
+    Raises:
+        UserError: if no image has a mask, or a class without lesions is not there.
+    """
+    if unknown := sorted({*empty} - {*files.labels}):
+        raise UserError(
+            f"masks.empty: the cohort has no class {first_line(', '.join(unknown))}", f"of {', '.join(files.labels)}"
+        )
+    if not any(source.masks for source in files.sources):
+        raise without_lesions(files)
+
+
+def check_every_class(files: Files, empty: Sequence[str]) -> None:
     """Raise UserError unless every class has masks, or is one of those without lesions."""
     masked = {source.label for source in files.sources if source.masks}
-    check_empty(empty, files.labels)
-    if not masked:
-        raise UserError(
-            f"cohort {files.path}: has no lesion masks, and adapters with a control learn from them",
-            "masks beside the images (X_mask.png for X.png), in folders of their own, or in the table's column mask",
-            "`sonosynth inspect` says which masks it finds; or remove `control` from the adapters",
-        )
     if missing := [label for label in files.labels if label not in masked and label not in empty]:
         raise UserError(
             f"cohort {files.path}: no image of {', '.join(missing)} has a mask file",
@@ -85,57 +94,53 @@ def check(files: Files, empty: Sequence[str]) -> None:
         )
 
 
-def check_empty(empty: Sequence[str], labels: Sequence[str]) -> None:
-    """Raise UserError unless the classes without lesions are among the `labels`."""
-    if unknown := sorted({*empty} - {*labels}):
-        raise UserError(
-            f"masks.empty: the cohort has no class {first_line(', '.join(unknown))}", f"of {', '.join(labels)}"
-        )
+def without_lesions(files: Files) -> UserError:
+    """The error that a cohort has no masks with a lesion."""
+    return UserError(
+        f"cohort {files.path}: no image has a mask that shows a lesion; adapters with a control learn from such masks,"
+        " and so do segmenters",
+        "masks beside the images (X_mask.png for X.png), in folders of their own, or in the table's column mask",
+        "`sonosynth inspect` says which masks it finds; without any, remove `control` from the adapters, and"
+        " segmentation from the tasks",
+    )
 
 
 def decode(settings: ReadingMasks, *, cohort: CohortImages, work: Path) -> None:
     """Decode every mask once: makes masks, (N, S, S) bool (.npy), and table, as `CohortMasks` reads them.
 
     The images of a cohort whose masks can't be used are not in it any more.
+
+    Raises:
+        UserError: if no mask shows a lesion, or a file has changed since the images were read.
     """
-    places = {source.id: source.masks for source in settings.files.sources}
     images = cohort.images
+    files = zip(settings.files.sources, settings.files.stamps, strict=True)
+    found = {source.id: (source, stamp) for source, stamp in files}
     shapes = zip(images["height"].astype(int), images["width"].astype(int), strict=True)
-
-    def one(wanted: tuple[Sequence[Place], tuple[int, int]]) -> np.ndarray:
-        masks, shape = wanted
-        try:
-            return to_square(read_mask(masks, shape, settings.how), settings.side)
-        except (Unusable, OSError) as error:  # with its image, it could be used
-            raise UserError(
-                f"cohort {settings.files.path}: a mask has changed since the images were read ({first_line(error)})",
-                fix="run the command again",
-            ) from None
-
-    wanted = [(places[name], shape) for name, shape in zip(images["id"], shapes, strict=True)]
+    wanted = [(*found[name], shape, settings) for name, shape in zip(images["id"], shapes, strict=True)]
     squares = np.empty((len(images), settings.side, settings.side), bool)
     with progress.task("reading masks", len(images)) as bar:
-        for row, square in enumerate(in_threads(one, wanted)):
+        for row, square in enumerate(in_threads(_decode, wanted)):
             squares[row] = square
             bar.advance()
-    known = [bool(places[name]) for name in images["id"]] | images["label"].isin(settings.empty).to_numpy()
-    table = images[["id", "sha256", "label"]].assign(known=known)
-    counts = pd.Series(squares.any(axis=(1, 2))).groupby(table["label"]).sum()
+    if not squares.any():
+        raise without_lesions(settings.files)
+    labels = images["label"]
+    known = ((images["mask"] != "") | labels.isin(settings.empty)).to_numpy()
+    counts = pd.Series(squares.any(axis=(1, 2))).groupby(labels.to_numpy()).sum()
     progress.say("masks: a lesion in " + ", ".join(f"{n} {label}" for label, n in counts.items()))
-    if left := int((~known).sum()):
-        progress.say(f"masks: {left} images are not annotated; no control learns from them")
+    if not known.all():
+        left = ", ".join(f"{n} {label}" for label, n in sorted(labels[~known].value_counts().items()))
+        progress.warn(
+            f"without a mask: {left}; nothing is learned from these images as pairs, and they are not segmented. If a"
+            " class shows no lesions, name it in masks.empty"
+        )
+    table = images[["id", "sha256", "label"]].assign(known=known)
     disk.write_text(work / "table", table.to_csv(index=False))
     disk.write_array(work / "masks", squares)
 
 
-def to_square(mask: np.ndarray, side: int) -> np.ndarray:
-    """(side, side) bool of a mask (H, W), resized as its image: where the lesion covers half of a pixel or more.
-
-    Of a lesion that covers half of none, the pixel remains that it covers most of.
-    """
-    if mask.shape == (side, side):
-        return mask
-    grey = Image.fromarray(mask.astype(np.float32))
-    covered = np.asarray(grey.resize((side, side), Image.Resampling.BOX))
-    square: np.ndarray = covered >= 0.5
-    return square if square.any() or not mask.any() else covered == covered.max()
+def _decode(wanted: tuple[Source, Stamp, tuple[int, int], ReadingMasks]) -> np.ndarray:
+    source, stamp, shape, settings = wanted
+    check_unchanged(source, stamp)
+    return to_square(read_mask(source.masks, shape, settings.how), settings.side)

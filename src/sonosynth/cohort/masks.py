@@ -69,13 +69,21 @@ def _scaled(mask: np.ndarray, shape: tuple[int, int], name: str) -> np.ndarray:
 
 
 def to_square(mask: np.ndarray, side: int) -> np.ndarray:
-    """(side, side) uint8 of a mask (H, W), 1 where most of the pixel is lesion: resized as `decoding.to_square`."""
+    """(side, side) bool of a mask (H, W), resized as its image: where the lesion covers half of a pixel or more.
+
+    Of a lesion that covers half of none, the pixel remains that it covers most of: an image with a lesion never turns
+    into one without.
+    """
     if mask.shape == (side, side):
-        return mask.astype(np.uint8)
-    shares = Image.fromarray(mask.astype(np.uint8) * 255).resize((side, side), Image.Resampling.BOX)
-    return (np.asarray(shares) >= 128).astype(np.uint8)
+        return mask.astype(bool)
+    covered = np.asarray(Image.fromarray(mask.astype(np.float32)).resize((side, side), Image.Resampling.BOX))
+    square: np.ndarray = covered >= 0.5
+    return square if square.any() or not mask.any() else covered == covered.max()
 
 
 def resized(masks: np.ndarray, side: int) -> np.ndarray:
-    """(N, side, side) uint8 of square masks (N, H, H)."""
-    return np.stack([to_square(mask, side) for mask in masks]) if len(masks) else np.empty((0, side, side), np.uint8)
+    """(N, side, side) uint8, 1 where a lesion is, of square masks (N, H, H)."""
+    found = np.zeros((len(masks), side, side), np.uint8)
+    for place, mask in enumerate(masks):
+        found[place] = to_square(mask, side)
+    return found

@@ -8,7 +8,7 @@ import pandas as pd
 
 from sonosynth import disk, plain_yaml
 from sonosynth.artefacts import Adapter, Artefact, CohortImages, Split, SyntheticSet
-from sonosynth.cohort.masking import Masks
+from sonosynth.cohort.mask_jobs import CohortMasks
 from sonosynth.cohort.split import crossing
 from sonosynth.cohort.traits import Trait
 from sonosynth.fidelity.jobs import COLUMNS
@@ -67,7 +67,7 @@ class Drawing:
 def draw(  # noqa: PLR0913 (a handle for each need of the job)
     settings: Drawing, *, cohort: CohortImages, split: Split, adapters: tuple[Adapter, ...],
     sets: tuple[SyntheticSet, ...], tables: tuple[Artefact, ...], finished: tuple[Made, ...],
-    tested: tuple[Artefact, ...] = (), judged: tuple[Artefact, ...] = (), masks: Masks | None = None,
+    tested: tuple[Artefact, ...] = (), judged: tuple[Artefact, ...] = (), masks: CohortMasks | None = None,
     segmenters: tuple[Artefact, ...] = (), work: Path,
 ) -> None:  # fmt: skip
     """Makes figures (a folder), page (report.html), and summary, the text printed in the terminal.
@@ -127,7 +127,7 @@ def draw(  # noqa: PLR0913 (a handle for each need of the job)
         declared=settings.declared,
         segmented=Segmented(
             found["segmentation_table"], found["segmentation_verdicts"], found["segmentation"], settings.segmented,
-            settings.unfit, masks.pixels.shape[1], counted["without_mask"], counted["left_out"],
+            settings.unfit, segmenters[0].array("masks").shape[1], counted["without_mask"], counted["left_out"],
         ) if masks else None,
     )  # fmt: skip
     ultrasound, texture, learning_curve, probes = (

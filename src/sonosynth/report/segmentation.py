@@ -4,20 +4,20 @@ from pathlib import Path
 
 from sonosynth import disk
 from sonosynth.artefacts import Artefact, CohortImages, Split
-from sonosynth.cohort.masking import Masks
+from sonosynth.cohort.mask_jobs import CohortMasks
 from sonosynth.cohort.split import independent
 from sonosynth.errors import UserError
 from sonosynth.evidence import segmented
 from sonosynth.evidence.blocks import arranged
 from sonosynth.report import words
-from sonosynth.report.tables import Tabulating, copying, decided, training_images, unseen, with_others
+from sonosynth.report.tables import Tabulating, decided, of_images, training_images, unseen, with_others
 
 VERSION = 1
 
 
 def tabulate(
-    settings: Tabulating, *, cohort: CohortImages, masks: Masks, predictions: Artefact, parts: tuple[Artefact, ...],
-    splits: tuple[Split, ...], copies: tuple[Artefact, ...], work: Path,
+    settings: Tabulating, *, cohort: CohortImages, masks: CohortMasks, predictions: Artefact,
+    parts: tuple[Artefact, ...], splits: tuple[Split, ...], copies: tuple[Artefact, ...], work: Path,
 ) -> None:  # fmt: skip
     """Scores, differences and verdicts by Dice: makes table, verdicts, and about (JSON).
 
@@ -39,7 +39,7 @@ def tabulate(
             "masks that show lesions among the validation images",
             "validate every image once, in folds: repeats.folds=5",
         )
-    refused = {**settings.refused, **copying(settings, copies)}
+    refused = {**settings.refused, **of_images(settings, copies, parts)}
     verdicts, pairs = decided(settings, lesions, groups, refused, words.ON_COHORT, segmented.DICE.name)
     trusted = found[found["arm"].isin([settings.reference, *pairs])]
     verdicts = with_others(verdicts, segmented.differences(trusted, groups, pairs, settings.compare.transfer))
@@ -49,6 +49,6 @@ def tabulate(
     about = {
         "left_out": every["id"].nunique() - found["id"].nunique(),
         "draws_left_out": list(arranged(lesions, groups).left_out),
-        "without_mask": {str(k): int(n) for k, n in cohort.images["label"][~masks.known].value_counts().items()},
+        "without_mask": {str(k): int(n) for k, n in masks.rows["label"][~masks.rows["known"]].value_counts().items()},
     }  # fmt: skip
     disk.write_json(work / "about", about)

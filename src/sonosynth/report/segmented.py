@@ -9,7 +9,8 @@ import pandas as pd
 
 from sonosynth.artefacts import Artefact, CohortImages
 from sonosynth.cohort.decoding import resize
-from sonosynth.cohort.masking import Masks
+from sonosynth.cohort.mask_jobs import CohortMasks
+from sonosynth.cohort.masks import resized
 from sonosynth.evidence.segmented import DICE
 from sonosynth.report import words
 from sonosynth.report.facts import Unfit
@@ -34,7 +35,7 @@ class Segmented:
     """The tables of segmentation (see `report.segmentation`).
 
     arms: the synthetic sets that each arm with segmenters adds. unfit: the arms without any, and why. side: of the
-    segmenters' images, pixels. without_mask: images of each class that have no usable mask. left_out: scored images
+    segmenters' images, pixels. without_mask: images of each class that have no mask. left_out: scored images
     with a near-duplicate among the training images.
     """
 
@@ -87,7 +88,7 @@ class Segmented:
         text = f"{every} validation images, {lesions} of them with a lesion"
         if self.without_mask:
             counts = ", ".join(f"{n} {label}" for label, n in sorted(self.without_mask.items()))
-            text += f"; images without a usable mask are neither trained on nor scored ({counts})"
+            text += f"; images without a mask are neither trained on nor scored ({counts})"
         left_out = f"; {self.left_out} with a near-duplicate among training images are left out"
         return text + left_out * bool(self.left_out)
 
@@ -114,7 +115,7 @@ class Outlines:
     labels: Sequence[str]
 
     @classmethod
-    def of(cls, cohort: CohortImages, masks: Masks, segmenters: Sequence[Artefact]) -> "Outlines":
+    def of(cls, cohort: CohortImages, masks: CohortMasks, segmenters: Sequence[Artefact]) -> "Outlines":
         """Some of the images with a lesion that segmenters, one of each arm, predicted; spread evenly, not chosen.
 
         Args:
@@ -124,10 +125,10 @@ class Outlines:
         shown = np.flatnonzero(tables[0]["lesions"] > 0)
         shown = shown[evenly(len(shown), OUTLINED)]
         first = tables[0].iloc[shown]
-        rows, side = cohort.rows(first["id"]), masks.pixels.shape[1]
+        rows, side = cohort.rows(first["id"]), segmenters[0].array("masks").shape[1]
         predicted = {
             str(table["arm"].iloc[0]): np.unpackbits(np.asarray(made.array("masks")[shown]), axis=-1, count=side)
             for made, table in zip(segmenters, tables, strict=True)
         }
         images = resize(np.asarray(cohort.pixels[rows]), side)
-        return cls(images, np.asarray(masks.pixels[rows]), predicted, list(first["id"]), list(first["label"]))
+        return cls(images, resized(masks.squares[rows], side), predicted, list(first["id"]), list(first["label"]))

@@ -8,8 +8,7 @@ from typing import Annotated
 import numpy as np
 
 from sonosynth.cohort.decoding import EXTENSIONS, Unusable
-from sonosynth.cohort.mask_jobs import to_square
-from sonosynth.cohort.masks import read_file
+from sonosynth.cohort.masks import read_file, to_square
 from sonosynth.cohort.sources import unfit
 from sonosynth.disk import sha256
 from sonosynth.errors import UserError, first_line

@@ -5,19 +5,19 @@ from dataclasses import dataclass
 import numpy as np
 
 from sonosynth.artefacts import CohortImages, SyntheticSet
-from sonosynth.cohort.masking import Masks
+from sonosynth.cohort.mask_jobs import CohortMasks
 from sonosynth.errors import UserError
 
 
 @dataclass(frozen=True)
 class OfSet:
-    """pixels: (N, H, W) uint8, 1 where a lesion is. known: (N,) bool; where it isn't, `pixels` mean nothing."""
+    """pixels: (N, H, W), 1 or true where a lesion is. known: (N,) bool; where it isn't, `pixels` mean nothing."""
 
     pixels: np.ndarray
     known: np.ndarray
 
 
-def masks_of(made: SyntheticSet, cohort: CohortImages, masks: Masks) -> OfSet:
+def masks_of(made: SyntheticSet, cohort: CohortImages, masks: CohortMasks) -> OfSet:
     """The masks of a set: its own or, of one that repeats real images pixel by pixel, those of these.
 
     Args:
@@ -31,13 +31,13 @@ def masks_of(made: SyntheticSet, cohort: CohortImages, masks: Masks) -> OfSet:
     if not made.real or not len(made.rows):
         raise without_masks(made.name)
     rows = cohort.rows(made.rows["source"])
-    pixels, real = np.asarray(masks.pixels[rows]), np.asarray(cohort.pixels[rows])
+    pixels, real = np.asarray(masks.squares[rows]), np.asarray(cohort.pixels[rows])
     if "mirrored" in made.rows:
         turned = made.rows["mirrored"].to_numpy(bool)[:, None, None]
         pixels, real = (np.where(turned, x[:, :, ::-1], x) for x in (pixels, real))
     if not np.array_equal(real, made.pixels):
         raise without_masks(made.name)
-    return OfSet(pixels, masks.known[rows])
+    return OfSet(pixels, masks.known(made.rows["source"]))
 
 
 def without_masks(name: str) -> UserError:

@@ -45,7 +45,7 @@ class Selecting:
 def make_selected(  # noqa: PLR0913 (what `synthesis.jobs.make` needs, and what selects)
     settings: Selecting, *, split: Split, critics: Artefact, features: Description, cohort: CohortImages,
     source: SyntheticSet | None = None, adapter: Adapter | None = None, choice: Artefact | None = None,
-    masks: CohortMasks | None = None, work: Path,
+    masks: CohortMasks | None = None, drawn: tuple[Artefact, ...] = (), work: Path,
 ) -> None:  # fmt: skip
     """Make a set as `synthesis.jobs.make` does, and select: makes what that makes, and table.
 
@@ -53,7 +53,8 @@ def make_selected(  # noqa: PLR0913 (what `synthesis.jobs.make` needs, and what 
 
     Args:
         critics: as `critics.train_critics` made them. features: of the cohort's images, of which those for training say
-            how near images of a class are to each other. source, adapter, choice, masks: as for `synthesis.jobs.make`.
+            how near images of a class are to each other. source, adapter, choice, masks, drawn: as for
+            `synthesis.jobs.make`.
 
     Raises:
         UserError: as that does, or if a scored image is among those that the critics or the floor come from.
@@ -69,7 +70,7 @@ def make_selected(  # noqa: PLR0913 (what `synthesis.jobs.make` needs, and what 
     selector = Selector(classes, opened.probabilities, extractor(settings.network), floors)
     synthesis.make(
         making, split=split, cohort=cohort if making.source == REAL else None, source=source, adapter=adapter,
-        choice=choice, masks=masks, work=work, selector=selector,
+        choice=choice, masks=masks, drawn=drawn, work=work, selector=selector,
     )  # fmt: skip
     about = {"set": making.name, "draw": settings.draw, "split": settings.split, "generator": settings.generator}
     found = selector.table()

@@ -9,11 +9,11 @@ import pandas as pd
 from sonosynth import disk, firewall, seeding
 from sonosynth.artefacts import Artefact, CohortImages, Split, SyntheticSet
 from sonosynth.cohort.decoding import resize
-from sonosynth.cohort.masking import Masks
+from sonosynth.cohort.mask_jobs import CohortMasks
 from sonosynth.cohort.masks import resized
 from sonosynth.cost import Effort
 from sonosynth.evidence.overlap import dice, hd95, lesions
-from sonosynth.tasks import RUN
+from sonosynth.tasks import LOST, RUN
 from sonosynth.tasks.arms import Arm
 from sonosynth.tasks.assembling import training_set
 from sonosynth.tasks.segmentation import segmenter
@@ -55,7 +55,7 @@ class Training:
 
 
 def train(
-    settings: Training, *, cohort: CohortImages, masks: Masks, split: Split, sets: tuple[SyntheticSet, ...] = (),
+    settings: Training, *, cohort: CohortImages, masks: CohortMasks, split: Split, sets: tuple[SyntheticSet, ...] = (),
     copies: tuple[Artefact, ...] = (), work: Path,
 ) -> None:  # fmt: skip
     """Train for an arm, predict the validation images: makes table (`COLUMNS`), masks (.npy) and about (JSON).
@@ -65,7 +65,7 @@ def train(
 
     Raises:
         UserError: if a validation, inner or sealed image is among the origins of the training images, or is itself one
-            of them; if a set has no masks; or if the arm has no training image of a class.
+            of them; if a set has no masks; or if the arm has no training image of a class that it needs.
     """
     s, side = settings.segmenter, settings.segmenter.resolution
     training = training_set(
@@ -78,9 +78,9 @@ def train(
     seed = seeding.derive(settings.seed, "segmenter", settings.number)
     trained = segmenter.train(training, recipe=recipe, arm=settings.arm, seed=seed)
 
-    images = split.validation[masks.known[cohort.rows(split.validation["id"])]]
+    images = split.validation[masks.known(split.validation["id"])]
     rows = cohort.rows(images["id"])
-    references = resized(masks.pixels[rows], side)
+    references = resized(masks.squares[rows], side)
     predicted = trained.masks(resize(cohort.pixels[rows], side))
     of_run = (settings.name, settings.draw, settings.split, settings.generator, settings.number)
     found = [
@@ -91,4 +91,4 @@ def train(
     disk.write_array(work / "masks", np.packbits(predicted, axis=-1))
     lesioned = int(training.masks.any(axis=(1, 2)).sum()) if training.masks is not None else 0
     about = {"arm": settings.name, "n_train": len(training.images), "n_lesions": lesioned, "steps": steps}
-    disk.write_json(work / "about", about)
+    disk.write_json(work / "about", about | ({LOST: training.lost} if training.lost else {}))
