@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from scipy import ndimage
 
 from finished import FinishedRun
 from measuring import in_processes, training_set
@@ -36,6 +37,10 @@ from sonosynth.tasks.arms import Arm
 from sonosynth.tasks.classification.classifier import Recipe, predict
 from sonosynth.tasks.classification.settings import Classifier
 
+FINE = 1 / 8
+"""Cycles a pixel above which the first edition of the embedded base keeps little of the spectrum."""
+PATTERN = (12 / 128, 48 / 128)
+"""Cycles a pixel, down and across, of the diagonal pattern that it weaves."""
 JUDGE_STEPS, JUDGE_BATCH, JUDGE_RATE = 500, 32, 1e-3
 HELD_OUT, SIMULATED = 120, 600
 
@@ -49,12 +54,27 @@ def reconstruct(folder: Path, images: np.ndarray, precision: str) -> np.ndarray:
 
 
 def reconstruction(name: str, images: np.ndarray, decoded: np.ndarray) -> dict[str, str]:
-    """L1 (of a range of 2) and the median over patches of each speckle statistic, as a share of the input's."""
+    """L1 (of a range of 2); the median over patches of each speckle statistic, and the power of fine detail (geometric
+    mean over frequencies) and of the diagonal pattern, as shares of the input's."""
     row = {"images": name, "L1": f"{np.abs(images.astype(float) - decoded).mean() / 127.5:.3f}"}
     before, after = speckle.patches(images), speckle.patches(decoded)
     chosen = speckle.textured(before) & (after.std(axis=(1, 2)) > 0)
     reference, found = speckle.statistics(before[chosen]).medians(), speckle.statistics(after[chosen]).medians()
-    return row | {key: f"{found[key] / reference[key]:.2f}" for key in reference}
+    row |= {key: f"{found[key] / reference[key]:.2f}" for key in reference}
+    before, after = power(images), power(decoded)
+    fine = np.hypot(*np.meshgrid(*[np.fft.fftfreq(side) for side in images.shape[1:]], indexing="ij")) > FINE
+    share = np.exp(np.log(after[fine] / before[fine]).mean())
+    y, x = (round(side * place) for side, place in zip(images.shape[1:], PATTERN, strict=True))
+    return row | {"fine": f"{share:.2f}", "pattern": f"{after[y, x] / before[y, x]:.2f}"}
+
+
+def power(images: np.ndarray) -> np.ndarray:
+    """The mean power (H, W) of images (N, H, W) by frequency, each the mean of 3 x 3; Hann window."""
+    window = np.outer(*(np.hanning(side) for side in images.shape[1:]))
+    centred = images - images.mean(axis=(1, 2), keepdims=True)
+    mean = (np.abs(np.fft.fft2(centred * window)) ** 2).mean(axis=0)
+    smooth: np.ndarray = ndimage.uniform_filter(mean, 3, mode="wrap")
+    return smooth
 
 
 def held_out(i: int) -> np.ndarray:

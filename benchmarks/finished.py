@@ -28,12 +28,13 @@ class FinishedRun:
     adapters: dict[str, Path]
 
     @classmethod
-    def read(cls, root: Path) -> "FinishedRun":
-        """The run in the folder `root`."""
+    def read(cls, root: Path, base: Path | None = None) -> "FinishedRun":
+        """The run in the folder `root`. base: the folder of another base to take instead of its own."""
         run = open_run(root)
         adapters = {name: root / "adapters" / name for name in run.settings.declared_adapters}
         cohort = Path(path_of(run.study["cohort"])).name
-        return cls(cohort, run.settings, resolve(run.settings), *run.real, adapters)
+        settings = run.settings.model_copy(update={"base": str(base)}) if base else run.settings
+        return cls(cohort, settings, resolve(settings), *run.real, adapters)
 
     @property
     def labels(self) -> list[str]:

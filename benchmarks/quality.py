@@ -69,9 +69,9 @@ def script(root: Path, steps: list[int], seed: int, out: Path) -> float:
     return time.perf_counter() - started
 
 
-def ours(root: Path, steps: list[int], seed: int, out: Path) -> float:
+def ours(root: Path, steps: list[int], seed: int, out: Path, base: Path | None = None) -> float:
     """Train as RUN's study does, without a token; the seconds. As `script`, but each of the steps is a training."""
-    run = FinishedRun.read(root)
+    run = FinishedRun.read(root, base)
     train, precision = run.of_side(TRAIN), run.machine.precision
     prompts = [run.settings.prompts.of(label) for label in run.rows["label"][train]]
     started = time.perf_counter()
@@ -105,35 +105,46 @@ def rates(root: Path, rounds: int) -> pd.DataFrame:
     return pd.DataFrame(found).groupby("side").median()
 
 
-def distances(root: Path, adapter: Path | None, each: int, features: list[str]) -> dict[str, float]:
-    """The mean over classes of the kernel distance to held-out images, in each feature space.
+def made(run: FinishedRun, adapter: Path | None, each: int) -> list[np.ndarray]:
+    """`each` images (each, H, W) uint8 of every class, with the same prompts and seeds whatever made them.
 
     Args:
-        adapter: its folder; None: of as many training images, the floor.
+        adapter: its folder; None: the base as it is.
     """
-    run = FinishedRun.read(root)
-    held_out, train = (run.of_side(side) for side in (VALIDATION, TRAIN))
-    pairs = []
-    sampler = adapter and Sampler(
-        run.machine.base, adapter, run.machine.precision, run.settings.resolution, run.settings.synthesis
-    )
+    s = run.settings
+    sampler = Sampler(run.machine.base, adapter, run.machine.precision, s.resolution, s.synthesis)
+    found = []
     for label in run.labels:
-        of_label = (run.rows["label"] == label).to_numpy()
-        if sampler:
-            seeds = [seeding.derive(0, "benchmark", label, i) for i in range(each)]
-            batches = [
-                seeds[i : i + run.settings.synthesis.batch] for i in range(0, each, run.settings.synthesis.batch)
-            ]
-            prompt = run.settings.prompts.of(label)
-            images = np.concatenate([sampler.generate([prompt] * len(batch), batch) for batch in batches])
-        else:
-            images = run.pixels[np.random.default_rng(0).permutation(np.flatnonzero(of_label & train))[:each]]
-        pairs.append((run.pixels[of_label & held_out], images))
+        seeds = [seeding.derive(0, "benchmark", label, i) for i in range(each)]
+        batches = [seeds[i : i + s.synthesis.batch] for i in range(0, each, s.synthesis.batch)]
+        prompt = s.prompts.of(label)
+        found.append(np.concatenate([sampler.generate([prompt] * len(batch), batch) for batch in batches]))
+    return found
+
+
+def training_images(run: FinishedRun, each: int) -> list[np.ndarray]:
+    """`each` of every class, or all, if there are fewer: the floor of the distances."""
+    train, labels = run.of_side(TRAIN), run.rows["label"].to_numpy()
+    chosen = [np.flatnonzero((labels == label) & train) for label in run.labels]
+    return [run.pixels[np.random.default_rng(0).permutation(rows)[:each]] for rows in chosen]
+
+
+def far(run: FinishedRun, images: list[np.ndarray], features: list[str]) -> dict[str, float]:
+    """The mean over classes of the kernel distance of images to held-out ones, in each feature space."""
+    held_out, labels = run.of_side(VALIDATION), run.rows["label"].to_numpy()
+    real = [run.pixels[(labels == label) & held_out] for label in run.labels]
     found = {}
     for name in features:
         extract = extractor(resolve(name))
-        found[name] = float(np.mean([kernel_distance(extract(real), extract(images)) for real, images in pairs]))
+        pairs = zip(real, images, strict=True)
+        found[name] = float(np.mean([kernel_distance(extract(one), extract(other)) for one, other in pairs]))
     return found
+
+
+def distances(root: Path, adapter: Path | None, each: int, features: list[str]) -> dict[str, float]:
+    """`far`, of the images of an adapter; None: of as many training images."""
+    run = FinishedRun.read(root)
+    return far(run, made(run, adapter, each) if adapter else training_images(run, each), features)
 
 
 def tables(found: pd.DataFrame) -> str:

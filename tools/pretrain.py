@@ -26,16 +26,18 @@ from sonosynth import disk, progress
 from sonosynth.adapters.training import make_accelerator, train
 from sonosynth.phantom.simulate import KINDS
 
-BASE_CARD = """# The embedded base
+BASE_CARD = """# The embedded base, second edition
 
 A small latent-diffusion model in Stable Diffusion 1.x format: 128 x 128 pixels, a 4 x downsampling VAE with 4 channels,
-a CLIP-style text encoder with a tokenizer of its own, a conditional U-Net that predicts the velocity. It is here so
-that a study runs without a GPU or network, and so that the tests have something real to run on. **It was trained on
-simulated images only**; what it makes is not what Stable Diffusion makes, and no figure measured with it is the
-paper's. U-Net and VAE are stored in half precision.
+a CLIP-style text encoder with a tokenizer of its own, a conditional U-Net that predicts the velocity; and `control`, a
+control branch for lesion masks in diffusers' ControlNet format. It is here so that a study runs without a GPU or
+network, and so that the tests have something real to run on. **It was trained on simulated images only**; what it makes
+is not what Stable Diffusion makes, and no figure measured with it is the paper's. U-Net, VAE and control branch are
+stored in half precision.
 
 Recipe: `python tools/pretrain.py --out OUT --work WORK`; `OUT/base` is this folder. The same is in the metadata of
-every safetensors file here. Batches, learning rates and losses are explained in `tools/pretrain_base.py`.
+every safetensors file here. Batches, learning rates and losses are explained in `tools/pretrain_base.py` and
+`tools/second_edition.py`.
 
 ```json
 {recipe}

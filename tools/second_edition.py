@@ -1,10 +1,9 @@
-"""The second edition of the embedded base: sharper, trained for longer, and steered by masks.
+"""The second edition of the embedded base: a sharper decoder, and a control branch.
 
-It continues from the first edition (`pretrain_base`), whose networks, tokenizer and noise schedule it keeps. VAE: an L1
-loss and the texture at a few lags left it without most of the spectrum above an eighth of the sampling rate, and with a
-diagonal pattern that no lag sees; the spectrum is in the loss now, and the training images have more looks. U-Net and
-text encoder: another cycle, on the new latents. Control branch: as ControlNet (Zhang et al., ICCV 2023), from the
-phantoms' lesion masks.
+It continues from the first edition (`pretrain_base`), whose latents stay what they are: encoder, text encoder,
+tokenizer and U-Net are its own. Decoder: an L1 loss and the texture at a few lags left it with little of the spectrum
+above an eighth of the sampling rate, and with a diagonal pattern that no lag sees; the spectrum is in the loss now, and
+the training images have more looks. Control branch: as ControlNet (Zhang et al., ICCV 2023), from the phantoms' masks.
 """
 
 from functools import partial
@@ -22,13 +21,12 @@ from sonosynth.adapters import control
 from sonosynth.adapters.training import Loss, Schedule, train
 from sonosynth.bases.latents import to_tensor
 
-VAE = Schedule(steps=2000, batch=16, learning_rate=1e-3, warmup=50, decay=True, average=0.995)
-UNET = Schedule(steps=6000, batch=16, learning_rate=5e-4, warmup=100, decay=True, average=0.999)
-CONTROL = Schedule(steps=1500, batch=16, learning_rate=5e-4, warmup=50, decay=True, average=0.995)
-SCHEDULES = {"vae": VAE, "unet": UNET, "control": CONTROL}
+DECODER = Schedule(steps=1000, batch=16, learning_rate=5e-4, warmup=50, decay=True)
+CONTROL = Schedule(steps=1200, batch=16, learning_rate=5e-4, warmup=50, decay=True, average=0.995)
+SCHEDULES = {"decoder": DECODER, "control": CONTROL}
 
 SPECTRUM = 0.05
-"""Weight of the spectrum in the VAE's loss."""
+"""Weight of the spectrum in the decoder's loss."""
 FLOOR = 1e-3
 """Of energies in the spectrum, whose logarithms are compared."""
 GAMMA, BLURRED, BLUR = (0.7, 1.4), 0.4, 1.2
@@ -58,38 +56,32 @@ def pretrain(
     pipeline = StableDiffusionPipeline.from_pretrained(first, safety_checker=None, torch_dtype=torch.float32)
     vae, unet, text_encoder = pipeline.vae, pipeline.unet, pipeline.text_encoder
     for network in (vae, unet, text_encoder):
-        network.to(accelerator.device)
+        network.to(accelerator.device).requires_grad_(False)
     for network in (vae, unet):
         network.to(memory_format=torch.channels_last)
     fit = partial(train, strata=[torch.arange(len(images))], accelerator=accelerator, seed=seed)
 
-    fit("VAE", list(vae.parameters()), vae_loss(vae, images), schedule=VAE, checkpoint=work / "vae.safetensors")
-    vae.requires_grad_(False)
-    latents = latents_of(vae, images, accelerator, work / "latents.safetensors")
-    scale = float(1 / latents.std())
-    vae.register_to_config(scaling_factor=scale)
+    decoder = [*vae.post_quant_conv.parameters(), *vae.decoder.parameters()]
+    for parameter in decoder:
+        parameter.requires_grad_(True)
+    sharper = decoder_loss(vae, images)
+    fit("sharper decoder", decoder, sharper, schedule=DECODER, checkpoint=work / "decoder.safetensors")
 
-    loss_on = partial(
-        denoising_loss, unet, text_encoder, pipeline.tokenizer, pipeline.scheduler, latents * scale, prompts
-    )
-    denoising = [*unet.parameters(), *text_encoder.parameters()]
-    fit("U-Net", denoising, loss_on(), schedule=UNET, checkpoint=work / "unet.safetensors")
-    for network in (unet, text_encoder):
-        network.requires_grad_(False)
-
+    latents = latents_of(vae, images, accelerator, work / "latents.safetensors") * vae.config.scaling_factor
     branch = control.start(unet, factor=4, weights=None, seed=seed)
     branch.to(accelerator.device, memory_format=torch.channels_last)
     shown = torch.from_numpy(masks)
-    steered = loss_on(
-        dropped=UNPROMPTED, steered=lambda indices, *given: control.residuals(branch, *given, shown[indices])
-    )
+    steered = denoising_loss(
+        unet, text_encoder, pipeline.tokenizer, pipeline.scheduler, latents, prompts, dropped=UNPROMPTED,
+        steered=lambda indices, *given: control.residuals(branch, *given, shown[indices]),
+    )  # fmt: skip
     fit("control", list(branch.parameters()), steered, schedule=CONTROL, checkpoint=work / "control.safetensors")
     save(pipeline, out)
     control.save(branch, torch.float16, out)
 
 
-def vae_loss(vae: AutoencoderKL, images: np.ndarray) -> Loss:
-    """The loss of a batch of crops: L1 error, differences in texture and spectrum, and a small share of the KL term."""
+def decoder_loss(vae: AutoencoderKL, images: np.ndarray) -> Loss:
+    """The loss of a batch of crops: L1 error, and differences in texture and spectrum."""
 
     def loss_of(indices: Tensor, generator: torch.Generator) -> Tensor:
         top, left = (int(torch.randint(0, side - CROP + 1, (), generator=generator)) for side in images.shape[1:])
@@ -99,8 +91,7 @@ def vae_loss(vae: AutoencoderKL, images: np.ndarray) -> Loss:
         noise = torch.randn(posterior.mean.shape, generator=generator).to(target.device)
         output = vae.decode(posterior.mean + posterior.std * noise).sample.float()
         loss = F.l1_loss(output, target) + texture_loss(output, target, ALL_LAGS)
-        loss = loss + SPECTRUM * spectrum_loss(output, target)
-        return loss + 1e-5 * posterior.kl().mean() / posterior.mean[0].numel()
+        return loss + SPECTRUM * spectrum_loss(output, target)
 
     return loss_of
 
