@@ -11,7 +11,7 @@ from sonosynth.errors import UserError
 from sonosynth.phantom import write_cohort
 from sonosynth.run import Study, reopen
 from sonosynth.synthesis import selector
-from sonosynth.tasks.classification import selecting
+from sonosynth.tasks import selecting
 
 FEW = (
     "adapters.sd=null",

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from sonosynth import disk, extensions, firewall, progress
-from sonosynth.artefacts import MASK_FILE, Adapter, Artefact, CohortImages, Split, SyntheticSet
+from sonosynth.artefacts import MASK_FILE, MASK_SOURCE, Adapter, Artefact, CohortImages, Split, SyntheticSet
 from sonosynth.bases import sd1
 from sonosynth.cohort import captions
 from sonosynth.cohort.mask_jobs import CohortMasks
@@ -33,7 +33,6 @@ from sonosynth.synthesis.starts import Starts
 
 VERSION = 4
 SOURCE_LABEL = "source_label"  # column of metadata.csv: the class of the image that one starts from, if another
-MASK_SOURCE = "mask_source"  # column: what the mask of an image was made from
 SAMPLES = 4  # images of each class that the set lacks
 
 
@@ -134,7 +133,7 @@ def make(  # noqa: PLR0913 (whatever a set may be made from)
         )  # fmt: skip
     maker: Maker = extensions.find("sets", settings.kind).open(settings, adapter.folder if adapter else None)
     if selector and not maker.draws:
-        raise undrawn(settings.name)
+        raise undrawn(settings.name, selector.setting)
     real = bool(cohort) or bool(source and source.real)
     maker = _recording(maker, settings, split, adapter, real=real)
 
@@ -176,12 +175,12 @@ def make(  # noqa: PLR0913 (whatever a set may be made from)
     disk.write_json(work / "origins", stored)
 
 
-def undrawn(name: str) -> UserError:
-    """The error that images of the set `name` are to be selected, but are not drawn at random."""
+def undrawn(name: str, key: str) -> UserError:
+    """The error that images of the set `name` are to be chosen by what its `key` says, but are not drawn at random."""
     return UserError(
-        f"sets.{name}.select: its images are not drawn at random, so none can be made again",
+        f"sets.{name}.{key}: its images are not drawn at random, so none can be made again",
         "images from noise, or image to image with a strength above 0",
-        f"remove sets.{name}.select",
+        f"remove sets.{name}.{key}",
     )
 
 

@@ -21,10 +21,10 @@ from sonosynth.tasks.classification.classifier import Recipe, Trained, train
 from sonosynth.tasks.classification.models import Start
 from sonosynth.tasks.classification.search import ARM, steps_of
 from sonosynth.tasks.classification.settings import Classifier
+from sonosynth.tasks.cross_fitting import FOLDS, strangers
 from sonosynth.tasks.training_set import TrainingSet
 
 VERSION = 1
-FOLDS = 3
 
 
 @dataclass(frozen=True)
@@ -98,9 +98,7 @@ class Critics:
         """
         shown = resize(images, self.side)
         found = np.stack([one.probabilities(shown) for one in self.trained])
-        strangers = [[all(self.folds.get(x, n) == n for x in own) for own in origins] for n in range(len(self.trained))]
-        judges = np.array(strangers, bool)
-        judges |= ~judges.any(axis=0)
+        judges = strangers(self.folds, origins)
         means: np.ndarray = (found * judges[..., None]).sum(axis=0) / judges.sum(axis=0)[:, None]
         return means
 
