@@ -197,7 +197,7 @@ class Graph:
             yield self.describe(FEATURES, at, name, {"images": made})
             needs = {"images": made, "real_features": f"measures/{FEATURES}/{REAL}", "real": real}
             yield Job(
-                f"{at}copies/{name}", memorisation.search, None,
+                f"{at}copies/{name}", memorisation.search, memorisation.Foreign() if name in self.given else None,
                 {**images, **needs, "features": f"{at}measures/{FEATURES}/{name}"}, {"table": f"{parts}/{name}.csv"},
             )  # fmt: skip
         tables_of = (real, *(f"{at}copies/{name}" for name in self.settings.declared_sets))
