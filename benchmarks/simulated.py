@@ -23,10 +23,12 @@ from scipy.interpolate import PchipInterpolator
 
 from sonosynth.evidence.scores import DECISIVE
 
-REAL, COMPARATOR = "real", "comparator"
+REAL, COMPARATOR, CHOSEN = "real", "comparator", "chosen"
 SCATTERS = {"none": 0.0, "as seeds": 1.0, "twice": 2.0}
 SPLITS = 5
 """One split scores a fifth of the images."""
+INNER = 0.2
+"""The share of the training images by which an arm is chosen among others."""
 COHORTS, DRAWS = 160, 30
 """Simulated for a calibration."""
 CERTAIN = 12.0
@@ -120,24 +122,67 @@ Logits = dict[str, np.ndarray]
 
 
 def trained(
-    world: World, plan: Plan, scatter: float, gains: Sequence[float], rng: np.random.Generator
-) -> tuple[Images, Logits]:
+    world: World, plan: Plan, scatter: float, gains: Sequence[float], rng: np.random.Generator,
+    chosen: float | None = None,
+) -> tuple[Images, Logits]:  # fmt: skip
     """A study: real; where there are several sets, a comparator without a set or an effect; set 1, set 2, ….
 
     Args:
         scatter: of generators, as a multiple of that of seeds. gains: logits of the true class that each set adds.
+        chosen: if given, there is one more arm, in every block whichever set is best on inner images, trained anew,
+            with that much more in the logits of the true class.
     """
     at = images(world, plan, rng)
+    if chosen is not None:
+        scored, at = at, _with_inner(at, rng)
     truth, together = np.eye(at.common.shape[1])[at.labels], _chance(world, at, plan.generators, 1, rng)
     arms = {REAL: at.common + _trainings(world, at, 1, plan.real_seeds, rng)}
     if len(gains) > 1:
         arms[COMPARATOR] = at.common + _trainings(world, at, 1, plan.comparator_seeds, rng)
+    of_sets = []
     for n, gain in enumerate(gains):
         alone = _chance(world, at, plan.generators, 1, rng)
         generator = np.sqrt(world.together) * together + np.sqrt(1 - world.together) * alone
         of_set = gain * truth + _peculiar(world, at, rng) + scatter * (1 if n else world.noisy) * generator
         arms[f"set {n + 1}"] = at.common + of_set + _trainings(world, at, plan.generators, plan.seeds, rng)
-    return at, arms
+        of_sets.append(of_set)
+    if chosen is None:
+        return at, arms
+    best = _best(at, np.stack(list(arms.values())[-len(gains) :]), len(scored.labels))
+    of_best = np.take_along_axis(np.stack(of_sets), best[None, :, :, None, :, None], axis=0)[0] + chosen * truth
+    arms[CHOSEN] = at.common + of_best + _trainings(world, at, plan.generators, plan.seeds, rng)
+    return scored, {arm: logits[..., : len(scored.labels), :] for arm, logits in arms.items()}
+
+
+def _with_inner(at: Images, rng: np.random.Generator) -> Images:
+    """The scored images, then all of them again, as inner ones of a block in which they are not scored, or of none.
+
+    What chance does to the classes in a block is the same for both. A fold of -1 is none.
+    """
+    groups, folds = at.groups.max() + 1, at.folds.max() + 1
+    moved = rng.integers(1, folds, (len(at.folds), groups))[:, at.groups]
+    of_one = rng.random((len(at.folds), groups))[:, at.groups] < INNER * (folds - 1)
+    inner = np.where(of_one, (at.folds + moved) % folds, -1)
+    twice = {name: np.concatenate([getattr(at, name)] * 2) for name in ("labels", "groups", "common")}
+    return Images(**twice, folds=np.concatenate([at.folds, inner], axis=1))
+
+
+def _best(at: Images, logits: np.ndarray, scored: int) -> np.ndarray:
+    """The set (R, G, N) that has the best macro F1, mean over seeds, on the inner images of each image's block.
+
+    Args:
+        logits: of each set, (A, R, G, S, N, K), of images of which the first `scored` are not inner ones.
+    """
+    predicted, classes = logits.argmax(axis=-1), np.arange(logits.shape[-1])
+    best = np.zeros((*logits.shape[1:3], logits.shape[4]), int)
+    for draw, folds in enumerate(at.folds):
+        for fold in range(folds.max() + 1):
+            own = np.flatnonzero(folds[scored:] == fold) + scored
+            truth, guess = (x[..., None] == classes for x in (at.labels[own], predicted[:, draw][..., own]))
+            f1 = 2 * (truth & guess).sum(axis=-2) / np.maximum(truth.sum(axis=-2) + guess.sum(axis=-2), 1)
+            choice = f1.mean(axis=(-2, -1)).argmax(axis=0)
+            best[draw][:, folds == fold] = choice[:, None]
+    return best
 
 
 def predictions(at: Images, arms: Logits) -> tuple[pd.DataFrame, dict[str, str]]:
@@ -169,6 +214,20 @@ def calibrated(
     curve = np.maximum.accumulate(curve + 1e-9 * np.arange(len(grid)))
     rising = np.append(True, np.diff(curve) > 0)
     return [float(gain) for gain in PchipInterpolator(curve[rising], grid[rising], extrapolate=False)(differences)]
+
+
+def recentred(world: World, folds: int, scatter: float, gains: Sequence[float], rng: np.random.Generator) -> float:
+    """`chosen` of `trained` at which choosing has no effect on macro F1 in the mean, if sets have these `gains`.
+
+    Inner images know which generators of a block did well, so that a choice among generators that scatter has one. The
+    standard error is about 0.001.
+    """
+    grid, found = np.linspace(-0.6, 0.2, 9), []
+    for _ in range(COHORTS // 4):
+        at, arms = trained(world, Plan(DRAWS // 3, folds), scatter, gains, rng, 0.0)
+        truth, real = np.eye(len(world.counts))[at.labels], scores(at, arms[REAL], "f1").mean()
+        found.append([scores(at, arms[CHOSEN] + gain * truth, "f1").mean() - real for gain in grid])
+    return float(np.interp(0, np.maximum.accumulate(np.mean(found, axis=0)), grid))
 
 
 def _differences(

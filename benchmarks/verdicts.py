@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from simulated import COMPARATOR, SCATTERS, Plan, World, calibrated, predictions, trained
+from simulated import CHOSEN, COMPARATOR, SCATTERS, Plan, World, calibrated, predictions, recentred, trained
 from sonosynth import seeding
 from sonosynth.evidence import judge
 from sonosynth.evidence.judging import Finding
@@ -35,11 +35,22 @@ GENERATOR_MINUTES, TRAINING_MINUTES = 6, 50 / 60
 
 @dataclass(frozen=True)
 class Design:
-    """What is trained, whether set 1 is named beforehand as primary, and whether sets have to beat the comparator."""
+    """What is trained.
+
+    primary: whether set 1 is named beforehand, or the arm that is chosen. compared: whether sets have to beat the
+    comparator. chosen: whether there is one more arm, in every block whichever set is best on inner images: what is
+    said of set 1 is then of that arm.
+    """
 
     plan: Plan
     primary: bool = False
     compared: bool = True
+    chosen: bool = False
+
+    @property
+    def arm(self) -> str:
+        """The arm that may have a gain."""
+        return CHOSEN if self.chosen else "set 1"
 
     def hours(self, sets: int) -> float:
         """What it costs with some sets and a comparator, if all sets of a block share one adapter."""
@@ -51,6 +62,7 @@ class Design:
 
 SOUND, PRIMARY = "2 draws × 5 folds", "2 draws × 5 folds, one set primary"
 AGAINST_REAL = "2 draws × 5 folds, against real images alone"
+BEST, ONE_MORE = "2 draws × 5 folds, best of the sets primary", "2 draws × 5 folds, best of the sets as one more arm"
 MANY = "5 draws × 5 folds, 2 seeds"
 ONE_SPLIT, FEW_REAL = "one split, 5 generators × 3 seeds", "one split, 5 generators × 3 seeds, 3 of real"
 DESIGNS = {
@@ -63,8 +75,10 @@ DESIGNS = {
     ONE_SPLIT: Design(Plan(1, 1, 5, 3, 15, 15)),
     FEW_REAL: Design(Plan(1, 1, 5, 3, 3, 3)),
     MANY: Design(Plan(5, 5, 1, 2, 5, 5)),
+    BEST: Design(Plan(2, 5, 1, 1, 2, 2), primary=True, chosen=True),
+    ONE_MORE: Design(Plan(2, 5, 1, 1, 2, 2), chosen=True),
 }
-"""Real images alone and the comparator have two seeds in the first three, five in the last, 15 or 3 on one split."""
+"""Real images alone and the comparator have two seeds with two draws, five with five, 15 or 3 on one split."""
 
 BUSI, FOLDS_MATTER, LOUD = "like BUSI", "classifiers that go by their fold", "seeds that scatter by 0.057"
 WORLDS = {
@@ -115,10 +129,19 @@ def cells() -> Iterator[Cell]:
         yield from (
             Cell(score, BUSI, SOUND, 5, s, gain, 100 if gain else 200) for s in SCATTERS for gain in (0, *GAINS)
         )
-    for design in [name for name in DESIGNS if name not in {SOUND, PRIMARY}]:
+    for design in [name for name in DESIGNS if name not in {SOUND, PRIMARY, BEST, ONE_MORE}]:
         for scatter in SCATTERS:
             yield Cell("f1", BUSI, design, 5, scatter, 0, 200)
             yield from (Cell("f1", BUSI, design, 5, scatter, gain, 100) for gain in GAINS)
+    yield from (Cell("f1", BUSI, BEST, 5, s, gain, 100 if gain else 400) for s in SCATTERS for gain in (0, *GAINS))
+    yield from (Cell("f1", BUSI, ONE_MORE, 5, scatter, 0, 200) for scatter in SCATTERS)
+
+
+@cache
+def without_effect(world: World, folds: int, scatter: str, sets: int) -> float:
+    """What to add to the chosen arm, so that choosing among sets without an effect has none, either."""
+    rng = seeding.numpy_generator(0, "choice", repr(world), folds, scatter, sets)
+    return recentred(world, folds, SCATTERS[scatter], [logits("f1", world, folds, scatter)[0]] * sets, rng)
 
 
 @cache
@@ -148,25 +171,29 @@ def simulate(cell: Cell) -> dict[str, object]:
         logits(cell.score, replace(world, noisy=1.0) if n else world, design.plan.folds, cell.scatter)[gain]
         for n, gain in enumerate(gains.values())
     ]
+    effects, chosen = gains, None
+    if design.chosen:
+        effects = gains | {CHOSEN: cell.gain}
+        chosen = 0.0 if cell.gain else without_effect(world, design.plan.folds, cell.scatter, cell.sets)
     rivals = [COMPARATOR] if cell.sets > 1 and design.compared else []
     rng = seeding.numpy_generator(0, "verdicts", *asdict(cell).values())
     counts = dict.fromkeys(("false", "improves", "irrelevant"), 0)
     differences: list[float] = []
     for _ in range(cell.studies):
-        at, arms = trained(world, design.plan, SCATTERS[cell.scatter], own, rng)
+        at, arms = trained(world, design.plan, SCATTERS[cell.scatter], own, rng, chosen)
         table, groups = predictions(at, arms)
         found = judge(
-            table, groups=groups, score=cell.score, primary="set 1" if design.primary else None,
-            against=dict.fromkeys(gains, rivals), margin=MARGIN,
+            table, groups=groups, score=cell.score, primary=design.arm if design.primary else None,
+            against=dict.fromkeys(effects, rivals), margin=MARGIN,
         ).groupby("arm").first()  # fmt: skip
         said = found["finding"]
         better = said == Finding.IMPROVES
         counts["false"] += bool(
-            (better & (said.index.map(gains).fillna(0) == 0)).any() or (said == Finding.HARMS).any()
+            (better & (said.index.map(effects).fillna(0) == 0)).any() or (said == Finding.HARMS).any()
         )
-        counts["improves"] += bool(better["set 1"])
-        counts["irrelevant"] += bool((said[list(gains)] == Finding.NO_RELEVANT_DIFFERENCE).any())
-        differences.append(float(found["difference"]["set 1"]))
+        counts["improves"] += bool(better[design.arm])
+        counts["irrelevant"] += bool((said[list(effects)] == Finding.NO_RELEVANT_DIFFERENCE).any())
+        differences.append(float(found["difference"][design.arm]))
     row: dict[str, object] = asdict(cell)
     for name, count in counts.items():
         low, high = wilson(count, cell.studies)

@@ -9,6 +9,7 @@ from typing import Annotated
 
 from sonosynth import interruption, progress
 from sonosynth.artefacts import Artefact
+from sonosynth.disk import write_text
 from sonosynth.errors import UserError
 from sonosynth.jobs import Job
 from sonosynth.section import NO_EFFECT
@@ -66,7 +67,7 @@ def slow(settings: Writing, *, work: Path) -> None:
             time.sleep(0.05 * settings.speed)
             done += 1
             bar.advance()
-        counter.write_text(str(done))
+        write_text(counter, str(done))  # whole or not at all: the process may be killed meanwhile
 
 
 def writing(name, text="one", **more):

@@ -146,14 +146,19 @@ def test_the_pixels_of_an_inner_image_among_the_copies_fail_the_run(copy):
         again(copy)
 
 
-def test_synthetic_images_alone_have_to_be_of_every_class(copy):
+def test_an_arm_whose_set_lost_a_class_is_refused_and_the_others_go_on(copy):
     file = copy / "synthetic" / "enough" / "metadata.csv"
     rows = pd.read_csv(file, keep_default_na=False)
     rows.loc[rows["label"] == "normal", "flaw"] = "constant"
     rows.to_csv(file, index=False)
     sign(copy, "synthetic/enough")
-    with pytest.raises(UserError, match=r"arms\.enough\.real: is false, and its sets have no image of normal to train"):
-        again(copy)
+    reopen(copy).run(copy, change=True, processes=False)
+    verdicts = pd.read_csv(copy / "evaluation" / "verdicts.csv").groupby("arm").first()
+    lost = "enough: refused, because a set that it adds has lost all usable images of a class (normal in enough)."
+    assert verdicts.loc["enough", "finding"] == "refused" and verdicts.loc["enough", "sentence"] == lost
+    assert (verdicts["finding"].drop("enough") != "refused").all()
+    assert set(pd.read_csv(copy / "evaluation" / "table.csv")["status"]) == {"run"}
+    assert lost in (copy / "report.html").read_text(encoding="utf-8")
 
 
 def test_controls_are_exported_by_force_alone_and_copies_are_not_called_synthetic(finished, tmp_path):

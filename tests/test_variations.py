@@ -1,5 +1,7 @@
 """Variations of training images in one study: several strengths, mirror images, other classes, and what arms do."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -120,6 +122,35 @@ def test_synthetic_images_weigh_what_critics_say(finished, handles):
         )
         assert training.targets[training.synthetic].sum(axis=1) == pytest.approx(expected)
         assert training.targets[~training.synthetic].sum(axis=1) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("why", ["flaw", "weight"])
+def test_a_class_that_lost_all_its_images_is_told_and_they_stay(finished, handles, tmp_path, why):
+    """Flaws drop images; weights leave them in, with a weight of 0: then nothing of that class counts."""
+    split, cohort = handles
+    made = {job.name: (job, status.made) for job, status in reopen(finished).statuses(finished)}
+    job = made["classifiers/known/0"][0]
+    found = SyntheticSet(made["synthetic/variation"][1])
+    said = pd.read_csv(finished / ".parts" / "critics" / "variation.csv").assign(recognised=True)
+    of_class = found.rows["label"] == "normal"
+    if why == "flaw":
+        found.rows.loc[of_class, "flaw"] = "constant"
+    else:
+        said.loc[of_class.to_numpy(), "recognised"] = False
+    said.to_csv(tmp_path / "table", index=False)
+    critics = (Artefact(replace(made["critics/variation"][1], places={"table": tmp_path / "table"})),)
+    arm = job.settings.arm
+    for changes, lost in (
+        ({"share": 0.5}, {"variation": ["normal"]}),
+        ({"real": False}, {"variation": ["normal"]}),
+        ({}, {}),
+    ):
+        arm = job.settings.arm.model_copy(update=changes)
+        training = training_set("known", arm, 32, cohort=cohort, split=split, sets=(found,), critics=critics)
+        assert training.lost == lost
+        weights = training.targets[training.synthetic & (training.labels == split.classes.index("normal"))].sum(axis=1)
+        assert len(weights) == (0 if why == "flaw" and not lost else of_class.sum())
+        assert (weights == (why == "flaw")).all()
 
 
 def test_every_arm_has_predictions_and_is_compared_with_the_same_arm_without_its_set(finished):

@@ -174,5 +174,5 @@ class _Finished:
             cohort=contents_of(job.settings.files), simulated=cohort.about["simulated"],
             training={str(label): int(count) for label, count in labels.value_counts().sort_index().items()},
             modality=s.modality, resolution=s.resolution, repeats=len(self._copies), leaks=s.adapt.on == "all",
-            sampling=s.synthesis.model_dump(exclude={"batch"}), versions=resolved["versions"],
+            sampling=s.synthesis.columns, versions=resolved["versions"],
         )  # fmt: skip

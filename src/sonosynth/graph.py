@@ -24,7 +24,7 @@ from sonosynth.section import AUTO
 from sonosynth.segmenting import Segmenting
 from sonosynth.settings import SEGMENTATION, Settings
 from sonosynth.synthesis import jobs as synthesis
-from sonosynth.synthesis import ways
+from sonosynth.synthesis import shards, ways
 from sonosynth.synthesis.conditioning import GIVEN, Condition
 from sonosynth.synthesis.given import Given
 from sonosynth.synthesis.given_masks import GivenMasks
@@ -120,7 +120,8 @@ class Graph:
         depth = {NOISE: 0, REAL: 0}
         for name, declared in s.declared_sets.items():
             depth[name] = depth[declared.start] + (declared.start != NOISE)
-            way, needs = ways.find(declared.way), {"split": f"{at}split"}
+            way = ways.find(declared.way)
+            needs: dict[str, str | tuple[str, ...]] = {"split": f"{at}split"}
             adapter = s.declared_adapters[declared.adapter] if declared.adapter else None
             tokens = {x: adapter.token_of(x) if adapter else None for x in self.files.labels}
             prompts = {x: with_token(s.prompts.of(x), token) for x, token in tokens.items()}
@@ -154,6 +155,12 @@ class Graph:
                 "images": f"{at}synthetic/{name}", "samples": f"{parts}/samples/{name}",
                 "pixels": f"{parts}/pixels/{name}.npy", "origins": f"{parts}/origins/{name}.json",
             }  # fmt: skip
+            if way.model and (count := making.synthesis.shards) > 1:
+                drawn = tuple(f"{at}drawn/{name}/{n}" for n in range(count))
+                for n, shard in enumerate(drawn):
+                    drawing = shards.Shard(making, making.synthesis.batch, n, count)
+                    yield self.model_job(shard, shards.draw, drawing, needs, {"batches": f"{parts}/drawn/{name}/{n}"})
+                needs = {**needs, "drawn": drawn}
             if not declared.selected:
                 yield self.model_job(f"{at}synthetic/{name}", synthesis.make, making, needs, places)
                 continue
@@ -196,7 +203,7 @@ class Graph:
             yield self.describe(FEATURES, at, name, {"images": made})
             needs = {"images": made, "real_features": f"measures/{FEATURES}/{REAL}", "real": real}
             yield Job(
-                f"{at}copies/{name}", memorisation.search, None,
+                f"{at}copies/{name}", memorisation.search, memorisation.Foreign() if name in self.given else None,
                 {**images, **needs, "features": f"{at}measures/{FEATURES}/{name}"}, {"table": f"{parts}/{name}.csv"},
             )  # fmt: skip
         tables_of = (real, *(f"{at}copies/{name}" for name in self.settings.declared_sets))

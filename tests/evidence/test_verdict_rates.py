@@ -87,6 +87,36 @@ def test_everything_planned_was_simulated_and_nothing_is_surely_wrong_more_often
     assert (none["difference"].abs() < 4 * none["error"] + 0.005).all()  # the calibration's own error
 
 
+def test_what_is_said_of_an_arm_that_chooses(verdicts, stored):
+    text = " ".join((ROOT / "docs" / "verdicts.md").read_text(encoding="utf-8").split())
+    cells = stored[stored["gain"].isin([0, 0.05])].set_index(["design", "gain"]).sort_index()
+    none, best, named = (
+        cells.loc[key] for key in ((verdicts.BEST, 0), (verdicts.BEST, 0.05), (verdicts.PRIMARY, 0.05))
+    )
+
+    def told(shares):
+        return f"{100 * shares.min():.3g} to {100 * shares.max():.2g}%"
+
+    assert f"find one falsely in {told(none['false'])}" in text
+    assert "has {:.3f} to {:.3f}, as".format(*best["difference"].agg(["min", "max"])) in text
+    assert f"found in {told(best['improves'])} of studies, but in {told(named['improves'])} if that set" in text
+
+
+def test_the_set_that_is_chosen_is_the_best_on_inner_images_alone(simulated):
+    """A set whose gain is large is chosen in every block; without gains, what is chosen is no better than the rest."""
+    world, plan, rng = simulated.World(counts=(120, 60, 40)), simulated.Plan(2, 5), np.random.default_rng(3)
+    at, arms = simulated.trained(world, plan, 0.0, [3.0, 0.0, 0.0], rng, chosen=0.0)
+    assert len(at.labels) == arms["real"].shape[3] == 220
+    score = {arm: simulated.scores(at, logits, "f1").mean() for arm, logits in arms.items()}
+    assert score["chosen"] == pytest.approx(score["set 1"], abs=0.02) and score["set 2"] < score["chosen"] - 0.1
+    gaps = []
+    for _ in range(20):
+        at, arms = simulated.trained(world, plan, 0.0, [0.0] * 3, rng, chosen=0.0)
+        chosen, first = (simulated.scores(at, arms[arm], "f1").mean() for arm in ("chosen", "set 1"))
+        gaps.append(chosen - first)
+    assert abs(np.mean(gaps)) < 3 * np.std(gaps) / np.sqrt(20)
+
+
 def test_the_readme_tells_the_same_shares(verdicts, stored):
     text = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
     sound = stored[

@@ -101,6 +101,10 @@ def test_beyond_this_data_set_takes_a_setting():
     [
         (Refusal(Fault.COPIES, 0.5), "too many of its images are copies of training images (50%)."),
         (Refusal(Fault.LEAK), "its generator has seen the scored images."),
+        (
+            Refusal(Fault.LOST, lost={"a": ("x", "y"), "b": ("x",)}),
+            "a set that it adds has lost all usable images of a class (x, y in a; x in b).",
+        ),
         (Refusal(Fault.CHOSEN), "its epoch was chosen on the scored images."),
     ],
 )

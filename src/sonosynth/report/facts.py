@@ -1,7 +1,7 @@
 """What a study was made of, as values; they become words where they are shown."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Annotated, Literal
 
@@ -57,6 +57,7 @@ class Fault(StrEnum):
     CHOSEN = "its epoch was chosen on the scored images"
     COPIES = "too many of its images are copies of training images"
     VERBATIM = "some of its images are training images"
+    LOST = "a set that it adds has lost all usable images of a class"
 
 
 class Unfit(StrEnum):
@@ -69,10 +70,11 @@ class Unfit(StrEnum):
 
 @dataclass(frozen=True)
 class Refusal:
-    """A fault, and the share of an arm's images that have it, if it is one of images."""
+    """A fault, and the share of an arm's images that have it, if it is one of images; lost: classes, by set."""
 
     fault: Fault
     share: float = 0.0
+    lost: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from sonosynth.cohort.split import independent
 from sonosynth.evidence.blocks import of_common_images
 from sonosynth.report import words
 from sonosynth.report.facts import Fault
-from sonosynth.report.tables import Tabulating, all_verdicts, copying
+from sonosynth.report.tables import Tabulating, all_verdicts, of_images
 
 VERSION = 4
 
@@ -30,7 +30,7 @@ def unseal(
     predictions = pd.concat([pd.DataFrame(**part.json("about")[SEALED]) for part in parts])
     groups = independent(cohort.images, cohort.twins)
     seen = {arm: refusal for arm, refusal in settings.refused.items() if refusal.fault in (Fault.LEAK, Fault.UNKNOWN)}
-    refused = seen | copying(settings, copies)
+    refused = seen | of_images(settings, copies, parts)
     found = all_verdicts(settings, of_common_images(predictions), groups, refused, words.ON_SEALED)
     disk.write_text(work / "predictions", predictions.to_csv(index=False))
     disk.write_text(work / "verdicts", found.to_csv(index=False))

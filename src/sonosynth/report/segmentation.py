@@ -10,7 +10,7 @@ from sonosynth.errors import UserError
 from sonosynth.evidence import segmented
 from sonosynth.evidence.blocks import arranged
 from sonosynth.report import words
-from sonosynth.report.tables import Tabulating, copying, decided, training_images, unseen, with_others
+from sonosynth.report.tables import Tabulating, decided, of_images, training_images, unseen, with_others
 
 VERSION = 1
 
@@ -39,7 +39,7 @@ def tabulate(
             "masks that show lesions among the validation images",
             "validate every image once, in folds: repeats.folds=5",
         )
-    refused = {**settings.refused, **copying(settings, copies)}
+    refused = {**settings.refused, **of_images(settings, copies, parts)}
     verdicts, pairs = decided(settings, lesions, groups, refused, words.ON_COHORT, segmented.DICE.name)
     trusted = found[found["arm"].isin([settings.reference, *pairs])]
     verdicts = with_others(verdicts, segmented.differences(trusted, groups, pairs, settings.compare.transfer))

@@ -27,8 +27,10 @@ def verdict(
     if finding is Finding.NOT_RUN:
         return f"{arm}: not run.{_stepped_over(arm, compare)}"
     if refusal:
-        share = f" ({refusal.share:.0%})" if refusal.share else ""
-        return f"{arm}: refused, because {refusal.fault}{share}.{_stepped_over(arm, compare)}"
+        details = [f"{refusal.share:.0%}"] if refusal.share else []
+        details += [f"{', '.join(labels)} in {made}" for made, labels in refusal.lost.items()]
+        detail = f" ({'; '.join(details)})" if details else ""
+        return f"{arm}: refused, because {refusal.fault}{detail}.{_stepped_over(arm, compare)}"
     if compare.transfer:
         where += f" and on others, if effects vary between data sets by {compare.transfer:g} (standard deviation)"
     contrasts = rows.to_dict("records")

@@ -21,6 +21,7 @@ from sonosynth.evidence.tests import wilson
 from sonosynth.fidelity.copies import FALSE_POSITIVE_RATE
 from sonosynth.report import sentences, words
 from sonosynth.report.facts import Comparison, Fault, Refusal
+from sonosynth.tasks import LOST
 
 VERSION = 7
 COLUMNS = [
@@ -61,7 +62,7 @@ def tabulate(
     groups = independent(cohort.images, cohort.twins)
     design = arranged(found, groups)
     table, classes = tables.scores(design, training_images(settings, parts))
-    refused = {**settings.refused, **copying(settings, copies)}
+    refused = {**settings.refused, **of_images(settings, copies, parts)}
     verdicts = all_verdicts(settings, found, groups, refused)
     about = {"left_out": every["id"].nunique() - found["id"].nunique(), "draws_left_out": list(design.left_out)}
     for name, rows in {"table": table, "classes": classes, "verdicts": verdicts}.items():
@@ -98,11 +99,31 @@ def unseen(
     return predictions[kept]
 
 
-def copying(settings: Tabulating, copies: Sequence[Artefact]) -> dict[str, Refusal]:
-    """The arms that add copies of training images, and are no controls."""
+def of_images(
+    settings: Tabulating, copies: Sequence[Artefact], parts: Sequence[Artefact]
+) -> dict[str, Refusal]:  # fmt: skip
+    """The arms that are refused for the images of their sets: some are copies of training images, and no controls, or
+    all of a class were dropped.
+
+    Args:
+        copies: the tables of the search for copies. parts: what the trainings made.
+    """
     refused = {name: why for name, why in copied_sets(copies).items() if name not in settings.controls}
     arms = settings.arms.items()
-    return {arm: refused[name] for arm, comparison in arms for name in comparison.sets if name in refused}
+    copying = {arm: refused[name] for arm, comparison in arms for name in comparison.sets if name in refused}
+    return losing(parts) | copying
+
+
+def losing(parts: Sequence[Artefact]) -> dict[str, Refusal]:
+    """The arms with a training that needed images of a class, but whose set had lost all."""
+    lost: dict[str, dict[str, set[str]]] = {}
+    for about in (part.json("about") for part in parts):
+        for made, labels in about.get(LOST, {}).items():
+            lost.setdefault(about["arm"], {}).setdefault(made, set()).update(labels)
+    return {
+        arm: Refusal(Fault.LOST, lost={made: tuple(sorted(labels)) for made, labels in of_arm.items()})
+        for arm, of_arm in lost.items()
+    }
 
 
 def copied_sets(copies: Sequence[Artefact]) -> dict[str, Refusal]:

@@ -10,7 +10,7 @@ from sonosynth.artefacts import Artefact, CohortImages, SyntheticSet
 from sonosynth.evidence import tables
 from sonosynth.evidence.blocks import arranged, of_common_images
 from sonosynth.report.facts import Fault
-from sonosynth.report.tables import Tabulating, all_verdicts, copying, training_images
+from sonosynth.report.tables import Tabulating, all_verdicts, of_images, training_images
 
 VERSION = 2
 
@@ -50,7 +50,7 @@ def judge(
     found = of_common_images(predictions)
     table, classes = tables.scores(arranged(found, groups), training_images(every, parts))
     unknown = {arm: refusal for arm, refusal in every.refused.items() if refusal.fault is Fault.UNKNOWN}
-    refused = {arm: why for arm, why in (unknown | copying(every, copies)).items() if arm in every.arms}
+    refused = {arm: why for arm, why in (unknown | of_images(every, copies, parts)).items() if arm in every.arms}
     verdicts = all_verdicts(every, found, groups, refused, f"on {settings.name}, given this training cohort")
     for name, rows in {"table": table, "classes": classes, "verdicts": verdicts}.items():
         disk.write_text(work / name, rows.to_csv(index=False))

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-import pandas as pd
 
-from sonosynth import disk, extensions, firewall, progress
+from sonosynth import disk, progress
 from sonosynth.artefacts import MASK_FILE, MASK_SOURCE, Adapter, Artefact, CohortImages, Split, SyntheticSet
 from sonosynth.bases import sd1
 from sonosynth.cohort import captions
@@ -18,22 +17,19 @@ from sonosynth.cost import Effort
 from sonosynth.errors import UserError
 from sonosynth.firewall import Origins
 from sonosynth.section import AUTO, IF_GIVEN, NO_EFFECT
-from sonosynth.synthesis import conditioning, requests, strata, ways
-from sonosynth.synthesis import starts as starting
+from sonosynth.synthesis import strata, ways
+from sonosynth.synthesis.composing import compose
 from sonosynth.synthesis.conditioning import Condition
 from sonosynth.synthesis.described import COLUMN as DESCRIBED
-from sonosynth.synthesis.described import described
 from sonosynth.synthesis.given import Given
 from sonosynth.synthesis.making import Maker, make_set
 from sonosynth.synthesis.provenance import Provenance
 from sonosynth.synthesis.requests import Request
 from sonosynth.synthesis.selector import Selector
 from sonosynth.synthesis.settings import Balance, Synthesis
-from sonosynth.synthesis.starts import Starts
 
 VERSION = 4
 SOURCE_LABEL = "source_label"  # column of metadata.csv: the class of the image that one starts from, if another
-SAMPLES = 4  # images of each class that the set lacks
 
 
 @dataclass(frozen=True)
@@ -95,80 +91,53 @@ class Making:
 def make(  # noqa: PLR0913 (whatever a set may be made from)
     settings: Making, *, split: Split, cohort: CohortImages | None = None,
     source: SyntheticSet | None = None, adapter: Adapter | None = None, choice: Artefact | None = None,
-    masks: CohortMasks | None = None, work: Path, selector: Selector | None = None,
+    masks: CohortMasks | None = None, drawn: tuple[Artefact, ...] = (), work: Path, selector: Selector | None = None,
 ) -> None:  # fmt: skip
     """Make a set from noise, from training images (`cohort`), from another set (`source`) or of given images.
 
     Makes images (a folder), samples (a folder), pixels (.npy) and origins (JSON).
 
     Args:
-        choice: of the guidance: see `synthesis.probing.choose`. masks: of the cohort, for a condition. selector: of
-            the images, but not of the samples; no artefact, but what another job passes on: see
-            `tasks.classification.selecting`.
+        choice: of the guidance: see `synthesis.probing.choose`. masks: of the cohort, for a condition. drawn: first
+            attempts at its images, as `synthesis.shards.draw` makes them; none: they are drawn here. selector: of
+            the images, but not of the samples; no artefact, but what another job passes on: see `tasks.selecting`.
 
     Raises:
         UserError: if a validation image is among the origins of what it is made from, the source has too few images, a
             given one can't be used, or images that are not drawn should be selected.
     """
-    if choice:
-        guided = settings.synthesis.model_copy(update={"guidance": choice.json("about")["guidance"]})
-        settings = replace(settings, synthesis=guided)
-    shared = adapter.origins if adapter else frozenset()
-    if adapter:
-        firewall.check(shared, split.forbidden(leaks=settings.leaks), str(adapter.folder))
-    if settings.given:
-        shared = frozenset(settings.given.trained_on or ())
-        firewall.check(shared, split.forbidden(leaks=settings.leaks), f"sets.{settings.name}: {settings.given.root}")
-    train = split.train[masks.known(split.train["id"])] if cohort and masks else split.train
-    starts, needed, samples = _planned(settings, split, train, cohort, source, masks)
+    set_of = compose(
+        settings, split=split, cohort=cohort, source=source, adapter=adapter, choice=choice, masks=masks
+    )  # fmt: skip
+    settings, needed = set_of.settings, set_of.needed
     for label, stratum in strata.missing(strata.members(split.train, settings.by)):
         values = ", ".join(f"{name}={value or '(unknown)'}" for name, value in zip(settings.by, stratum, strict=True))
         progress.warn(f"{settings.name}: no training image of {label} has {values}, so none is made that has")
     progress.say(f"{settings.name}: " + ", ".join(f"{n} {label}" for label, n in needed.items()))
-    asked = [label for label in split.classes if needed[label] or samples.get(label)]
-    draw = None
-    if settings.condition and masks:
-        draw = conditioning.drawing(
-            settings.condition, settings.name, settings.seed, settings.depth, masks, split, asked
-        )  # fmt: skip
-    maker: Maker = extensions.find("sets", settings.kind).open(settings, adapter.folder if adapter else None)
+    maker = set_of.maker()
     if selector and not maker.draws:
         raise undrawn(settings.name, selector.setting)
     real = bool(cohort) or bool(source and source.real)
     maker = _recording(maker, settings, split, adapter, real=real)
+    batches = {int(path.stem): path for one in drawn for path in sorted(one.place("batches").glob("*.npy"))}
 
-    def made(counts: Mapping[str, int], folder: str, selector: Selector | None = None) -> tuple[np.ndarray, Origins]:
-        wanted = described(
-            _requests(settings, counts, starts, train), split.train, settings.seed, settings.tokens,
-            starts.described if starts else {}, settings.by,
-        )  # fmt: skip
-        rows = np.array([starts.place[r.source] for r in wanted], int) if starts else None
-        mirrored = np.array([request.mirrored for request in wanted], bool)[:, None, None]
-        initial, outlines = (
-            None if x is None else np.where(mirrored, x[rows][:, :, ::-1], x[rows])
-            for x in ((starts.pixels, starts.masks) if starts else (None, None))
-        )
-        own = starts.origins.choose(rows) if starts and rows is not None else Origins(frozenset(), ())
-        forbidden = split.forbidden(leaks=settings.leaks and not cohort)  # excuses no starting image that leaks itself
-        firewall.check(own.all(), forbidden, f"a starting image of {settings.name}")
-        if starts:
-            wanted = [replace(one, origins=origins) for one, origins in zip(wanted, own.own, strict=True)]
-        if settings.condition:
-            wanted, others = conditioning.under_masks(settings.condition, settings.name, wanted, outlines, draw)
-            # Not of each image: what its mask comes from excuses no copy of that.
-            own = Origins(own.shared | others, own.own)
+    def made(
+        counts: Mapping[str, int], folder: str, first: Mapping[int, Path], selector: Selector | None = None
+    ) -> tuple[np.ndarray, Origins]:
+        wanted, initial, own = set_of.parts(counts)
         pixels = make_set(
-            wanted, initial, maker, work / folder, name=settings.name, batch=settings.synthesis.batch, selector=selector
-        )
+            wanted, initial, maker, work / folder, name=settings.name, batch=settings.synthesis.batch, drawn=first,
+            selector=selector,
+        )  # fmt: skip
         return pixels, own
 
-    pixels, own = made(needed, "images", selector)
+    pixels, own = made(needed, "images", batches, selector)
     disk.write_array(work / "pixels", pixels)
-    sample_pixels, of_samples = made(samples, "samples")
+    sample_pixels, of_samples = made(set_of.samples, "samples", {})
     disk.write_array(work / "samples" / "pixels.npy", sample_pixels)
     stored = {
         "real": real,
-        "shared": sorted(own.shared | of_samples.shared | shared),
+        "shared": sorted(own.shared | of_samples.shared | set_of.shared),
         "own": [sorted(origins) for origins in own.own],
         "samples": [sorted(origins) for origins in of_samples.own],
     }
@@ -215,75 +184,3 @@ def _recording(maker: Maker, settings: Making, split: Split, adapter: Adapter | 
         )  # fmt: skip
 
     return replace(maker, columns=columns, own=own, provenance=provenance)
-
-
-def _planned(
-    settings: Making, split: Split, train: pd.DataFrame, cohort: CohortImages | None, source: SyntheticSet | None,
-    masks: CohortMasks | None,
-) -> tuple[Starts | None, dict[str, int], dict[str, int]]:  # fmt: skip
-    """What images start from, how many of each class are wanted, and how many samples of those of which none is.
-
-    Args:
-        train: the training images to start from. masks: of the cohort, known of all of those; None without a condition.
-    """
-    starts, samples = None, dict.fromkeys(split.classes, SAMPLES)
-    if source:
-        starts, available = starting.of_set(source, split.classes)
-        needed = _counts_of_set(settings, available, source.name, split)
-    elif settings.given:
-        starts = starting.of_given(settings.given, settings.resolution, settings.name, split.classes)
-        needed = {label: len(of_class) for label, of_class in starts.names.items()}
-    else:
-        if cohort:
-            across = ways.find(settings.kind).across
-            starts = starting.of_training_images(settings.seed, cohort, train, masks, across=across)
-        needed = _counts(settings, split, train)
-    if source or settings.given:
-        assert starts
-        samples = {label: min(SAMPLES, len(starts.names[label])) for label in samples}
-    if settings.condition and not isinstance(settings.count, Balance):
-        samples = {}  # there may be no masks of a class that is not asked for
-    for label, count in needed.items():
-        if count and starts and not starts.names.get(label):
-            raise UserError(
-                f"sets.{settings.name}: no training image of {label} has a mask",
-                "masks of some training images of every class",
-                f"add masks, or give sets.{settings.name}.count, without {label}",
-            )
-    return starts, needed, {label: n for label, n in samples.items() if not needed[label]}
-
-
-def _counts(settings: Making, split: Split, train: pd.DataFrame) -> dict[str, int]:
-    """How many images of each class are asked for; train: the training images to start from."""
-    if settings.each:
-        return {label: settings.each * int((train["label"] == label).sum()) for label in split.classes}
-    if isinstance(settings.count, Balance):
-        return strata.plan(strata.members(split.train, settings.by), settings.count.target)
-    return requests.declared(settings.count or 0, split.classes, settings.name)
-
-
-def _requests(
-    settings: Making, counts: Mapping[str, int], starts: Starts | None, train: pd.DataFrame
-) -> list[Request]:  # fmt: skip
-    if starts is None:
-        return requests.from_noise(counts, settings.prompts, settings.seed)
-    names = starts.names
-    if settings.by:
-        of = strata.members(train, settings.by)
-        names = {label: strata.in_turn(of, label, names[label], count) for label, count in counts.items()}
-    return requests.from_images(
-        counts, settings.prompts, settings.seed, names, settings.depth, strengths=settings.strengths,
-        mirror=settings.mirror,
-    )  # fmt: skip
-
-
-def _counts_of_set(settings: Making, available: Mapping[str, int], source: str, split: Split) -> dict[str, int]:
-    """How many images of each class are wanted of a set that starts from the set `source`."""
-    wanted = dict(available) if settings.count is None else _counts(settings, split, split.train)
-    for label, count in wanted.items():
-        if count > available[label]:
-            raise UserError(
-                f"sets.{settings.name}.count: {count} of {label}",
-                f"at most {available[label]}, as many usable ones as {source} has",
-            )
-    return wanted

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -61,7 +62,7 @@ def unchanged() -> Maker:
 
 def make_set(
     wanted: Sequence[Request], starts: np.ndarray | None, maker: Maker, folder: Path, *, name: str, batch: int,
-    selector: Selector | None = None,
+    drawn: Mapping[int, Path] = MappingProxyType({}), selector: Selector | None = None,
 ) -> np.ndarray:  # fmt: skip
     """Make the images of `wanted` into `folder`, with metadata.csv; complete batches found there are kept.
 
@@ -73,6 +74,7 @@ def make_set(
 
     Args:
         starts: the images (N, H, W) uint8 that they start from, None for noise. name: of the set, for messages.
+        drawn: the arrays (.npy) of batches whose first attempts are made, by the number of their first image.
         selector: of a set whose images are drawn; it is told what became of each.
 
     Returns:
@@ -90,7 +92,9 @@ def make_set(
             place = slice(start, start + batch)
             chosen, initial = wanted[place], None if starts is None else starts[place]
             kept = [_read_made(folder / request.file_name, selected=selector is not None) for request in chosen]
-            new = np.empty(0) if None not in kept else maker.make(chosen, initial)
+            new = np.empty(0)
+            if None in kept:
+                new = np.load(drawn[start], allow_pickle=False) if start in drawn else maker.make(chosen, initial)
             for i, request in enumerate(chosen):
                 before, own = earlier[request.label], None if initial is None else initial[i : i + 1]
                 made = kept[i] if not len(new) else _with_retries(request, own, new[i], maker, before, selector)
@@ -103,8 +107,8 @@ def make_set(
                 if selector:
                     selector.add(request, made.image, [*(made.dropped or ()), made.flaw])
                 images.append(made.image)
-                drawn = "" if seed is None else seed
-                rows.append([request.file_name, request.label, request.prompt, drawn, request.source])
+                shown = "" if seed is None else seed
+                rows.append([request.file_name, request.label, request.prompt, shown, request.source])
                 rows[-1] += [made.attempts, made.flaw, *{**maker.columns, **maker.own(request)}.values()]
             bar.advance(len(chosen))
             if interrupted():

@@ -55,7 +55,7 @@ class Sampler:
     @property
     def columns(self) -> dict[str, Any]:
         """The settings as columns of metadata.csv."""
-        return self.settings.model_dump(exclude={"batch"})
+        return self.settings.columns
 
     @torch.no_grad()
     @memory.kept_by_process()

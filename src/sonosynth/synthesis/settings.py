@@ -55,6 +55,12 @@ class Synthesis(Section):
         16, description="images sampled at a time; does not affect them (scripts: 1)"
     )
 
+    shards: Annotated[int, Field(ge=1, le=100), NO_EFFECT] = Field(
+        1,
+        description="jobs among which the drawing of a set's images is divided, so that as many machines can take part;"
+        " does not affect them",
+    )
+
     @field_validator("guidance_interval")
     @classmethod
     def _ordered(cls, interval: tuple[float, float] | None) -> tuple[float, float] | None:
@@ -72,6 +78,11 @@ class Synthesis(Section):
         if isinstance(self.guidance, str):
             raise ValueError("synthesis.guidance: auto is no scale yet")
         return self.guidance
+
+    @property
+    def columns(self) -> dict[str, Any]:
+        """Those that affect an image, as columns of metadata.csv."""
+        return self.model_dump(exclude={"batch", "shards"})
 
 
 class Refine(Section):

@@ -1,6 +1,6 @@
 """The images that the models of an arm are trained on, put together."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -14,7 +14,7 @@ from sonosynth.cohort.masks import resized
 from sonosynth.errors import UserError
 from sonosynth.synthesis.jobs import SOURCE_LABEL
 from sonosynth.tasks.arms import Arm
-from sonosynth.tasks.masks import masks_of
+from sonosynth.tasks.masks import OfSet, masks_of
 from sonosynth.tasks.training_set import TrainingSet
 
 SOFT = 0.5
@@ -26,6 +26,9 @@ def training_set(  # noqa: PLR0913 (what an arm has, and where its images come f
 ) -> TrainingSet:  # fmt: skip
     """The real training images, if they are in, and the images of the sets except those left out.
 
+    Where all images of a class that the arm needs were dropped, by flaws, as copies, without a mask or with a weight of
+    0, they are in nevertheless: see `lost` of `TrainingSet`.
+
     Args:
         name: the arm's. side: that of the images, pixels. copies, critics: of each set, if copies are left out, and
             if images are weighted.
@@ -33,7 +36,7 @@ def training_set(  # noqa: PLR0913 (what an arm has, and where its images come f
 
     Raises:
         UserError: if a scored image is among the origins of an image, or is one; if a set has no masks, but they are
-            learned; or if the arm has no image of a class.
+            learned; or if no image was made of a class that the arm needs.
     """
     classes = split.classes
     real = split.train if arm.real else split.train[:0]
@@ -50,6 +53,9 @@ def training_set(  # noqa: PLR0913 (what an arm has, and where its images come f
     place = dict(zip(real["id"], range(len(real)), strict=True))
     scored = pd.concat([split.validation, split.inner, split.sealed])
     scored_pixels = np.asarray(cohort.pixels[cohort.rows(scored["id"])])
+    usable: dict[str, np.ndarray] = {}
+    weights: dict[str, np.ndarray] = {}
+    made_masks: dict[str, OfSet] = {}
     for number, added in enumerate(sets):
         kept = ~added.flawed
         if copies and not added.negative_control:
@@ -58,29 +64,49 @@ def training_set(  # noqa: PLR0913 (what an arm has, and where its images come f
         names = [f"{added.place('images')}/{name}" for name in added.rows["file_name"]]
         firewall.check(added.files, split.scored, f"synthetic/{added.name}")
         firewall.check_pixels(added.pixels, names, scored_pixels)
-        own = masks_of(added, cohort, masks) if masks is not None else None
-        kept &= own.known if own else True
+        if masks is not None:
+            made_masks[added.name] = masks_of(added, cohort, masks)
+            kept &= made_masks[added.name].known
+        weights[added.name] = np.ones(len(kept))
+        if critics:
+            said = critics[number].table("table", "file_name").set_index("file_name").loc[added.rows["file_name"]]
+            column = "recognised" if arm.weight == "threshold" else "confidence"
+            weights[added.name] = said[column].to_numpy(float)
+        usable[added.name] = kept
+    lost = _lost(name, arm, sets, {x: kept & (weights[x] > 0) for x, kept in usable.items()}, classes)
+    for added in sets:
+        kept = usable[added.name] | added.rows["label"].isin(lost.get(added.name, ())).to_numpy()
         made = added.rows[kept]
         codes = codes_of(made["label"], classes)
-        if arm.share and (without := [label for k, label in enumerate(classes) if k not in codes]):
-            if set(without) <= set(added.rows["label"]):
-                raise without_usable(name, without, added.name)
-            raise without_share(name, without, added.name)
-        targets = _targets(made, codes, classes)
-        if critics:
-            said = critics[number].table("table", "file_name").set_index("file_name").loc[made["file_name"]]
-            weights = said["recognised" if arm.weight == "threshold" else "confidence"].to_numpy(float)
-            targets *= weights[:, None]
+        own = made_masks.get(added.name)
         every += TrainingSet(
-            resize(added.pixels[kept], side), codes, targets,
+            resize(added.pixels[kept], side), codes, _targets(made, codes, classes) * weights[added.name][kept, None],
             added.origins.choose(np.flatnonzero(kept)), np.ones(len(made), bool),
             np.array([place.get(name, -1) for name in made["source"]], int),
             resized(own.pixels[kept], side) if own else None,
         )  # fmt: skip
-    missing = [label for k, label in enumerate(classes) if k not in every.labels]
-    if missing and not arm.real:
-        raise without_class(name, missing, sets[0].name)
-    return every
+    return replace(every, lost=lost)
+
+
+def _lost(
+    name: str, arm: Arm, sets: Sequence[SyntheticSet], usable: Mapping[str, np.ndarray], classes: list[str]
+) -> dict[str, list[str]]:
+    """The classes that the arm needs of a set, and of which this has images, but none that is usable.
+
+    Args:
+        usable: which images (N,) bool of each set can be used.
+    """
+    together = [(one,) for one in sets] if arm.share else [] if arm.real else [sets]
+    lost: dict[str, list[str]] = {}
+    for some in together:
+        left = {label for one in some for label in one.rows["label"][usable[one.name]]}
+        made = {label for one in some for label in one.rows["label"]}
+        if never := sorted({*classes} - made):
+            raise (without_share if arm.real else without_class)(name, never, some[0].name)
+        for one in some:
+            if dropped := sorted({*one.rows["label"]} - left):
+                lost[one.name] = dropped
+    return lost
 
 
 def _targets(rows: pd.DataFrame, codes: np.ndarray, classes: list[str]) -> np.ndarray:
@@ -101,15 +127,6 @@ def without_share(arm: str, classes: Sequence[str], name: str) -> UserError:
         f"arms.{arm}.share: the set {name} has no image of {', '.join(sorted(classes))}",
         "images of every class in every set of the arm, or the source of an image would give away its class",
         f"give the set a count for every class, for example sets.{name}.count=100",
-    )
-
-
-def without_usable(arm: str, classes: Sequence[str], name: str) -> UserError:
-    """The error that a set, `name`, of an arm with a share has images of some classes, but none that can be used."""
-    return UserError(
-        f"arms.{arm}.share: no image of {', '.join(sorted(classes))} in the set {name} can be used: all were dropped",
-        "usable images of every class in every set of the arm (see the column flaw of its metadata.csv)",
-        f"a larger sets.{name}.count, sets.{name}.select=false, or an arm without that set",
     )
 
 

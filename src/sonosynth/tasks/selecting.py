@@ -62,7 +62,8 @@ class Selecting:
 def make_selected(  # noqa: PLR0913 (what `synthesis.jobs.make` needs, and what selects)
     settings: Selecting, *, split: Split, cohort: CohortImages, critics: Artefact | None = None,
     features: Description | None = None, choosers: Artefact | None = None, source: SyntheticSet | None = None,
-    adapter: Adapter | None = None, choice: Artefact | None = None, masks: CohortMasks | None = None, work: Path,
+    adapter: Adapter | None = None, choice: Artefact | None = None, masks: CohortMasks | None = None,
+    drawn: tuple[Artefact, ...] = (), work: Path,
 ) -> None:  # fmt: skip
     """Make a set as `synthesis.jobs.make` does, and select: makes what that makes, and table.
 
@@ -71,7 +72,7 @@ def make_selected(  # noqa: PLR0913 (what `synthesis.jobs.make` needs, and what 
     Args:
         critics: as `critics.train_critics` made them. features: of the cohort's images, of which those for training say
             how near images of a class are to each other. choosers: as `observers.train_observers` made them. source,
-            adapter, choice, masks: as for `synthesis.jobs.make`.
+            adapter, choice, masks, drawn: as for `synthesis.jobs.make`.
 
     Raises:
         UserError: as that does, or if a scored image is among those that the critics, the floor or the choosers come
@@ -85,7 +86,7 @@ def make_selected(  # noqa: PLR0913 (what `synthesis.jobs.make` needs, and what 
     selector = Selector(rules)
     synthesis.make(
         making, split=split, cohort=cohort if making.source == REAL else None, source=source, adapter=adapter,
-        choice=choice, masks=masks, work=work, selector=selector,
+        choice=choice, masks=masks, drawn=drawn, work=work, selector=selector,
     )  # fmt: skip
     about = {"set": making.name, "draw": settings.draw, "split": settings.split, "generator": settings.generator}
     found = selector.table()

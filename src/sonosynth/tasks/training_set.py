@@ -1,6 +1,7 @@
 """What a task is trained on."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -13,7 +14,9 @@ class TrainingSet:
 
     labels: (N,) int, the classes that they count as. targets: (N, K), the parts of the K classes in the loss; a row
     adds up to the weight of the image. synthetic: (N,) bool. source: (N,) int, the row of the real image that it was
-    made from, -1 for none. masks: (N, H, W) uint8, 1 where a lesion is, if these are learned.
+    made from, -1 for none. masks: (N, H, W) uint8, 1 where a lesion is, if these are learned. lost: of a set, the
+    classes whose images were all dropped although they are needed; they are in here, and what was trained on them must
+    not be judged.
 
     Raises:
         ValueError: if their numbers differ.
@@ -26,6 +29,7 @@ class TrainingSet:
     synthetic: np.ndarray
     source: np.ndarray
     masks: np.ndarray | None = None
+    lost: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @classmethod
     def of_real(cls, images: np.ndarray, labels: np.ndarray, classes: int, origins: Origins) -> "TrainingSet":

@@ -13,7 +13,7 @@ from sonosynth.cohort.decoding import resize
 from sonosynth.cost import Effort
 from sonosynth.section import NO_EFFECT
 from sonosynth.synthesis.settings import Balance
-from sonosynth.tasks import RUN
+from sonosynth.tasks import LOST, RUN
 from sonosynth.tasks.arms import Arm
 from sonosynth.tasks.assembling import codes_of, training_set
 from sonosynth.tasks.classification import classifier, stored
@@ -75,7 +75,7 @@ def train(
 
     Raises:
         UserError: if a validation, inner or sealed image is among the origins of the training images, or is itself one
-            of them; or if the arm has no training image of a class.
+            of them; or if the arm has no training image of a class that it needs.
     """
     s, classes, side = settings.classifier, split.classes, settings.classifier.resolution
     unseen = (split.validation, split.sealed, *([split.inner] if settings.candidate else []))
@@ -109,7 +109,8 @@ def train(
         disk.write_text(work / "inner", rows_of_inner.to_csv(index=False))
     if settings.kept:
         disk.write_bytes(work / WEIGHTS, stored.save([trained], halved=True))
-    about = {"arm": settings.name, "n_train": len(training.images), "steps": steps}
+    about: dict[str, object] = {"arm": settings.name, "n_train": len(training.images), "steps": steps}
+    about |= {LOST: training.lost} if training.lost else {}
     disk.write_json(work / "about", about | ({SEALED: hidden.to_dict("split", index=False)} if len(hidden) else {}))
 
 

@@ -13,7 +13,7 @@ from sonosynth.cohort.mask_jobs import CohortMasks
 from sonosynth.cohort.masks import resized
 from sonosynth.cost import Effort
 from sonosynth.evidence.overlap import dice, hd95, lesions
-from sonosynth.tasks import RUN
+from sonosynth.tasks import LOST, RUN
 from sonosynth.tasks.arms import Arm
 from sonosynth.tasks.assembling import training_set
 from sonosynth.tasks.segmentation import segmenter
@@ -65,7 +65,7 @@ def train(
 
     Raises:
         UserError: if a validation, inner or sealed image is among the origins of the training images, or is itself one
-            of them; if a set has no masks; or if the arm has no training image of a class.
+            of them; if a set has no masks; or if the arm has no training image of a class that it needs.
     """
     s, side = settings.segmenter, settings.segmenter.resolution
     training = training_set(
@@ -91,4 +91,4 @@ def train(
     disk.write_array(work / "masks", np.packbits(predicted, axis=-1))
     lesioned = int(training.masks.any(axis=(1, 2)).sum()) if training.masks is not None else 0
     about = {"arm": settings.name, "n_train": len(training.images), "n_lesions": lesioned, "steps": steps}
-    disk.write_json(work / "about", about)
+    disk.write_json(work / "about", about | ({LOST: training.lost} if training.lost else {}))
