@@ -454,7 +454,7 @@ def test_generators_share_what_does_not_depend_on_them(tmp_path, settings, phant
     assert {name for name in names if "latents" in name or name.startswith("repeats/1/classifiers")} == {
         "latents", "repeats/1/classifiers/real+sd/0",
     }  # fmt: skip
-    run(Study(phantoms, small), tmp_path / "run")
+    run(Study(phantoms, small), tmp_path / "run", "evaluate")
     one, other = (
         pd.read_csv(place / "synthetic" / "sd" / "metadata.csv")
         for place in (tmp_path / "run", tmp_path / "run/repeats/1")
@@ -541,7 +541,7 @@ def test_sets_that_nobody_has_seen_before(tmp_path, settings, phantoms):
 def test_a_set_made_from_leaking_images_leaks(tmp_path, settings, phantoms):
     again = ("sets.again={from: sd}", "arms.real+again={sets: [again]}")
     leaks = settings(FEW, "adapters.sd+ti=null", "adapt={on: all}", "classifier.seeds=[0]", *again)
-    run(Study(phantoms, leaks), tmp_path / "run")
+    run(Study(phantoms, leaks), tmp_path / "run", "evaluate")
     verdicts = pd.read_csv(tmp_path / "run" / "evaluation" / "verdicts.csv").set_index("arm")
     assert verdicts.loc["real+again", "finding"] == "refused"
 
