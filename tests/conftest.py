@@ -65,6 +65,15 @@ def _own_view():
     progress.relay(progress.view())  # and not the one that a command of another test asked for
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _one_draw():
+    """Studies in this process fit the probe to one random part instead of five, but in test_probe.py: its many fits of
+    a few images take a fifth of a small study's time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sonosynth.fidelity.probe.DRAWS", 1)
+        yield
+
+
 @pytest.fixture(scope="session")
 def tiny_base(tmp_path_factory) -> Path:
     """A Stable Diffusion 1.x folder with random weights: 32 x 32 images, 8 x 8 latents."""
