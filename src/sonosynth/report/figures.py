@@ -53,8 +53,9 @@ def save(figures: Mapping[str, Figure], folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     for name, figure in figures.items():
-        # Laid out once: every savefig would do it again, and draw everything for that.
-        figure.draw_without_rendering()
+        # Laid out once: every savefig would do it again.
+        if layout := figure.get_layout_engine():
+            layout.execute(figure)
         figure.set_layout_engine(None)
         figure.savefig(folder / f"{name}.png", dpi=DPI)
         figure.savefig(folder / f"{name}.pdf", metadata={"CreationDate": None})
