@@ -4,6 +4,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable
+from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
 
@@ -34,6 +35,7 @@ from sonosynth.jobs import Made
 from sonosynth.machine import resolve
 from sonosynth.parallel import cores
 from sonosynth.phantom import write_cohort
+from sonosynth.report.sections import SECTIONS
 from sonosynth.run import Study, reopen
 from sonosynth.sharing import Kind
 from sonosynth.study import plan
@@ -61,6 +63,15 @@ def _few_threads():
 @pytest.fixture(autouse=True)
 def _own_view():
     progress.relay(progress.view())  # and not the one that a command of another test asked for
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_draw():
+    """Studies in this process fit the probe to one random part instead of five, but in test_probe.py: its many fits of
+    a few images take a fifth of a small study's time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sonosynth.fidelity.probe.DRAWS", 1)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -171,10 +182,19 @@ def answer(monkeypatch, capsys):
     return answered
 
 
+@contextmanager
+def figures_of(*sections):
+    """Pages in which these sections alone have figures, in this process: drawing all takes half of a small study's
+    time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sonosynth.report.jobs.SECTIONS", [one for one in SECTIONS if one.id in sections])
+        yield
+
+
 @pytest.fixture
-def no_figures(monkeypatch):
-    """Pages without figures, in this process: drawing them takes half of a small study's time."""
-    monkeypatch.setattr("sonosynth.report.jobs.SECTIONS", ())
+def no_figures():
+    with figures_of():
+        yield
 
 
 @pytest.fixture(scope="session")

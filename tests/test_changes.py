@@ -62,6 +62,7 @@ def test_another_cohort_is_refused_whatever_is_asked(copy, cohort_folder, settin
     assert contents(copy) == before
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_a_cohort_that_moved_is_the_same(copy, cohort_folder, phantoms, settings, capsys):
     made = resume(Study(cohort_folder, settings()), copy)
     assert f"the cohort has moved: it was {phantoms}, and is {cohort_folder}" in capsys.readouterr().err
@@ -70,6 +71,7 @@ def test_a_cohort_that_moved_is_the_same(copy, cohort_folder, phantoms, settings
     assert made.keys() == {job.name for job, _ in reopen(copy).statuses(copy)}
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_changed_settings_are_listed_with_what_they_would_run_and_need_a_yes(copy, phantoms, settings):
     before, asked = contents(copy), []
     study = Study(phantoms, settings("refine.strength=0.5", "arms.new={balance: weights}"))
@@ -98,6 +100,7 @@ def test_changed_settings_are_listed_with_what_they_would_run_and_need_a_yes(cop
     resume(study, copy)  # these are its settings now
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_other_code_replaces_nothing_unasked(copy, phantoms, settings, monkeypatch):
     monkeypatch.setattr(tables, "VERSION", 99)
     with pytest.raises(UserError, match=r"jobs to run \(1\):\n  tables \(stale: version changed\)\n"):
@@ -107,6 +110,7 @@ def test_other_code_replaces_nothing_unasked(copy, phantoms, settings, monkeypat
     resume(Study(phantoms, settings()), copy)  # the page alone may be drawn again at any time
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_what_was_agreed_goes_on_after_an_interruption(copy, phantoms, settings):
     study = Study(phantoms, settings("refine.strength=0.5"))
     with pytest.raises(KeyboardInterrupt):

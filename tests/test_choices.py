@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from conftest import sign
+from conftest import figures_of, sign
 from sonosynth.comparisons import comparisons
 from sonosynth.errors import UserError
 from sonosynth.jobs import State
@@ -40,7 +40,8 @@ def cohort(tmp_path_factory):
 @pytest.fixture(scope="module")
 def chosen(cohort, tmp_path_factory, settings):
     root = tmp_path_factory.mktemp("choices") / "run"
-    Study(cohort, settings(*FEW, BEST)).run(root, processes=False)
+    with figures_of("curves"):
+        Study(cohort, settings(*FEW, BEST)).run(root, processes=False)
     return root
 
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
+from conftest import figures_of
 from sonosynth.cohort.reading import list_files
 from sonosynth.errors import UserError
 from sonosynth.machine import resolve
@@ -33,7 +34,8 @@ def run(tmp_path_factory, settings):
     table["hospital"] = ["north" if n % 2 else "south" for n in range(len(files))]
     table["device"] = ["X", "Y", ""] * 6
     table.to_csv(folder / "cohort.csv", index=False)
-    Study(folder / "cohort.csv", settings(*FEW)).run(folder / "run", processes=False)
+    with figures_of():
+        Study(folder / "cohort.csv", settings(*FEW)).run(folder / "run", processes=False)
     return folder / "run"
 
 

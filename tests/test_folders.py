@@ -109,6 +109,7 @@ def test_its_origins_are_what_the_table_lists(run, study, images, tmp_path):
         study(images, trained_on="trained_on: seen.csv, ").run(tmp_path / "run", "synthesize", processes=False)
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_without_a_word_on_what_its_generator_has_seen_there_is_no_verdict(study, images, tmp_path):
     again = ("sets.again={from: gan, strength: 0, count: 2}", "arms.real+again={sets: [again]}")
     unknown = study(images, *again, trained_on="")
@@ -226,7 +227,7 @@ def test_a_file_that_can_not_be_decoded_is_named(study, images, tmp_path):
 
 def test_every_repeat_has_images_of_its_own(study, images, settings, phantoms, tmp_path):
     root, folds = tmp_path / "run", "repeats.folds=2"
-    Study(phantoms, settings(*SMALL, folds)).run(root, processes=False)  # to know the folds
+    Study(phantoms, settings(*SMALL, folds)).run(root, "evaluate", processes=False)  # to know the folds
     with pytest.raises(UserError, match="gan/repeats/1: does not exist"):
         study(images, folds).statuses(root)
     shutil.copytree(images, tmp_path / "same")

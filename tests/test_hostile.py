@@ -347,6 +347,7 @@ def test_a_run_of_the_first_version_is_refused_with_the_lines_to_change(tmp_path
             assert f"\n  {line}" in message
 
 
+@pytest.mark.usefixtures("no_figures")
 @pytest.mark.parametrize("name", ["simulated-annealing-study", "embedded-probe"])
 def test_a_name_draws_no_warning(name, finished, tiny_base, tiny_classifier, phantoms, tmp_path, settings):
     """Facts are values: no sentence is searched for words."""

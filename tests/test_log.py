@@ -192,8 +192,8 @@ def rows(answer):
 
 @pytest.mark.parametrize("first", [True, False])
 def test_a_command_with_a_log_in_json(rows, finished, first):
-    """Before or after the name of the command; a figure that is gone is drawn again."""
-    (finished / "figures" / "grid.png").unlink()
+    """Before or after the name of the command; a table that is gone is made again."""
+    (finished / "evaluation" / "table.csv").unlink()
     command = ("report", finished)
     status, log = rows(*(("--log", "json", *command) if first else (*command, "--log", "json")))
     started = [row["job"] for row in log if row["event"] == "job_started"]

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from conftest import figures_of
 from sonosynth.artefacts import CohortImages, Split, SyntheticSet
 from sonosynth.cohort.mask_jobs import CohortMasks
 from sonosynth.errors import UserError
@@ -29,7 +30,8 @@ SEGMENTED = ["real", "real+classical+oversampling", "real+classical+oversampling
 @pytest.fixture(scope="module")
 def both(settings, phantoms, tmp_path_factory):
     root = tmp_path_factory.mktemp("both") / "run"
-    Study(phantoms, settings(*ARMS, "tasks=[classification, segmentation]")).run(root, processes=False)
+    with figures_of("ablation", "segmentation"):
+        Study(phantoms, settings(*ARMS, "tasks=[classification, segmentation]")).run(root, processes=False)
     return root
 
 
@@ -140,6 +142,7 @@ def test_segmentation_alone(settings, phantoms, tmp_path):
     assert rows.groupby("arm")["id"].nunique().eq(23).all()
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_images_without_a_mask_leave_segmentation_and_are_counted(settings, cohort_folder, tmp_path, capsys):
     for mask in [*sorted((cohort_folder / "benign").glob("*_mask*"))[:2], *(cohort_folder / "normal").glob("*_mask*")]:
         mask.unlink()

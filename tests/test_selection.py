@@ -6,12 +6,13 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
+from conftest import figures_of
 from sonosynth.artefacts import Artefact, CohortImages, Description, Split
 from sonosynth.errors import UserError
 from sonosynth.phantom import write_cohort
 from sonosynth.run import Study, reopen
 from sonosynth.synthesis import selector
-from sonosynth.tasks.classification import selecting
+from sonosynth.tasks import selecting
 
 FEW = (
     "adapters.sd=null",
@@ -26,7 +27,8 @@ FEW = (
 def finished(tmp_path_factory, settings):
     folder = tmp_path_factory.mktemp("selection")
     write_cohort(folder / "cohort", {"benign": 11, "malignant": 8, "normal": 6}, seed=4, size=32)
-    Study(folder / "cohort", settings(*FEW)).run(folder / "run", processes=False)
+    with figures_of():
+        Study(folder / "cohort", settings(*FEW)).run(folder / "run", processes=False)
     return folder / "run"
 
 

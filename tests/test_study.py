@@ -17,7 +17,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from conftest import FEW_IMAGES, SMALL, sign
+from conftest import SMALL, sign
 from sonosynth import cli, disk, machine, study_file
 from sonosynth import settings as loading
 from sonosynth.artefacts import CohortImages, Split
@@ -26,11 +26,6 @@ from sonosynth.jobs import State
 from sonosynth.phantom import write_cohort
 from sonosynth.run import Study, reopen
 
-TWO_ARMS = (
-    "arms={real+classical+oversampling+sd+ti: null, real+classical+oversampling+sd+ti+img2img: null,"
-    " real+classical+oversampling+variation: null, real+sd+ti: {sets: [sd+ti]}}"
-)
-"""Of `quick`: real images, the simple baseline, and one with a set."""
 SETS = ("sd", "sd+img2img", "sd+ti", "sd+ti+img2img")
 ARMS = ("real", *(f"real+{name}" for name in SETS), "real+oversampling", "real+classical+sd+ti")
 
@@ -454,7 +449,7 @@ def test_generators_share_what_does_not_depend_on_them(tmp_path, settings, phant
     assert {name for name in names if "latents" in name or name.startswith("repeats/1/classifiers")} == {
         "latents", "repeats/1/classifiers/real+sd/0",
     }  # fmt: skip
-    run(Study(phantoms, small), tmp_path / "run")
+    run(Study(phantoms, small), tmp_path / "run", "evaluate")
     one, other = (
         pd.read_csv(place / "synthetic" / "sd" / "metadata.csv")
         for place in (tmp_path / "run", tmp_path / "run/repeats/1")
@@ -541,7 +536,7 @@ def test_sets_that_nobody_has_seen_before(tmp_path, settings, phantoms):
 def test_a_set_made_from_leaking_images_leaks(tmp_path, settings, phantoms):
     again = ("sets.again={from: sd}", "arms.real+again={sets: [again]}")
     leaks = settings(FEW, "adapters.sd+ti=null", "adapt={on: all}", "classifier.seeds=[0]", *again)
-    run(Study(phantoms, leaks), tmp_path / "run")
+    run(Study(phantoms, leaks), tmp_path / "run", "evaluate")
     verdicts = pd.read_csv(tmp_path / "run" / "evaluation" / "verdicts.csv").set_index("arm")
     assert verdicts.loc["real+again", "finding"] == "refused"
 
@@ -599,7 +594,7 @@ def test_no_file_is_hashed_and_no_picture_decoded_twice_in_a_command(tmp_path, s
     for changes, opened_once in (((), 1), ((), 0), (["refine.strength=0.5"], 0)):
         hashed.clear()
         decoded.clear()
-        study = Study(phantoms, settings(FEW, "classifier.seeds=[0]", *changes))
+        study = Study(phantoms, settings(FEW, "adapters.sd+ti=null", "classifier.seeds=[0]", *changes))
         study.run(tmp_path / "run", change=bool(changes), processes=False)
         assert max(hashed.values()) == 1, hashed.most_common(3)
         pictures = {name: n for name, n in decoded.items() if "figures" not in name and ".work" not in name}
@@ -674,7 +669,8 @@ def test_commands_of_the_stages_and_inspect(copy, cohort_folder, monkeypatch, ca
 
 
 def test_an_interrupted_command_exits_with_130_and_goes_on(tmp_path, cohort_folder, tiny_base, tiny_classifier):
-    changes = (*SMALL, FEW_IMAGES, TWO_ARMS, "classifier.seeds=[0]", f"classifier.model={tiny_classifier}")
+    fewer = ("adapters.sd+ti=null", "sets.sd.count=3", "sets.sd+img2img=null", "arms.real+sd={sets: [sd]}")
+    changes = (*SMALL, *fewer, "classifier.seeds=[0]", f"classifier.model={tiny_classifier}")
     small = [part for change in changes for part in ("--set", change)]
     long = [*small, "--set", "lora.steps=100000"]
     arguments = ["run", cohort_folder, "--out", tmp_path / "run", "--base", tiny_base]
@@ -706,8 +702,9 @@ def contents(root):
 def test_a_run_that_is_killed_again_and_again_ends_with_the_same_files(tmp_path, phantoms, tiny_base, tiny_classifier):
     changes = (
         *SMALL,
-        FEW_IMAGES,
-        TWO_ARMS,
+        "adapters.sd=null",
+        "sets.sd+ti.count=3",
+        "sets.variation=null",
         "classifier.seeds=[0]",
         f"classifier.model={tiny_classifier}",
         "lora.steps=80",

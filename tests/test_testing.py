@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from conftest import sign
+from conftest import figures_of, sign
 from sonosynth import disk, seeding
 from sonosynth.artefacts import CohortImages, Split
 from sonosynth.cohort.decoding import resize
@@ -19,7 +19,6 @@ from sonosynth.jobs import State
 from sonosynth.machine import resolve
 from sonosynth.phantom import write_cohort
 from sonosynth.phantom.simulate import DEMO_PROBE, simulate
-from sonosynth.report.sections import SECTIONS
 from sonosynth.run import Study, reopen
 from sonosynth.tasks.classification import stored
 from sonosynth.testing import FILE
@@ -37,8 +36,7 @@ CHANGED = (".tested", "report.html", "figures/", "tests/", ".parts/tests", ".par
 
 @pytest.fixture(scope="module", autouse=True)
 def few_figures():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sonosynth.report.jobs.SECTIONS", [one for one in SECTIONS if one.id == "tests"])
+    with figures_of("tests"):
         yield
 
 

@@ -6,7 +6,7 @@ import shutil
 import pandas as pd
 import pytest
 
-from conftest import sign
+from conftest import figures_of, sign
 from sonosynth import disk
 from sonosynth.adapters import jobs as adaptation
 from sonosynth.artefacts import Split
@@ -24,7 +24,8 @@ def finished(settings, phantoms, tmp_path_factory):
     few = ("adapters.sd+ti=null", "sets.sd+img2img=null", "classifier.seeds=[0]", "fidelity.measures=[features]")
     arms = "arms={real+oversampling: null, real+classical+sd: null}"
     root = tmp_path_factory.mktemp("unets") / "run"
-    Study(phantoms, settings(*SCRATCH, *few, arms)).run(root, processes=False)
+    with figures_of("training"):
+        Study(phantoms, settings(*SCRATCH, *few, arms)).run(root, processes=False)
     return root
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from conftest import sign
+from conftest import figures_of, sign
 from sonosynth import disk
 from sonosynth.artefacts import CohortImages, Split
 from sonosynth.errors import UserError
@@ -24,8 +24,7 @@ FEW = (
 @pytest.fixture(scope="module", autouse=True)
 def no_figures():
     """Pages without figures: they take most of the time, and show what is in the tables, or training images."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sonosynth.report.jobs.SECTIONS", ())
+    with figures_of():
         yield
 
 

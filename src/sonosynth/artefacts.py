@@ -15,6 +15,7 @@ from sonosynth.firewall import Origins
 from sonosynth.jobs import Made
 
 MASK_FILE = "mask_file_name"  # column of a set's metadata.csv
+MASK_SOURCE = "mask_source"  # likewise: what the mask of an image was made from
 TRAIN, INNER, VALIDATION, SEALED = "train", "inner", "validation", "sealed"
 
 
@@ -273,7 +274,8 @@ class Description(Artefact):
 
 
 def _metadata(folder: Path) -> pd.DataFrame:
-    return _read(folder / "metadata.csv", "file_name", "label", "prompt", "source", "flaw", "described", MASK_FILE)
+    text = ("file_name", "label", "prompt", "source", "flaw", "described", MASK_FILE, MASK_SOURCE)
+    return _read(folder / "metadata.csv", *text)
 
 
 def _masks(folder: Path, rows: pd.DataFrame, pixels: np.ndarray) -> np.ndarray | None:

@@ -41,8 +41,8 @@ def check(settings: Settings, labels: Sequence[str], taken: Counts) -> None:
             what = f"sets.{name}: {made.way} uses no model, and takes no {', '.join(given)}"
             raise UserError(what, fix=f"remove {', '.join(f'sets.{name}.{key}' for key in given)}")
         drawn = way.model and (made.start == NOISE or settings.strength_of(name) != 0)
-        if made.select and not drawn:
-            raise undrawn(name)
+        if made.selected and not drawn:
+            raise undrawn(name, "select" if made.select else "obey")
         if drawn and settings.synthesis_of(name).guidance == AUTO and made.adapter not in settings.probed_adapters:
             raise UserError(
                 f"synthesis.guidance: auto, for the set {name}, whose images no probed adapter makes",

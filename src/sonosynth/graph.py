@@ -18,6 +18,7 @@ from sonosynth.fidelity import memorisation
 from sonosynth.fidelity.jobs import FEATURES
 from sonosynth.jobs import Job
 from sonosynth.machine import Machine
+from sonosynth.obeying import CHOOSERS, Obeying
 from sonosynth.repeats import Repeat
 from sonosynth.section import AUTO
 from sonosynth.segmenting import Segmenting
@@ -28,7 +29,7 @@ from sonosynth.synthesis.conditioning import GIVEN, Condition
 from sonosynth.synthesis.given import Given
 from sonosynth.synthesis.given_masks import GivenMasks
 from sonosynth.synthesis.settings import NOISE, REAL
-from sonosynth.tasks.classification import selecting
+from sonosynth.tasks import selecting
 
 COHORT, MASKS, LATENTS, SEALED = "cohort", "masks", "latents", "sealed"  # jobs
 PARTS = ".parts"  # of the run: what is kept for later jobs, not for people
@@ -59,6 +60,7 @@ class Graph:
         # Two single-threaded processes train small networks 1.5 times as fast as one with two threads.
         self.small_job = partial(Job, threads=max(1, machine.cores // AT_ONCE), device=machine.device)
         self.segmenting = Segmenting(settings, machine, self.arms, self.small_job, COHORT, MASKS, PARTS)
+        self.obeying = Obeying(settings, machine, self.small_job, COHORT, MASKS, PARTS)
         self.measuring = fidelity.measuring(settings.fidelity.measures, machine.networks)
 
     def describe(self, name: str, place: str, images: str, needs: dict[str, str]) -> Job:
@@ -100,6 +102,7 @@ class Graph:
         yield from self.sets(repeat)
         yield from self.copies(repeat)
         yield from Classifying(self.settings, self.machine, self.arms, self.small_job, COHORT, PARTS).of_repeat(repeat)
+        yield from self.obeying.of_repeat(repeat)
         if SEGMENTATION in self.settings.tasks:
             yield from self.segmenting.of_repeat(repeat)
 
@@ -158,19 +161,22 @@ class Graph:
                     drawing = shards.Shard(making, making.synthesis.batch, n, count)
                     yield self.model_job(shard, shards.draw, drawing, needs, {"batches": f"{parts}/drawn/{name}/{n}"})
                 needs = {**needs, "drawn": drawn}
-            if not declared.select:
+            if not declared.selected:
                 yield self.model_job(f"{at}synthetic/{name}", synthesis.make, making, needs, places)
                 continue
-            network = self.measuring[FEATURES].network
-            assert network is not None
+            needs["cohort"], judging = COHORT, None
+            if declared.select:
+                needs |= {"critics": f"{at}{TRAINED_CRITICS}", "features": f"measures/{FEATURES}/{REAL}"}
+                network = self.measuring[FEATURES].network
+                assert network is not None
+                judging = selecting.Judging(network, m.classifier, s.classifier.resolution)
+            if declared.obey is not None:
+                needs["choosers"] = f"{at}{CHOOSERS}"
+            selected = selecting.Selecting(
+                making, making.synthesis.batch, repeat.draw, repeat.split, repeat.number, judging, declared.obey
+            )
             yield self.model_job(
-                f"{at}synthetic/{name}", selecting.make_selected,
-                selecting.Selecting(
-                    making, making.synthesis.batch, network, m.classifier, s.classifier.resolution, repeat.draw,
-                    repeat.split, repeat.number,
-                ),
-                {**needs, "critics": f"{at}{TRAINED_CRITICS}", "cohort": COHORT,
-                 "features": f"measures/{FEATURES}/{REAL}"},
+                f"{at}synthetic/{name}", selecting.make_selected, selected, needs,
                 {**places, "table": f"{parts}/selection/{name}.csv"},
             )  # fmt: skip
 
@@ -197,7 +203,7 @@ class Graph:
             yield self.describe(FEATURES, at, name, {"images": made})
             needs = {"images": made, "real_features": f"measures/{FEATURES}/{REAL}", "real": real}
             yield Job(
-                f"{at}copies/{name}", memorisation.search, None,
+                f"{at}copies/{name}", memorisation.search, memorisation.Foreign() if name in self.given else None,
                 {**images, **needs, "features": f"{at}measures/{FEATURES}/{name}"}, {"table": f"{parts}/{name}.csv"},
             )  # fmt: skip
         tables_of = (real, *(f"{at}copies/{name}" for name in self.settings.declared_sets))

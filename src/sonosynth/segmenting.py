@@ -16,7 +16,6 @@ from sonosynth.synthesis import ways
 from sonosynth.synthesis.settings import Set
 from sonosynth.tasks.arms import Arm
 from sonosynth.tasks.segmentation import jobs as segmentation
-from sonosynth.tasks.segmentation import segmenter
 
 PREDICTIONS, TABLES = "segmentation", "segmentation/tables"  # jobs
 MAIN_TABLES = "tables"  # the job that judges a study by its first task
@@ -124,8 +123,7 @@ def compared(settings: Settings, arms: Mapping[str, Comparison]) -> dict[str, Co
 
 
 def check(settings: Settings) -> None:
-    """Raise UserError unless MONAI is installed, and there is no sealed part that nothing would score."""
-    segmenter.check_installed()
+    """Raise UserError if there is a sealed part that nothing would score."""
     if settings.split.sealed and CLASSIFICATION not in settings.tasks:
         raise UserError(
             "split.sealed: segmenters don't score the sealed part",

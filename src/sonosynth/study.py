@@ -9,7 +9,7 @@ from sonosynth.adapters import jobs as adaptation
 from sonosynth.adapters import token as inversion
 from sonosynth.adapters.learning import with_token
 from sonosynth.bases import sd1
-from sonosynth.classifying import selected_sets, weighted_sets
+from sonosynth.classifying import weighted_sets
 from sonosynth.cohort import captions, mask_jobs, own_split
 from sonosynth.cohort.reading import Files
 from sonosynth.cohort.sources import one_class
@@ -20,6 +20,7 @@ from sonosynth.fidelity import jobs as fidelity
 from sonosynth.graph import COHORT, MASKS, PARTS, Graph, refine_steps
 from sonosynth.jobs import Job
 from sonosynth.machine import Machine
+from sonosynth.obeying import OBEDIENCE, conditioned_sets
 from sonosynth.repeats import Repeat, of_cohort, repeats
 from sonosynth.report import jobs as report
 from sonosynth.report import sealed, segmentation, subgroups, tables, tested
@@ -31,8 +32,10 @@ from sonosynth.synthesis import jobs as synthesis
 from sonosynth.synthesis import times
 from sonosynth.synthesis.given import Given
 from sonosynth.synthesis.settings import NOISE, REAL
-from sonosynth.tasks.classification import choice, other_cohort, selecting
+from sonosynth.tasks import selecting
+from sonosynth.tasks.classification import choice, other_cohort
 from sonosynth.tasks.classification import jobs as classification
+from sonosynth.tasks.segmentation import segmenter
 
 PREDICTIONS, UNSEALED, PROBES = "predictions", "unsealed", "probes"  # jobs
 TABLES = segmenting.MAIN_TABLES
@@ -41,7 +44,7 @@ TESTS = "tests"  # the folder of tests on other cohorts
 TRAINING = (classification.train, choice.train_chosen)
 OPTIONAL = (
     PREDICTIONS, segmenting.PREDICTIONS, segmenting.TABLES, "fidelity", "images/ultrasound", "images/texture",
-    "learning_curve", CHOICES, CRITICS, PROBES, SELECTION, SUBGROUPS, UNSEALED,
+    "learning_curve", CHOICES, CRITICS, OBEDIENCE, PROBES, SELECTION, SUBGROUPS, UNSEALED,
 )  # fmt: skip
 """Tables that the report shows if they exist."""
 
@@ -62,6 +65,8 @@ def plan(
     given = folders.find(settings, cohort)
     _check(settings, cohort, machine, given)
     graph = Graph(settings, cohort, machine, given, folders.find_masks(settings, cohort))
+    if SEGMENTATION in settings.tasks or conditioned_sets(settings):
+        segmenter.check_installed()
     if SEGMENTATION in settings.tasks:
         segmenting.check(settings)
     check_choices(settings, graph.arms)
@@ -158,6 +163,14 @@ def _tables(
         before: the jobs of all repeats. opened: whether the sealed part is judged, too.
     """
     s, shared = graph.settings, replace(tabulating, families=len(graph.settings.tasks))
+    if selected := [name for name, made in s.declared_sets.items() if made.selected]:
+        made = tuple(f"{r.place}synthetic/{name}" for r in every for name in selected)
+        yield graph.join(SELECTION, made, "evaluation/selection.csv")
+    if observed := tuple(name for repeat in every for name in graph.obeying.parts_of(repeat)):
+        yield graph.join(OBEDIENCE, observed, "evaluation/obedience.csv")
+    if s.probed_adapters:
+        choices = tuple(adapting.choice(r, name) for r in every if r.number == r.block for name in s.probed_adapters)
+        yield graph.join(PROBES, choices, "evaluation/probes.csv")
     if SEGMENTATION in s.tasks:
         yield from graph.segmenting.tables(every, before, shared, graph.join)
     if CLASSIFICATION not in s.tasks:
@@ -170,15 +183,9 @@ def _tables(
         yield graph.join(
             "learning_curve", tuple(dict.fromkeys(f"{r.first}steps" for r in every)), "evaluation/learning_curve.csv"
         )
-    if s.probed_adapters:
-        choices = tuple(adapting.choice(r, name) for r in every if r.number == r.block for name in s.probed_adapters)
-        yield graph.join(PROBES, choices, "evaluation/probes.csv")
     if weighted := weighted_sets(s):
         judged = tuple(f"{r.place}critics/{name}" for r in every for name in weighted)
         yield graph.join(CRITICS, judged, "evaluation/critics.csv")
-    if selected := selected_sets(s):
-        made = tuple(f"{r.place}synthetic/{name}" for r in every for name in selected)
-        yield graph.join(SELECTION, made, "evaluation/selection.csv")
     copies = tuple(f"{r.place}memorisation" for r in every)
     yield Job(
         TABLES, tables.tabulate, shared,
@@ -281,5 +288,6 @@ def _report(graph: Graph, others: Sequence[Job], study: str, facts: Facts, known
     }  # fmt: skip
     if arms:
         needs |= {"masks": MASKS, "segmenters": tuple(f"segmenters/{name}/{s.seeds_of(name)[0]}" for name in arms)}
+    needs["observed"] = tuple(f"{OBEDIENCE}/{name}" for name in conditioned_sets(s))
     places = {"figures": "figures", "page": "report.html", "summary": f"{PARTS}/summary.txt"}
     return Job("report", report.draw, drawing, needs, places)

@@ -5,7 +5,7 @@ import pytest
 from scipy.spatial.distance import cdist
 from sklearn.metrics import f1_score
 
-from sonosynth.evidence.overlap import Lesions, dice, hd95, lesions
+from sonosynth.evidence.overlap import Lesions, dice, exchanged, hd95, lesions
 
 
 def box(top, left, height, width, side=64):
@@ -114,3 +114,14 @@ def test_matching_is_the_best_of_all_not_greedy():
 
 def test_pixels_that_touch_at_a_corner_are_one_lesion():
     assert lesions(box(0, 0, 3, 3) | box(3, 3, 3, 3), np.zeros((64, 64), bool)).reference == 1
+
+
+def test_exchanged_masks_are_others_of_the_class_that_show_a_lesion_and_differ():
+    masks = np.zeros((6, 4, 4), bool)
+    masks[0, :, :2] = masks[1, :, 1:3] = masks[2, :, 2:] = masks[3, :, :2] = True  # the last as the first
+    masks[5, 0, 0] = True
+    labels = np.array(list("aaaaab"))
+    found = exchanged(masks, masks[[0, 1, 2, 3, 0, 5]], labels)
+    expected = [np.mean([0.5, 0]), np.mean([0.5, 0.5, 0.5]), np.mean([0, 0.5, 0]), np.mean([0.5, 0])]
+    assert found[:4] == pytest.approx(expected)
+    assert np.isnan(found[4:]).all()  # nothing was asked for; and there are no others

@@ -1,11 +1,14 @@
 import json
+from io import BytesIO
 
 import numpy as np
 import pandas as pd
 import pytest
 import safetensors.numpy
+from PIL import Image, ImageOps
 
 from sonosynth.artefacts import Artefact, CohortImages, Description, Split, SyntheticSet
+from sonosynth.errors import UserError
 from sonosynth.fidelity import memorisation
 from sonosynth.jobs import Made
 from sonosynth.phantom import KINDS, simulate
@@ -51,18 +54,18 @@ def real(inputs, tmp_path_factory):
     return Artefact(made(table=work / "table", thresholds=work / "thresholds"))
 
 
-def search(inputs, real, work, pixels, own, flaws="", shared=()):
+def search(inputs, real, work, pixels, own, flaws="", shared=(), foreign=None):
     """The table of a set of benign images with these origins and flaws."""
     images = work / "variation"
     images.mkdir()
     rows = pd.DataFrame({"file_name": [f"{n}.png" for n in range(len(pixels))], "label": "benign"})
-    rows.assign(prompt="", source="", flaw=flaws).to_csv(images / "metadata.csv", index=False)
+    rows.assign(prompt="", source="gan/" + rows["file_name"], flaw=flaws).to_csv(images / "metadata.csv", index=False)
     np.save(work / "pixels.npy", pixels)
     (work / "origins.json").write_text(json.dumps({"real": True, "shared": [*shared], "own": own, "samples": []}))
     safetensors.numpy.save_file({"features": np.zeros((len(pixels), 32))}, work / "features.safetensors")
     made_set = SyntheticSet(made(images=images, pixels=work / "pixels.npy", origins=work / "origins.json"))
     memorisation.search(
-        None, cohort=inputs["cohort"], split=inputs["split"], images=made_set, real_features=inputs["features"],
+        foreign, cohort=inputs["cohort"], split=inputs["split"], images=made_set, real_features=inputs["features"],
         features=Description(made(values=work / "features.safetensors")), real=real, work=work,
     )  # fmt: skip
     return pd.read_csv(work / "table", keep_default_na=False)
@@ -96,6 +99,27 @@ def test_a_copy_of_a_validation_image_that_the_generator_was_trained_on_is_one(i
     everything = [f"hash {n}" for n in range(36)]
     found = search(inputs, real, tmp_path, np.stack([noisy(pixels[30])]), [[]], shared=everything)
     assert list(found["nearest"]) == ["i30"] and found["copy"][0] and found["verbatim"][0]
+
+
+def resized(image):
+    return image.resize((40, 50), Image.Resampling.BICUBIC).resize(image.size, Image.Resampling.BICUBIC)
+
+
+def recompressed(image):
+    image.save(stored := BytesIO(), "JPEG", quality=50)
+    return Image.open(stored)
+
+
+@pytest.mark.parametrize("change", [lambda image: image, resized, recompressed, ImageOps.mirror])
+def test_another_generators_set_with_a_scored_image_in_any_form_is_refused(inputs, real, tmp_path, change):
+    pixels, foreign = inputs["cohort"].pixels, memorisation.Foreign()
+    stranger = simulate(KINDS[0], np.random.default_rng(99), DEMO_PROBE).image
+    images = np.stack([stranger, pixels[4], np.asarray(change(Image.fromarray(pixels[31])))])
+    with pytest.raises(UserError, match=r"sets\.variation\.folder: gan/2\.png shows the validation image i31 again"):
+        search(inputs, real, tmp_path, images, [[]] * 3, foreign=foreign)
+    (tmp_path / "clean").mkdir()
+    found = search(inputs, real, tmp_path / "clean", images[:2], [[]] * 2, foreign=foreign)
+    assert list(found["verbatim"]) == [False, True]  # a training image is a copy, as in every set
 
 
 def test_where_no_other_patient_is_left_nothing_is_flagged(inputs, real, tmp_path):

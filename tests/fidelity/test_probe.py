@@ -6,6 +6,13 @@ from sklearn.metrics import roc_auc_score
 from sonosynth.fidelity import probe
 from sonosynth.fidelity.comparison import Images, Sides
 
+DRAWS = probe.DRAWS  # as it is, before conftest.py changes it
+
+
+@pytest.fixture(autouse=True)
+def _all_draws(monkeypatch):
+    monkeypatch.setattr(probe, "DRAWS", DRAWS)
+
 
 def images(x, labels="", groups=None):
     groups = np.arange(len(x)) if groups is None else groups

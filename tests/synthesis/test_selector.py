@@ -1,16 +1,18 @@
 """Selection while a set is made, with critics and features that are known."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 
+from sonosynth.evidence.overlap import dice
 from sonosynth.fidelity.nearness import Floor
 from sonosynth.synthesis.making import RETRIES, Maker, make_set
 from sonosynth.synthesis.requests import from_images, from_noise
-from sonosynth.synthesis.selector import OTHER_CLASS, TOO_NEAR, Selector
+from sonosynth.synthesis.selector import DISOBEYS, OTHER_CLASS, TOO_NEAR, ByCritics, ByMask, Selector
 from sonosynth.synthesis.selector import RETRIES as MORE
 
 CLASSES = ("a", "b")
@@ -31,7 +33,7 @@ def features(images):
 
 
 def selector(floor=0.0, judging=critics, others=1000):
-    return Selector(CLASSES, judging, features, dict.fromkeys(CLASSES, Floor(floor, others)))
+    return Selector([ByCritics(CLASSES, judging, features, dict.fromkeys(CLASSES, Floor(floor, others)))])
 
 
 def made(folder, wanted, make, chosen, batch=2):
@@ -159,3 +161,36 @@ def test_an_image_is_compared_with_as_many_as_real_ones_are_with_each_other():
         for place in (0, 20, 40):
             chosen.add(request, picture("a", place, rng), [""])
         assert chosen.flaw(picture("a", 20, rng), request) == expected, others
+
+
+def test_what_misses_its_mask_is_made_again_a_bounded_number_of_times(tmp_path):
+    """Images are bright where their masks are, or where another one is: the first two, and every image of the last."""
+    masks = np.zeros((4, 32, 32), bool)
+    for n, mask in enumerate(masks[:3]):
+        mask[4 + n : 12 + n, 4:12] = True
+    plain = from_noise({"a": 4}, {"a": "p"}, seed=0)
+    wanted = [replace(one, mask=mask, mask_origins=frozenset("m")) for one, mask in zip(plain, masks, strict=True)]
+    first, never = {wanted[0].seed, wanted[1].seed}, wanted[2].mask
+
+    def make(chosen, _):
+        images = np.stack([np.random.default_rng(one.seed).integers(0, 60, (32, 32)) for one in chosen])
+        missed = [one.seed in first or one.mask is never for one in chosen]
+        there = np.stack([one.mask[::-1] if miss else one.mask for one, miss in zip(chosen, missed, strict=True)])
+        return (images + 120 * there).astype(np.uint8)
+
+    asked = []
+
+    def obedience(images, under, origins):
+        asked.extend(origins)
+        bright = images[0] > 90
+        return np.array([dice(under[0], bright) if under.any() else not bright.any()], float)
+
+    chosen = Selector([ByMask(obedience, 0.5)])
+    _, rows = made(tmp_path, wanted, make, chosen)
+    assert list(rows["attempts"]) == [2, 2, 1 + MORE, 1] and list(rows["flaw"]) == ["", "", DISOBEYS, ""]
+    reasons = chosen.table().groupby("file_name")["reason"].agg(list)
+    assert list(reasons) == [[DISOBEYS, ""], [DISOBEYS, ""], [DISOBEYS] * (1 + MORE), [""]]
+    assert set(asked) == {frozenset("m")}
+    again = Selector([ByMask(obedience, 0.5)])  # as after an interruption: nothing is asked again
+    made(tmp_path, wanted, None, again)
+    assert again.table().equals(chosen.table())

@@ -1,5 +1,6 @@
 """Check that a base is complete and its parts fit together, before anything is trained."""
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ PREDICTIONS = ("epsilon", "v_prediction")  # what adapters are trained to predic
 MAX_STEPS = 100_000  # of the noise schedule; Stable Diffusion has 1000
 
 
+@cache  # a base is its files' digest, so one that passed need not be loaded again in this process
 def check(base: sd1.Base, resolution: int) -> None:
     """Load every part of the base, with memory-mapped weights, and compare the parts.
 

@@ -7,6 +7,7 @@ there, as in MONAI (`ignore_empty`), and false alarms are counted lesion by lesi
 (Metrics Reloaded, Maier-Hein et al., Nature Methods 2024).
 """
 
+import hashlib
 from typing import NamedTuple
 
 import numpy as np
@@ -66,6 +67,24 @@ def lesions(reference: np.ndarray, predicted: np.ndarray) -> Lesions:
     matched = optimize.linear_sum_assignment(iou, maximize=True)
     found = int((iou[matched] > 0).sum())
     return Lesions(n, found, m - found)
+
+
+def exchanged(references: np.ndarray, predicted: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Mean Dice of each of N predicted masks (N, H, W) with the references of others: (N,), 0 to 1.
+
+    Others are of the same label (N,), show a lesion, and differ from its own. NaN if its own is empty, or there are no
+    others.
+    """
+    flat, seen = (x.reshape(len(x), -1).astype(np.float32) for x in (references, predicted))
+    sizes, found = flat.sum(axis=1), np.full(len(flat), np.nan)
+    contents = np.array([hashlib.sha256(mask.tobytes()).hexdigest() for mask in references], str)
+    for label in np.unique(labels[sizes > 0]):
+        rows = np.flatnonzero((labels == label) & (sizes > 0))
+        overlap = 2 * seen[rows] @ flat[rows].T / (seen[rows].sum(axis=1)[:, None] + sizes[rows])
+        others = contents[rows][:, None] != contents[rows]
+        counts = others.sum(axis=1)
+        found[rows[counts > 0]] = (overlap * others).sum(axis=1)[counts > 0] / counts[counts > 0]
+    return found
 
 
 def _masks(reference: np.ndarray, predicted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

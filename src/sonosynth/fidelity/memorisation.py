@@ -1,6 +1,6 @@
 """The jobs that look for copies of training images, in each set and, for comparison, among the validation images."""
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +9,7 @@ import pandas as pd
 from sonosynth import disk, firewall, progress
 from sonosynth.artefacts import TRAIN, Artefact, CohortImages, Description, Split, SyntheticSet
 from sonosynth.cohort.reading import group_numbers
+from sonosynth.errors import UserError
 from sonosynth.fidelity import copies
 from sonosynth.firewall import Origins
 
@@ -50,8 +51,13 @@ def search_real(_: None, *, cohort: CohortImages, split: Split, features: Descri
     disk.write_text(work / "table", _table(REAL, rows, found, sources, limits, split.train))
 
 
+@dataclass(frozen=True)
+class Foreign:
+    """Another generator made the images: what it has seen is claimed, not known."""
+
+
 def search(
-    _: None, *, cohort: CohortImages, split: Split, images: SyntheticSet, real_features: Description,
+    settings: Foreign | None, *, cohort: CohortImages, split: Split, images: SyntheticSet, real_features: Description,
     features: Description, real: Artefact, work: Path,
 ) -> None:  # fmt: skip
     """The training image nearest to every usable image of a set, and whether the latter is a copy: makes table.
@@ -59,6 +65,9 @@ def search(
     With adapt.on=all, the generator's training images are among those: a copy of a validation image is one, too.
     An image that was computed from a training image is meant to resemble it, so it is compared with those of other
     groups; how near it stays to its own source is said beside that.
+
+    Raises:
+        UserError: if an image that is `Foreign` shows a scored image again, mirrored, resized or recompressed.
     """
     limits = {label: copies.Thresholds(**values) for label, values in real.json("thresholds").items()}
     found, alike = copies.Nearest(*(np.empty(0, kind) for kind in (float, int, float, int))), np.empty(0)
@@ -66,11 +75,32 @@ def search(
     if len(usable):
         train = _real(cohort, cohort.rows(known["id"]), real_features)
         made = copies.Images(np.asarray(images.pixels)[usable], features.values["features"][usable])
+        if settings:
+            _check_foreign(images, usable, made, cohort, split, real_features)
         sources, groups = _sources(images.origins.choose(usable), known), groups_of(cohort, known)
         found = copies.nearest_unrelated(made, train, _of_sources(sources, groups), groups)
         alike = copies.with_sources(made.pixels, train.pixels, sources)
     rows = images.rows[["file_name", "label"]].iloc[usable]
     disk.write_text(work / "table", _table(images.name, rows, found, alike, limits, known))
+
+
+def _check_foreign(
+    images: SyntheticSet, usable: np.ndarray, made: copies.Images, cohort: CohortImages, split: Split,
+    real_features: Description,
+) -> None:  # fmt: skip
+    """Raise UserError if one of the `usable` images is nearest to a scored image, and as near as the same picture."""
+    rows = pd.concat([split.train, split.validation, split.inner, split.sealed])
+    forbidden = rows["sha256"].isin(split.scored - images.origins.all()).to_numpy()
+    found = copies.nearest(made, _real(cohort, cohort.rows(rows["id"]), real_features))
+    shown = np.flatnonzero(copies.verbatim(found) & forbidden[found.by_correlation])
+    if len(shown):
+        real = rows.iloc[found.by_correlation[shown[0]]]
+        raise UserError(
+            f"sets.{images.name}.folder: {images.rows['source'].iloc[usable[shown[0]]]} shows the {real['split']} image"
+            f" {real['id']} again, perhaps mirrored, resized or recompressed (and so do {len(shown) - 1} others)",
+            "images of a generator that has seen training images only; scores on these images would mean nothing",
+            "remove it, train the generator on the images that cohort.csv calls train, or leave out the set",
+        )
 
 
 def _real(cohort: CohortImages, rows: np.ndarray, features: Description) -> copies.Images:

@@ -1,14 +1,18 @@
 """Settings of how synthetic images are measured."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
 from sonosynth import extensions
 from sonosynth.section import Section
 
-TABLES = {"predictions", "table", "verdicts", "fidelity", "memorisation", "classes"}
+TABLES = {"predictions", "table", "verdicts", "fidelity", "memorisation", "classes", "obedience"}
 """The tables in evaluation/ besides those of measures."""
+Extent = Literal["all", "first"]
+ALL: Extent = "all"
+FIRST: Extent = "first"
+"""In which repeats something is measured."""
 
 
 class Fidelity(Section):
@@ -22,6 +26,12 @@ class Fidelity(Section):
     )
     measures: Annotated[tuple[str, ...], Field(min_length=1)] = Field(
         ("features", "ultrasound"), description="the measures by which sets are compared with real images"
+    )
+
+    obedience: Extent = Field(
+        ALL,
+        description="of sets with a condition: whether their images show their masks is measured for all splits and"
+        " generators, or for the first alone, which saves the time of three segmenters for each further split",
     )
 
     @field_validator("features", mode="before")

@@ -35,7 +35,7 @@ def cited(study: Mapping[str, Any], facts: Facts, declared: Declared) -> dict[st
         "zhang2018": (any(x.mixup for x in arms), "MixUp"),
         "mueller2021": (any(x.augmentation == "trivial" for x in arms), "TrivialAugment"),
         "he2016": ("resnet" in facts.classifier, "the classifier (ResNet)"),
-        "cardoso2022": ("segmentation" in study["tasks"], "the segmenter (MONAI)"),
+        "cardoso2022": ("segmentation" in study["tasks"] or any(x.condition for x in made), "the segmenter (MONAI)"),
         "maierhein2024": ("segmentation" in study["tasks"], "how segmentation is scored"),
         "heusel2017": (bool(made), "the Fréchet distance" + " (FID)" * (INCEPTION in facts.networks)),
         "holm1979": (True, "the correction for the number of arms"),

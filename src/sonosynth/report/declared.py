@@ -37,7 +37,9 @@ class Declared:
             return "images of another generator"
         text = self._sampled(name, made)
         text += f" (kind: {made.kind})" * (made.kind not in (None, "text", "image", "between"))
-        return text + self._conditioned(made) + "; only those that critics recognise" * made.select
+        selected = "; only those that critics recognise" * made.select
+        obeying = f"; only those that show their masks (Dice {made.obey:g} or more)" if made.obey else ""
+        return text + self._conditioned(made) + selected + obeying
 
     @staticmethod
     def _conditioned(made: Set) -> str:

@@ -16,12 +16,16 @@ import numpy as np
 matplotlib.use("Agg")
 from cycler import cycler
 from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 PAGE, DPI = 7.2, 200
 """The width of every figure, inches: a page's, in a journal; and the resolution of PNG files."""
 
 COLOURS = ("#000000", "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442")
+FIRST, SECOND = COLOURS[5], COLOURS[2]
+"""Of two outlines."""
 STYLE: Any = {
     "font.size": 7,
     "text.parse_math": False,  # a $ in a label is not a formula
@@ -49,8 +53,9 @@ def save(figures: Mapping[str, Figure], folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     for name, figure in figures.items():
-        # Laid out once: every savefig would do it again, and draw everything for that.
-        figure.draw_without_rendering()
+        # Laid out once: every savefig would do it again.
+        if layout := figure.get_layout_engine():
+            layout.execute(figure)
         figure.set_layout_engine(None)
         figure.savefig(folder / f"{name}.png", dpi=DPI)
         figure.savefig(folder / f"{name}.pdf", metadata={"CreationDate": None})
@@ -103,6 +108,45 @@ def pairs(shown: Sequence[Pair], above: str, below: str) -> Figure:
         axes[0, 0].set_ylabel(wrapped(above, 16))
         axes[1, 0].set_ylabel(wrapped(below, 16))
     return figure
+
+
+@dataclass(frozen=True)
+class Outlined:
+    """A picture (H, W) uint8 with a title, and two masks (H, W) of it."""
+
+    title: str
+    image: np.ndarray
+    first: np.ndarray
+    second: np.ndarray
+
+
+def outlined(rows: Mapping[str, Sequence[Outlined]], first: str, second: str) -> Figure:
+    """A row of pictures for each name, with the outlines of both masks, which the legend calls `first` and `second`."""
+    across = max(3, *map(len, rows.values()))
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(len(rows), across, figsize=(PAGE, 0.3 + PAGE / across * len(rows)), squeeze=False)
+        for line, (name, pictures) in zip(axes, rows.items(), strict=True):
+            for axis in line:
+                axis.set(xticks=[], yticks=[])
+                axis.spines[:].set_visible(False)
+            for axis, one in zip(line, pictures, strict=False):
+                axis.imshow(one.image, cmap="gray", vmin=0, vmax=255)
+                axis.set_title(one.title)
+                _outline(axis, one.first, FIRST, "-")
+                _outline(axis, one.second, SECOND, "--")
+            line[0].set_ylabel(wrapped(name, 20))
+        handles = [
+            Line2D([], [], color=FIRST, label=first), Line2D([], [], color=SECOND, linestyle="--", label=second)
+        ]  # fmt: skip
+        figure.legend(handles=handles, loc="outside lower center", ncols=2)
+    return figure
+
+
+def _outline(axis: Axes, mask: np.ndarray, colour: str, line: str) -> None:
+    if mask.any():
+        padded = np.pad(mask.astype(float), 1)  # outlines close at the edge, too
+        places = np.arange(-1, len(mask) + 1)
+        axis.contour(places, places, padded, [0.5], colors=colour, linestyles=line, linewidths=0.9)
 
 
 def evenly(count: int, most: int) -> np.ndarray:

@@ -19,11 +19,13 @@ from sonosynth.report.declared import Declared
 from sonosynth.report.elsewhere import Elsewhere
 from sonosynth.report.facts import Counts, Curve, Excluded, Facts, Tested, Unfit
 from sonosynth.report.figures import save
+from sonosynth.report.obedience import Obedience
 from sonosynth.report.page import Provenance, page
 from sonosynth.report.readers import Readers
 from sonosynth.report.results import Results, Shown
 from sonosynth.report.sections import SECTIONS, listing
 from sonosynth.report.segmented import Outlines, Segmented
+from sonosynth.report.selection import Selection
 from sonosynth.report.tables import COLUMNS as VERDICTS
 from sonosynth.report.terminal import summary
 from sonosynth.report.tested import images_of
@@ -68,7 +70,7 @@ def draw(  # noqa: PLR0913 (a handle for each need of the job)
     settings: Drawing, *, cohort: CohortImages, split: Split, adapters: tuple[Adapter, ...],
     sets: tuple[SyntheticSet, ...], tables: tuple[Artefact, ...], finished: tuple[Made, ...],
     tested: tuple[Artefact, ...] = (), judged: tuple[Artefact, ...] = (), masks: CohortMasks | None = None,
-    segmenters: tuple[Artefact, ...] = (), work: Path,
+    segmenters: tuple[Artefact, ...] = (), observed: tuple[Artefact, ...] = (), work: Path,
 ) -> None:  # fmt: skip
     """Makes figures (a folder), page (report.html), and summary, the text printed in the terminal.
 
@@ -78,7 +80,8 @@ def draw(  # noqa: PLR0913 (a handle for each need of the job)
     Args:
         tables: those of the evaluation; each is identified by the name of its file. tested, judged: what
             `other_cohort.predict` and `tested.judge` made for each test. masks: if lesions are segmented. segmenters:
-            what `segmentation.jobs.train` made for the first seed of each arm in the first split.
+            what `segmentation.jobs.train` made for the first seed of each arm in the first split. observed: what
+            `obedience.observe_set` made for each set with a condition.
     """
     roles = [(made, role) for made in tables for role in made.made.places]
     found = {made.place(role).stem: made.table(role, *TEXT) for made, role in roles if role != ABOUT}
@@ -112,7 +115,7 @@ def draw(  # noqa: PLR0913 (a handle for each need of the job)
         sealed=found.get("sealed_verdicts"),
         curves=settings.curves,
         choices=found.get("choices"),
-        selection=found.get("selection"),
+        selection=Selection(found["selection"], settings.declared) if "selection" in found else None,
         critics=found.get("critics"),
         subgroups=found.get("subgroups"),
         tests=tuple(
@@ -129,6 +132,7 @@ def draw(  # noqa: PLR0913 (a handle for each need of the job)
             found["segmentation_table"], found["segmentation_verdicts"], found["segmentation"], settings.segmented,
             settings.unfit, segmenters[0].array("masks").shape[1], counted["without_mask"], counted["left_out"],
         ) if masks else None,
+        obedience=Obedience(found["obedience"], settings.declared) if "obedience" in found else None,
     )  # fmt: skip
     ultrasound, texture, learning_curve, probes = (
         found.get(name) for name in ("ultrasound", "texture", "learning_curve", "probes")
@@ -137,6 +141,7 @@ def draw(  # noqa: PLR0913 (a handle for each need of the job)
         results, cohort, split, adapters, sets, settings.refined, ultrasound, texture, learning_curve, probes,
         settings.real_images,
         Outlines.of(cohort, masks, segmenters) if masks and settings.real_images else None,
+        dict(zip((name for name, made in settings.declared.sets.items() if made.condition), observed, strict=True)),
     )  # fmt: skip
     save({name: figure for section in SECTIONS for name, figure in section.figures(shown).items()}, work / "figures")
     pictured = listing(shown)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from sonosynth.artefacts import Adapter, CohortImages, Split, SyntheticSet
+from sonosynth.artefacts import Adapter, Artefact, CohortImages, Split, SyntheticSet
 from sonosynth.evidence.scores import EXCESS, PRIMARY, class_names
 from sonosynth.fidelity.across import Caricature, caricatures
 from sonosynth.fidelity.jobs import ACROSS, ALL, TRAINING
@@ -14,18 +14,16 @@ from sonosynth.report.declared import Declared
 from sonosynth.report.elsewhere import Elsewhere
 from sonosynth.report.facts import Counts, Curve, Facts
 from sonosynth.report.judged import Judged
+from sonosynth.report.obedience import Obedience
 from sonosynth.report.readers import Readers
 from sonosynth.report.segmented import Outlines, Segmented
-from sonosynth.synthesis.making import CONSTANT, REPEATS
-from sonosynth.synthesis.selector import KEPT, OTHER_CLASS, TOO_NEAR
+from sonosynth.report.selection import Selection
 
 POSITIVE = "positive"
 SCORES = ("accuracy", "f1", "auc", "ppv", "recall")
 COLUMNS = {"arm": "arm", "n_train": "images", "accuracy": "accuracy", "f1": "F1", "auc": "AUC", "ppv": "PPV"} | {
     "recall": "recall", "distance": "Fréchet", "finding": "finding"
 }  # fmt: skip
-REASONS = (CONSTANT, REPEATS, OTHER_CLASS, TOO_NEAR)
-"""Why images are dropped when a set is selected."""
 
 
 @dataclass(frozen=True)
@@ -34,10 +32,10 @@ class Results:
 
     arms: the synthetic sets that each adds. seconds: how long each job took, by name. sealed: verdicts
     on the sealed part, None while that is closed. curves: arms that differ in one value. choices: rows of choices.csv,
-    None if no arm chooses among others. selection: every image that was drawn for a set whose images are selected
-    (`synthesis.selector`), None if there is no such set. critics: rows of critics.csv, None if no arm weights images.
-    subgroups: rows of subgroups.csv, None if no column is named. tests: on other cohorts. readers: of each kit.
-    segmented: None if nothing is. If nothing is classified, table, classes, verdicts and predictions are empty.
+    None if no arm chooses among others. selection: of images, None if no set's are selected. critics: rows of
+    critics.csv, None if no arm weights images. subgroups: rows of subgroups.csv, None if no column is named. tests: on
+    other cohorts. readers: of each kit. segmented: None if nothing is. obedience: None if no set is made under masks.
+    If nothing is classified, table, classes, verdicts and predictions are empty.
     """
 
     table: pd.DataFrame
@@ -53,13 +51,14 @@ class Results:
     sealed: pd.DataFrame | None = None
     curves: tuple[Curve, ...] = ()
     choices: pd.DataFrame | None = None
-    selection: pd.DataFrame | None = None
+    selection: Selection | None = None
     critics: pd.DataFrame | None = None
     subgroups: pd.DataFrame | None = None
     tests: tuple[Elsewhere, ...] = ()
     readers: tuple[Readers, ...] = ()
     declared: Declared = field(default_factory=Declared)
     segmented: Segmented | None = None
+    obedience: Obedience | None = None
 
     @property
     def scores(self) -> tuple[str, ...]:
@@ -165,21 +164,6 @@ class Results:
             for name, rows in self.memorisation.groupby("set", sort=False)
         ]  # fmt: skip
 
-    def selected(self) -> list[dict[str, str]]:
-        """How many images of each selected set and class were wanted and drawn, why any were dropped, and are unusable.
-
-        In all repeats together, as text.
-        """
-        if self.selection is None:
-            return []
-        rows = []
-        for (name, label), drawn in self.selection.groupby(["set", "label"], sort=False):
-            images = drawn.groupby(["draw", "split", "generator", "file_name"])["reason"].last()
-            count = {reason: str(int((drawn["reason"] == reason).sum())) for reason in REASONS}
-            wanted = {"set": str(name), "label": str(label), "images": str(len(images)), "drawn": str(len(drawn))}
-            rows.append(wanted | count | {"unusable": str(int((images != KEPT).sum()))})
-        return rows
-
     def weighted(self) -> list[dict[str, str]]:
         """What critics said of the images of each weighted set and class, in all repeats together, as text."""
         if self.critics is None:
@@ -213,7 +197,12 @@ class Results:
 
     def warnings(self) -> list[str]:
         """What a reader must know before the scores."""
-        return [*words.warnings(self.facts, self.counts), *(said for test in self.tests for said in test.warnings())]
+        wrong = self.obedience.warnings(self.segmented.sets) if self.obedience and self.segmented else []
+        return [
+            *words.warnings(self.facts, self.counts),
+            *wrong,
+            *(said for test in self.tests for said in test.warnings()),
+        ]
 
     @property
     def classified(self) -> bool:
@@ -261,6 +250,7 @@ class Shown:
 
     refined: for each set that starts from another one, that one. ultrasound, texture, learning_curve, probes: rows of
     these tables, or None. real_images: whether any may be shown. outlines: predicted beside real ones, if any.
+    observed: of each set with a condition, what `obedience.observe_set` made.
     """
 
     results: Results
@@ -275,3 +265,4 @@ class Shown:
     probes: pd.DataFrame | None
     real_images: bool = True
     outlines: Outlines | None = None
+    observed: Mapping[str, Artefact] = field(default_factory=dict)

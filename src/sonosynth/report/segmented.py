@@ -49,6 +49,11 @@ class Segmented:
     left_out: int
 
     @property
+    def sets(self) -> set[str]:
+        """The synthetic sets that segmenters learn from."""
+        return {name for sets in self.arms.values() for name in sets}
+
+    @property
     def judged(self) -> Judged:
         """What may be said of the arms by Dice."""
         return Judged(self.verdicts, DICE.name, self.arms)

@@ -85,7 +85,7 @@ def under_masks(
                     "images and masks with lesions",
                     f"give sets.{name}.count, without {request.label}",
                 )
-        found.append(replace(request, mask=new.mask, mask_source=new.source, region=region))
+        found.append(replace(request, mask=new.mask, mask_source=new.source, mask_origins=new.origins, region=region))
     return found, origins
 
 

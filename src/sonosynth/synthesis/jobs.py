@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import numpy as np
 
 from sonosynth import disk, progress
-from sonosynth.artefacts import MASK_FILE, Adapter, Artefact, CohortImages, Split, SyntheticSet
+from sonosynth.artefacts import MASK_FILE, MASK_SOURCE, Adapter, Artefact, CohortImages, Split, SyntheticSet
 from sonosynth.bases import sd1
 from sonosynth.cohort import captions
 from sonosynth.cohort.mask_jobs import CohortMasks
@@ -30,8 +30,6 @@ from sonosynth.synthesis.settings import Balance, Synthesis
 
 VERSION = 4
 SOURCE_LABEL = "source_label"  # column of metadata.csv: the class of the image that one starts from, if another
-MASK_SOURCE = "mask_source"  # column: what the mask of an image was made from
-SAMPLES = 4  # images of each class that the set lacks
 
 
 @dataclass(frozen=True)
@@ -102,8 +100,7 @@ def make(  # noqa: PLR0913 (whatever a set may be made from)
     Args:
         choice: of the guidance: see `synthesis.probing.choose`. masks: of the cohort, for a condition. drawn: first
             attempts at its images, as `synthesis.shards.draw` makes them; none: they are drawn here. selector: of
-            the images, but not of the samples; no artefact, but what another job passes on: see
-            `tasks.classification.selecting`.
+            the images, but not of the samples; no artefact, but what another job passes on: see `tasks.selecting`.
 
     Raises:
         UserError: if a validation image is among the origins of what it is made from, the source has too few images, a
@@ -119,7 +116,7 @@ def make(  # noqa: PLR0913 (whatever a set may be made from)
     progress.say(f"{settings.name}: " + ", ".join(f"{n} {label}" for label, n in needed.items()))
     maker = set_of.maker()
     if selector and not maker.draws:
-        raise undrawn(settings.name)
+        raise undrawn(settings.name, selector.setting)
     real = bool(cohort) or bool(source and source.real)
     maker = _recording(maker, settings, split, adapter, real=real)
     batches = {int(path.stem): path for one in drawn for path in sorted(one.place("batches").glob("*.npy"))}
@@ -147,12 +144,12 @@ def make(  # noqa: PLR0913 (whatever a set may be made from)
     disk.write_json(work / "origins", stored)
 
 
-def undrawn(name: str) -> UserError:
-    """The error that images of the set `name` are to be selected, but are not drawn at random."""
+def undrawn(name: str, key: str) -> UserError:
+    """The error that images of the set `name` are to be chosen by what its `key` says, but are not drawn at random."""
     return UserError(
-        f"sets.{name}.select: its images are not drawn at random, so none can be made again",
+        f"sets.{name}.{key}: its images are not drawn at random, so none can be made again",
         "images from noise, or image to image with a strength above 0",
-        f"remove sets.{name}.select",
+        f"remove sets.{name}.{key}",
     )
 
 

@@ -19,9 +19,9 @@ class Request:
 
     source: the image that it starts from: set/file_name, or the id of a real one. strength: of the noise that is added
     to that, None if none is. mirrored: whether it is mirrored first. origins: of its start. described: the
-    training image whose columns the prompt has, "" if it has none. mask: (H, W) bool, what it is made under, and
-    mask_source, what that was made from. region: (H, W) bool, what of the image that it starts from is to change; None:
-    all.
+    training image whose columns the prompt has, "" if it has none. mask: (H, W) bool, what it is made under;
+    mask_source and mask_origins, what that was made from, and of which real images. region: (H, W) bool, what of the
+    image that it starts from is to change; None: all.
     """
 
     label: str
@@ -35,6 +35,7 @@ class Request:
     described: str = ""
     mask: np.ndarray | None = field(default=None, compare=False)
     mask_source: str = ""
+    mask_origins: frozenset[str] = frozenset()
     region: np.ndarray | None = field(default=None, compare=False)
 
     @property

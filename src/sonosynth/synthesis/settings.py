@@ -177,6 +177,14 @@ class Set(Section):
         " it is no nearer to an earlier one of its class than real ones are to each other; others are made again, with"
         " up to seven further seeds",
     )
+    obey: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="with a condition: the least Dice of its mask and of what segmenters of real training images see in"
+        " an image (1 or 0 if the mask is empty); others are made again, with up to seven further seeds; absent: none"
+        " are",
+    )
     synthesis: dict[str, Any] | None = Field(None, description="values of `synthesis` for this set alone")
     refine: dict[str, Any] | None = Field(None, description="values of `refine` for this set alone")
     negative_control: bool = Field(
@@ -203,8 +211,8 @@ class Set(Section):
 
     @model_validator(mode="after")
     def _masks_need_a_condition(self) -> "Set":
-        if (self.masks or self.keep) and not self.condition:
-            raise ValueError("masks and keep: only with condition: mask")
+        if (self.masks or self.keep or self.obey is not None) and not self.condition:
+            raise ValueError("masks, keep and obey: only with condition: mask")
         if self.keep and self.start == NOISE:
             raise ValueError("keep: needs images to start from (from: real, or another set)")
         if self.masks and self.start != NOISE and self.keep != SURROUNDINGS:
@@ -215,6 +223,11 @@ class Set(Section):
     def mask_source(self) -> str | None:
         """Where masks come from: training, shapes or a folder; None if from the images that the set starts from."""
         return self.masks or (TRAINING if self.condition and self.start == NOISE else None)
+
+    @property
+    def selected(self) -> bool:
+        """Whether images are made again that critics, or segmenters, don't approve."""
+        return self.select or self.obey is not None
 
     @property
     def way(self) -> str:

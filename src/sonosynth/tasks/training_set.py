@@ -37,6 +37,14 @@ class TrainingSet:
         n = len(images)
         return cls(images, labels, np.eye(classes)[labels], origins, np.zeros(n, bool), np.full(n, -1))
 
+    def choose(self, rows: np.ndarray) -> "TrainingSet":
+        """Some of the images, by position; each counts as made from none of the others."""
+        masks = None if self.masks is None else self.masks[rows]
+        return TrainingSet(
+            self.images[rows], self.labels[rows], self.targets[rows], self.origins.choose(rows), self.synthetic[rows],
+            np.full(len(rows), -1), masks,
+        )  # fmt: skip
+
     def __add__(self, other: "TrainingSet") -> "TrainingSet":
         """These images, then others, whose `source` counts from the first of these."""
         pairs = ((getattr(self, name), getattr(other, name)) for name in ("images", "labels", "targets"))

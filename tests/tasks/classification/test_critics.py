@@ -80,6 +80,22 @@ def test_images_that_show_their_label_count_and_those_that_show_nothing_do_not(s
     assert not swapped["recognised"].any() and swapped["confidence"].max() == 0
 
 
+@pytest.mark.parametrize("noise", [True, False], ids=["noise", "labels drawn by chance"])
+def test_a_set_that_carries_nothing_weighs_next_to_nothing(study, how, tmp_path, noise):
+    """Half of its images are taken for their label, by chance: that must not make them count."""
+    labels, made = np.tile([0, 1], 100), train(study, how, tmp_path)
+    rng = np.random.default_rng(5)
+    shown = rng.permutation(labels)
+    images = rng.integers(0, 256, (200, 32, 32)).astype(np.uint8) if noise else pictures(shown, 4)
+    found = judged(study, made, how, tmp_path, images, labels)
+    assert found["confidence"].mean() < 0.05
+    if not noise:
+        assert 0.4 < found["recognised"].mean() < 0.6
+        half = judged(study, made, how, tmp_path, pictures(np.where(rng.random(200) < 0.5, labels, shown), 6), labels)
+        right = half["confidence"][half["recognised"]].mean()
+        assert right == pytest.approx(2 / 3, abs=0.15)  # of three such images, one shows its label by chance
+
+
 def test_no_critic_has_seen_what_an_image_was_made_from(study, how, tmp_path, monkeypatch):
     """Critics that know by heart whom they were trained on: a variation must get the verdict of one that doesn't."""
     trained = []
@@ -120,8 +136,10 @@ def test_stored_critics_say_what_they_said_right_after_their_training(study, how
 def test_confidence_is_how_much_more_an_image_shows_of_its_label_than_others_do():
     probabilities = np.array([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8], [0.4, 0.6]])
     found = critics.confidence(probabilities, np.array([0, 0, 1, 1]))
-    assert found == pytest.approx([(0.9 - 0.3) / 0.7, (0.6 - 0.3) / 0.7, (0.8 - 0.25) / 0.75, (0.6 - 0.25) / 0.75])
-    assert critics.confidence(probabilities[:2], np.array([0, 0])) == pytest.approx([0.8, 0.2])
+    first, second = (0.75 - 0.3) / 0.75, (0.7 - 0.25) / 0.7
+    assert found[:2] == pytest.approx([(0.9 - 0.3) / 0.7 * first, (0.6 - 0.3) / 0.7 * first])
+    assert found[2:] == pytest.approx([(0.8 - 0.25) / 0.75 * second, (0.6 - 0.25) / 0.75 * second])
+    assert critics.confidence(probabilities[:2], np.array([0, 0])) == pytest.approx([0.8 / 3, 0.2 / 3])
 
 
 def test_scored_images_have_no_part_in_weights_and_few_images_give_none(study, how, tmp_path):

@@ -65,8 +65,8 @@ def columns(shown: Shown) -> dict[str, Column]:
         rows = pd.DataFrame({"label": train["label"], "file": train["id"]}).reset_index(drop=True)
         found[REAL] = Column(rows, np.asarray(shown.cohort.pixels[shown.cohort.rows(train["id"])]), each)
     for made in shown.sets:
-        kept = _kept(shown, made)
-        parts = [Column(_listed(shown, made)[kept], made.pixels[kept], each)] if kept.any() else []
+        there = kept(shown, made)
+        parts = [Column(_listed(shown, made)[there], made.pixels[there], each)] if there.any() else []
         if shown.real_images and len(made.sample_rows):
             parts.append(Column(listed(made, made.sample_rows), made.sample_pixels, each))
         if parts:
@@ -75,7 +75,7 @@ def columns(shown: Shown) -> dict[str, Column]:
     return found
 
 
-def _kept(shown: Shown, made: SyntheticSet) -> np.ndarray:
+def kept(shown: Shown, made: SyntheticSet) -> np.ndarray:
     """Which images (N,) bool of a set the report may show."""
     if shown.real_images:
         return np.ones(len(made.rows), bool)
@@ -124,7 +124,7 @@ def _refined(shown: Shown) -> _Refined | None:
     for name, start in ((name, named[start]) for name, start in shown.refined.items()):
         made = named[name]
         files = {f"{start.name}/{file}": i for i, file in enumerate(start.rows["file_name"])}
-        source, offered, before = list(made.rows["source"]), _kept(shown, made), _kept(shown, start)
+        source, offered, before = list(made.rows["source"]), kept(shown, made), kept(shown, start)
         rows = [i for i, file in enumerate(source) if offered[i] and file in files and before[files[file]]]
         chosen = [rows[place] for place in evenly(len(rows), SHOWN)]
         found = _listed(shown, made).iloc[chosen].to_dict("records")

@@ -3,12 +3,11 @@
 import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from sonosynth.evidence.segmented import with_lesions
-from sonosynth.report.figures import COLOURS, PAGE, STYLE, wrapped
+from sonosynth.report.figures import COLOURS, PAGE, STYLE, Outlined, outlined, wrapped
 from sonosynth.report.results import Results, Shown
 from sonosynth.report.segmented import Outlines
 
@@ -16,7 +15,6 @@ ALT = {
     "dice": "Dice of each image with a lesion, by arm, with mean and median",
     "outlines": "Images with the outlines of lesions as drawn and as predicted, one row for each arm",
 }
-DRAWN, PREDICTED = COLOURS[5], COLOURS[2]
 
 
 def shown(results: Results) -> bool:
@@ -56,34 +54,12 @@ def dice(predictions: pd.DataFrame) -> Figure:
 
 def outlines(found: Outlines) -> Figure:
     """A row for each arm, a column for each image."""
-    arms = list(found.predicted)
-    with plt.rc_context(STYLE):
-        size = (PAGE, 0.3 + PAGE / max(len(found.images), 3) * len(arms))
-        figure, axes = plt.subplots(len(arms), max(len(found.images), 1), figsize=size, squeeze=False)
-        for row, arm in zip(axes, arms, strict=True):
-            for number, axis in enumerate(row[: len(found.images)]):
-                axis.imshow(found.images[number], cmap="gray", vmin=0, vmax=255)
-                _outline(axis, found.masks[number], DRAWN, "-")
-                _outline(axis, found.predicted[arm][number], PREDICTED, "--")
-            for axis in row:
-                axis.set(xticks=[], yticks=[])
-                axis.spines[:].set_visible(False)
-            row[0].set_ylabel(wrapped(arm, 20))
-        for axis, label in zip(axes[0], found.labels, strict=False):
-            axis.set_title(label)
-        handles = [
-            Line2D([], [], color=DRAWN, label="as drawn"),
-            Line2D([], [], color=PREDICTED, linestyle="--", label="as predicted"),
-        ]
-        figure.legend(handles=handles, loc="outside lower center", ncols=2)
-    return figure
-
-
-def _outline(axis: Axes, mask: np.ndarray, colour: str, line: str) -> None:
-    if mask.any():
-        padded = np.pad(mask.astype(float), 1)  # outlines close at the edge, too
-        places = np.arange(-1, len(mask) + 1)
-        axis.contour(places, places, padded, [0.5], colors=colour, linestyles=line, linewidths=0.9)
+    rows: dict[str, list[Outlined]] = {}
+    for arm, masks in found.predicted.items():
+        titles = [label if not rows else "" for label in found.labels]
+        pictures = zip(titles, found.images, found.masks, masks, strict=True)
+        rows[arm] = [Outlined(*one) for one in pictures]
+    return outlined(rows, "as drawn", "as predicted")
 
 
 def pictured(page: Shown) -> list[pd.DataFrame]:

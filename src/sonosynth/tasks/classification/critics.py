@@ -21,10 +21,10 @@ from sonosynth.tasks.classification.classifier import Recipe, Trained, train
 from sonosynth.tasks.classification.models import Start
 from sonosynth.tasks.classification.search import ARM, steps_of
 from sonosynth.tasks.classification.settings import Classifier
+from sonosynth.tasks.cross_fitting import FOLDS, strangers
 from sonosynth.tasks.training_set import TrainingSet
 
-VERSION = 1
-FOLDS = 3
+VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -98,9 +98,7 @@ class Critics:
         """
         shown = resize(images, self.side)
         found = np.stack([one.probabilities(shown) for one in self.trained])
-        strangers = [[all(self.folds.get(x, n) == n for x in own) for own in origins] for n in range(len(self.trained))]
-        judges = np.array(strangers, bool)
-        judges |= ~judges.any(axis=0)
+        judges = strangers(self.folds, origins)
         means: np.ndarray = (found * judges[..., None]).sum(axis=0) / judges.sum(axis=0)[:, None]
         return means
 
@@ -142,13 +140,17 @@ def judge_set(settings: Judging, *, split: Split, images: SyntheticSet, critics:
 def confidence(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """How much more of its label (N,) an image shows than images of other labels do: 0, no more, to 1.
 
-    (p - b) / (1 - b), where p is the probability (N, K) of the label, and b the mean probability of that class over the
-    images of the set that have other labels; 1 / K if there are none. So a critic that calls everything benign, or a
-    set whose labels mean nothing, gives no confidence.
+    (p - b) / (1 - b) times (m - b) / m, both at least 0, where p is the probability (N, K) of the label, m the mean
+    probability of that class over the images of the set that have this label, and b over those that have others; 1 / K
+    if there are none. So a critic that calls everything benign gives no confidence. Neither does a set whose labels
+    mean nothing, though by chance some of its images show their label: the second factor is the part of what images
+    show of their label that is not due to chance.
     """
     found = np.zeros(len(labels))
     for k in np.unique(labels):
         own = labels == k
         elsewhere = probabilities[~own, k].mean() if not own.all() else 1 / probabilities.shape[1]
-        found[own] = (probabilities[own, k] - elsewhere) / max(1 - elsewhere, 1e-12)
+        mean = probabilities[own, k].mean()
+        beyond_chance = max(mean - elsewhere, 0) / max(mean, 1e-12)
+        found[own] = (probabilities[own, k] - elsewhere) / max(1 - elsewhere, 1e-12) * beyond_chance
     return found.clip(0, 1)

@@ -129,7 +129,7 @@ def check_installed() -> None:
     """Raise UserError unless MONAI is there."""
     if find_spec("monai") is None:
         raise UserError(
-            "tasks: segmentation needs MONAI, which is not installed",
+            "segmenters (tasks: segmentation, and sets with a condition) need MONAI, which is not installed",
             fix="python -m pip install -c constraints.txt '.[segmentation]'",
         )
 
