@@ -140,7 +140,7 @@ def test_a_wrong_claim_is_found_by_the_pixels(study, images, phantoms, tmp_path)
     table = pd.read_csv(images / "cohort.csv", dtype=str, keep_default_na=False)
     planted = table[(table["split"] == "validation") & (table["label"] == "benign")].iloc[0]
     Image.open(phantoms / planted["file"]).convert("RGB").save(images / "benign" / "zz.bmp")
-    with pytest.raises(UserError, match=r"synthetic/gan/benign/00003\.png: is a validation image"):
+    with pytest.raises(UserError, match=r"sets\.gan\.folder: benign/zz\.bmp shows the validation image"):
         study(images).run(tmp_path / "run", processes=False)
 
 

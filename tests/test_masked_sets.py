@@ -80,7 +80,7 @@ def test_a_published_controlnet_enters_the_key_by_its_content(planned, tiny_base
         ("sets.a={from: noise, condition: mask}", r"sets\.a\.condition: needs an adapter with a control"),
         ("adapters.mask.control=edges", r"adapters\.mask\.control\.kind: must be .mask."),
         ("adapters.mask.control={kind: mask, steps: 0}", r"adapters\.mask\.control\.steps"),
-        ("sets.a={from: noise, adapter: mask, masks: shapes}", "masks and keep: only with condition: mask"),
+        ("sets.a={from: noise, adapter: mask, masks: shapes}", "masks, keep and obey: only with condition: mask"),
         ("sets.a={from: noise, adapter: mask, condition: mask, keep: lesion}", "keep: needs images to start from"),
         ("sets.a={from: real, adapter: mask, condition: mask, masks: shapes}", "masks: an image shows its own lesion"),
         ("sets.a={from: sd, adapter: mask, condition: mask}", "the images of sd have no masks"),

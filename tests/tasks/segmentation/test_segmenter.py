@@ -70,5 +70,5 @@ def test_it_needs_masks_and_as_many_as_images():
 
 def test_without_monai_it_says_how_to_get_it(monkeypatch):
     monkeypatch.setattr(segmenter, "find_spec", lambda name: None)
-    with pytest.raises(segmenter.UserError, match="needs MONAI"):
+    with pytest.raises(segmenter.UserError, match="need MONAI"):
         segmenter.check_installed()
