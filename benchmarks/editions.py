@@ -54,7 +54,7 @@ def tables(found: pd.DataFrame) -> str:
         lines.append(f"| {row['base']} | {row['images']} | " + " | ".join(cells) + " |")
     lines += ["", "| images of | " + " | ".join(f"distance, {name}" for name in spaces) + " |"]
     lines.append("|---" * (1 + len(spaces)) + "|")
-    for (base, by), rows in found.dropna(subset=["made"]).groupby(["base", "made"], sort=False):
+    for (base, by), rows in found.dropna(subset=["made"]).groupby(["base", "made"], sort=False, dropna=False):
         cells = [" to ".join(f"{x:.3f}" for x in sorted({rows[name].min(), rows[name].max()})) for name in spaces]
         lines.append(f"| {by if by == FLOOR else f'{base}, {by}'} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"

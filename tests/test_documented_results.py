@@ -109,3 +109,21 @@ def test_what_compiling_costs_and_saves(benchmark):
     assert f"A step becomes {plain['step'] / whole['step']:.1f} times as fast" in page
     saved = 10 * 500 * (plain["step"] - whole["step"]) - whole["first"] - 9 * whole["again"] + 10 * plain["again"]
     assert f"would save {saved / 60:.0f} of its 100 minutes" in page
+
+
+def test_the_editions_of_the_embedded_base(benchmark):
+    found, page = pd.read_csv(STORED / "editions.csv"), words("docs/embedded-base.md")
+    assert benchmark("editions").tables(found).strip() in read("docs/embedded-base.md")
+    first, second = (found[found["base"] == name] for name in ("first", "second"))
+    assert f"kept {first['fine'].min():.0%} to {first['fine'].max():.0%} of its power" in page
+    errors = [f"{rows['L1'].min():.3f} and {rows['L1'].max():.3f}" for rows in (second, first)]
+    assert f"({errors[0]} instead of {errors[1]})" in page
+    assert second["pattern"].max() < 1.5 and first["pattern"].min() > 9
+    (mine,), (before,) = (rows.loc[rows["images"] == "BUSI", "fine"] for rows in (second, first))
+    assert round(mine, 2) == 1.25 and before < 0.1
+    adapted = [rows[rows["made"].str.startswith("adapted", na=False)] for rows in (first, second)]
+    for space in ("embedded", "imagenet:features"):
+        earlier, later = (rows[space] for rows in adapted)
+        assert abs(later.mean() - earlier.mean()) < max(later.max() - later.min(), earlier.max() - earlier.min())
+    before, after = (rows["imagenet:features"].mean() for rows in adapted)
+    assert f"is a little further ({after:.3f} instead of {before:.3f}, means)" in page
