@@ -17,7 +17,7 @@ MISSING = 1.0  # seconds of a job of a kind that the run has none of
 
 def makespan(ordered: Sequence[Job], seconds: Mapping[str, float], nodes: int, size: int) -> tuple[float, float]:
     """When all jobs are done on so many nodes of `size` cores, and for how long fewer than half of the nodes worked."""
-    places = [Node(str(i), str(i), size, 1.0) for i in range(nodes)]
+    places = [Node(str(i), str(i), size, 1.0, 0) for i in range(nodes)]
     there: dict[str, list[Job]] = {node.name: [] for node in places}
     ends: list[tuple[float, int, str]] = []
     named = {job.name: (i, job) for i, job in enumerate(ordered)}

@@ -23,6 +23,15 @@ class Writing:
     speed: Annotated[int, NO_EFFECT] = 1
 
 
+@dataclass(frozen=True)
+class Reading:
+    path: Annotated[Path, NO_EFFECT]
+
+
+def read(settings: Reading, *, work: Path) -> None:
+    (work / "file").write_text(settings.path.read_text())
+
+
 def write(settings: Writing, *, work: Path) -> None:
     (work / "folder").mkdir(exist_ok=True)
     (work / "folder" / "a.txt").write_text(settings.text)

@@ -57,7 +57,7 @@ def test_other_kinds_arguments_and_functions_tell_nothing():
     others.append(Job("function", test_other_kinds_arguments_and_functions_tell_nothing, None, {}, {"file": "f"}))
     jobs = [job("x", Counting("a")), *others]
     assert set(cost.expected(jobs, made(x=2.0))) == {"x"}
-    assert cost.left(jobs, ["x"], made(x=2.0), 2) == cost.Left(0, 3, 1000)
+    assert cost.left(jobs, ["x"], cost.expected(jobs, made(x=2.0)), 2) == cost.Left(0, 3, 1000)
 
 
 def test_the_smallest_peak_of_a_kind_is_expected():
@@ -68,7 +68,7 @@ def test_the_smallest_peak_of_a_kind_is_expected():
 
 def test_jobs_side_by_side_share_the_cores():
     def left(cores, *jobs, **done):
-        return cost.left(jobs, done, made(**done), cores)
+        return cost.left(jobs, done, cost.expected(jobs, made(**done)), cores)
 
     waiting = [job(str(i)) for i in range(8)]
     assert left(2, job("x"), *waiting, x=10.0).seconds == pytest.approx(40)
@@ -83,7 +83,8 @@ def test_jobs_side_by_side_share_the_cores():
 
 def test_a_chain_takes_as_long_as_all_its_jobs():
     chain = [job(f"{i}", needs=("x",) if i == 1 else (f"{i - 1}",)) for i in range(1, 4)]
-    assert cost.left([job("x"), *chain], ["x", "1"], made(x=1.0, **{"1": 10.0}), 4).seconds == pytest.approx(20)
+    known = cost.expected([job("x"), *chain], made(x=1.0, **{"1": 10.0}))
+    assert cost.left([job("x"), *chain], ["x", "1"], known, 4).seconds == pytest.approx(20)
 
 
 def test_trainings_and_sets_scale_by_their_steps():

@@ -65,14 +65,15 @@ def expected(ordered: Sequence[Job], seen: Mapping[str, Made]) -> dict[str, Cost
     return found
 
 
-def left(ordered: Sequence[Job], done: Container[str], seen: Mapping[str, Made], cores: int, machines: int = 1) -> Left:
+def left(
+    ordered: Sequence[Job], done: Container[str], known: Mapping[str, Cost], cores: int, machines: int = 1
+) -> Left:
     """What remains of a study, as `load` has it, or the longest chain of jobs that wait for each other if that is more.
 
     Args:
-        ordered: jobs, each after those it needs. done: the names of those that are. seen: as in `expected`. machines:
-            that share the work; memory is that of one.
+        ordered: jobs, each after those it needs. done: the names of those that are. known: what they cost, as
+            `expected`. machines: that share the work; memory is that of one.
     """
-    known = expected(ordered, seen)
     shares = {job.name: share(job, cores) for job in ordered}
     rest = [job for job in ordered if job.name not in done]
     ends: dict[str, float] = {}

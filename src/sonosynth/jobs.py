@@ -30,8 +30,8 @@ class Job:
     `folder / role` for every role of `makes`, and finds in that folder what an interrupted call left there. settings:
     a section or a dataclass. needs: the jobs whose results its keyword arguments are, by argument; each is
     opened as the type that its annotation names. makes: role to path, relative to the run. threads: on the CPU; fixed
-    by the kind of job and the machine, since rounding depends on them. device: "cpu" or "cuda". gpu: how much of one it
-    takes on "cuda".
+    by the kind of job and the machine, since rounding depends on them. device: "cpu" or "cuda". memory: MB
+    that it is expected to take; 0: not known.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Job:
     makes: Mapping[str, str]
     threads: int = 1
     device: str = "cpu"
-    gpu: float = 1.0
+    memory: int = 0
 
     @property
     def needed(self) -> list[str]:

@@ -8,7 +8,6 @@ on, and the SHA-256 of every file.
 import glob
 import os
 import re
-import resource
 import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -191,8 +190,8 @@ class Run:
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
-    def publish(self, job: Job, made: Mapping[str, Made], work: Path, seconds: float) -> Made:
-        """Move what a job wrote into place, and record it.
+    def publish(self, job: Job, made: Mapping[str, Made], work: Path, seconds: float, peak_mb: int) -> Made:
+        """Move what a job wrote into place, and record it; seconds and peak_mb: as in `records.Record`.
 
         Raises:
             FileNotFoundError: if it did not write what it said it would.
@@ -203,7 +202,7 @@ class Run:
         paths = [file for role in job.makes for file in disk.files_below(work / role)]
         names = [file.relative_to(work).as_posix() for file in paths]
         files = dict(zip(names, in_threads(partial(disk.sha256, synced=True), paths), strict=True))
-        record = Record(job.inputs(made), files, round(seconds, 2), _peak_mb())
+        record = Record(job.inputs(made), files, round(seconds, 2), peak_mb)
         new = {place: files[name] for name, place in record.places.items()}
         known = self._check_own(job, new)
         disk.write_json(moving, sorted({*known, *new}))  # from here on, the job is not done; what is its own is known
@@ -291,9 +290,3 @@ class Run:
 
 def _slug(name: str) -> str:
     return name.replace("/", ",")
-
-
-def _peak_mb() -> int:
-    """The peak memory of this process, MB, since `runners.execution` last reset it, or its start."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6)

@@ -5,16 +5,19 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
+import time
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from graph_examples import Writing, fail, full_disk, joined, odd, slow, writing
+from graph_examples import Reading, Writing, fail, full_disk, join, joined, odd, read, slow, writing
 from sonosynth import progress
 from sonosynth.errors import UserError
 from sonosynth.jobs import Job
-from sonosynth.progress.events import JobFinished, JobStarted, Message, TaskAdvanced
+from sonosynth.progress.events import JobFinished, JobStarted, Message, TaskAdvanced, Warned
 from sonosynth.runners import local
 from sonosynth.store import Run
 
@@ -182,20 +185,110 @@ def test_a_node_with_another_version_is_refused_by_name(cluster, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("differs", "says"),
-    [
-        ({"seen": []}, "the node far does not see"),
-        ({"holder": "process 1 on elsewhere"}, "the node far sees another folder"),
-        ({"locked": False}, "the node far does not see which files of .* are locked"),
-    ],
+    "differs", [{"seen": []}, {"holder": "process 1 on elsewhere"}, {"locked": False}], ids=["seen", "holder", "locked"]
 )
-def test_a_node_without_the_shared_folder_is_refused(cluster, tmp_path, differs, says):
+def test_files_travel_to_a_node_without_the_shared_folder_or_its_locks(cluster, tmp_path, differs):
     run = Run(tmp_path)
     with run.locked():
-        nodes = Nodes(tmp_path / ".lock", [tmp_path])
+        nodes = Nodes(tmp_path / ".lock", [])
         own = about(nodes.lock, nodes.places)
-        assert own["locked"] and nodes.refusal("far", ray.put(own), own) is None
-        assert says.partition(" .*")[0] in nodes.refusal("far", ray.put(own | differs), own).found
+        node = Node("1", "far", 1, 0.0, 0)
+        assert own["locked"] and nodes.seeing(node, nodes.answer("far", ray.put(own), own), own) == node
+        assert not nodes.seeing(node, nodes.answer("far", ray.put(own | differs), own), own).shares
+
+
+def others(before):
+    return [node for node in ray.nodes() if node["NodeID"] not in before and node["Alive"]]
+
+
+def wait_until(reached, seconds=60.0):
+    ends = time.monotonic() + seconds
+    while not reached():
+        assert time.monotonic() < ends
+        time.sleep(0.1)
+
+
+UNSEEN = """mount -t tmpfs none "$HIDDEN"
+exec "$PYTHON" -c 'from ray.scripts.scripts import main; main()' start --address="$ADDRESS" --num-cpus=2 --block
+"""
+
+
+@pytest.fixture
+def far(cluster, tmp_path):
+    """The folder that a further node of two cores, in a mount namespace of its own on this machine, does not see."""
+    if subprocess.run(["unshare", "-Urm", "true"], check=False, capture_output=True).returncode:
+        pytest.skip("no mount namespaces here")
+    hidden = tmp_path / "hidden"
+    hidden.mkdir()
+    before = {node["NodeID"] for node in ray.nodes()}
+    process = subprocess.Popen(
+        ["unshare", "-Urm", "sh", "-ec", UNSEEN], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        env=os.environ | {"HIDDEN": str(hidden), "ADDRESS": cluster.address, "PYTHON": sys.executable,
+                          "PYTHONPATH": os.pathsep.join([TESTS, *filter(None, sys.path)])},
+    )  # fmt: skip
+    try:
+        wait_until(lambda: process.poll() is not None or others(before))
+        assert process.poll() is None
+        yield hidden
+    finally:
+        process.terminate()
+        process.wait()
+        wait_until(lambda: not others(before))
+
+
+def of_two(job):
+    """The job, for two cores: it goes to the far node."""
+    return replace(job, threads=2)
+
+
+def test_files_travel_to_a_node_that_does_not_see_them_and_back(far, told):
+    graph = [writing("a", "x"), of_two(writing("b", "y")), of_two(joined("a", "b"))]
+    graph.append(Job("last", join, Writing("-"), {"parts": ("joined", "b")}, {"file": "last.txt"}))
+    made = on_ray(far / "there", *graph)
+    local.run_jobs(Run(far / "here"), graph, 2, processes=False)
+    assert contents(far / "there") == contents(far / "here")
+    assert (far / "there" / "last.txt").read_text() == "x+y-y"
+    said = [event.text for event in told if isinstance(event, Message)]
+    [name] = [text.split("the node ")[1].split(" does not share")[0] for text in said if "does not share" in text]
+    where = {event.job: event.where for event in told if isinstance(event, JobStarted) and event.where}
+    assert where["b"] == where["joined"] == name
+    assert set(made) == {"a", "b", "joined", "last"} and not list(Path(tempfile.gettempdir()).glob("sonosynth-*"))
+    told.clear()
+    assert on_ray(far / "there", *graph) == made
+    assert not [event for event in told if isinstance(event, JobStarted)]
+
+
+def test_a_process_that_is_killed_there_costs_its_own_work_alone(far):
+    graph = [of_two(writing("a")), of_two(slowly("1", speed=0.2))]
+    events = while_counting(lambda process: os.kill(process, signal.SIGKILL))
+    on_ray(far / "there", *graph)
+    started = [event.job for event in events if isinstance(event, JobStarted)]
+    assert started == ["a", "1", "1"]
+    assert (far / "there" / "1.txt").read_text() == "100" and not list(far.glob("there/.work/*"))
+
+
+def test_a_job_that_fails_or_is_stopped_there_ends_the_study(far):
+    failing = of_two(Job("bad", fail, Writing("it does not"), {}, {"file": "bad.txt"}))
+    with pytest.raises(UserError, match="it does not") as raised:
+        on_ray(far / "there", of_two(writing("a")), failing)
+    assert raised.value.fix == "try again" and (far / "there" / "a.txt").exists()
+    while_counting(lambda _: os.kill(os.getpid(), signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt):
+        on_ray(far / "there", of_two(slowly("slow", speed=2)))
+    assert not (far / "there" / "slow.txt").exists()
+
+
+def test_what_reads_a_file_runs_where_that_is_seen(far, told):
+    (far / "weights").write_text("w")
+    reading = Job("reading", read, Reading(far / "weights"), {}, {"file": "read.txt"})
+    on_ray(far / "there", reading)
+    assert (far / "there" / "read.txt").read_text() == "w"
+    assert [
+        event.text for event in told if isinstance(event, Warned) and f"does not see {far / 'weights'}" in event.text
+    ]
+    nowhere = of_two(replace(reading, name="nowhere", settings=Reading(far / "gone"), makes={"file": "x"}))
+    with pytest.raises(UserError, match=f"no node of the cluster has {far / 'gone'} for nowhere"):
+        on_ray(far / "there", nowhere)
 
 
 def test_jobs_of_a_node_that_leaves_go_on_elsewhere(cluster, tmp_path):
@@ -208,22 +301,25 @@ def test_jobs_of_a_node_that_leaves_go_on_elsewhere(cluster, tmp_path):
 
 
 def test_no_job_starts_on_a_node_without_what_it_asks_for():
-    def job(threads, device="cpu", gpu=1.0):
-        return Job("j", slow, Writing(""), {}, {"file": "j"}, threads, device, gpu)
+    def job(threads, device="cpu", memory=0):
+        return Job("j", slow, Writing(""), {}, {"file": "j"}, threads, device, memory)
 
-    node = Node("1", "a", 4, 1.0)
+    node = Node("1", "a", 4, 2.0, 8000)
     assert node.fits(job(8), [])  # alone, whatever it asks for
     assert node.fits(job(2), [job(2)])
     assert not node.fits(job(3), [job(2)])
-    assert node.fits(job(1, "cuda", 0.25), [job(1, "cuda", 0.25)] * 3)
-    assert not node.fits(job(1, "cuda", 0.5), [job(1, "cuda", 0.75)])
-    assert not Node("2", "b", 4, 0.0).fits(job(1, "cuda", 0.25), [])
+    assert node.fits(job(1, "cuda"), [job(1, "cuda")])
+    assert not node.fits(job(1, "cuda"), [job(1, "cuda")] * 2)
+    assert not Node("2", "b", 4, 0.0, 8000).fits(job(1, "cuda"), [])
+    assert node.fits(job(1, memory=9000), [])  # alone, whatever it asks for
+    assert node.fits(job(1, memory=5000), [job(1, memory=3000)])
+    assert not node.fits(job(1, memory=5000), [job(1, memory=3001)])
 
 
 def test_jobs_go_where_most_cores_are_free(monkeypatch, tmp_path):
     nodes = Nodes(tmp_path / ".lock", [])
     monkeypatch.setattr(nodes, "look", lambda: None)
-    nodes.here = [Node("1", "a", 4, 0.0), Node("2", "b", 6, 0.0)]
+    nodes.here = [Node("1", "a", 4, 0.0, 9000), Node("2", "b", 6, 0.0, 900)]
     job = Job("j", slow, Writing(""), {}, {"file": "j"}, 2)
     running = []
     for _ in range(5):
@@ -233,7 +329,8 @@ def test_jobs_go_where_most_cores_are_free(monkeypatch, tmp_path):
     assert nodes.place(replace(job, threads=5), running[1:2]) == "b"  # and not a, which has too few cores
     assert nodes.place(replace(job, threads=5), running[:1]) is None
     assert nodes.place(replace(job, threads=9), []) == "b"
-    nodes.here.append(Node("3", "c", 1, 1.0))
+    assert nodes.place(replace(job, memory=1000), []) == "a"  # and not b, which has too little memory
+    nodes.here.append(Node("3", "c", 1, 1.0, 900))
     assert nodes.place(replace(job, device="cuda"), running) == "c"  # which has few cores, but a GPU
     del nodes.here[2]
     with pytest.raises(UserError, match="no node of the cluster has a GPU for j"):

@@ -73,7 +73,7 @@ def planned(statuses: Sequence[tuple[Job, Status]], cores: int, working: Mapping
 def show_time_left(statuses: Sequence[tuple[Job, Status]], cores: int) -> None:
     """Report what remains of a study, as an event: stdout may be JSON."""
     ordered, done = [job for job, _ in statuses], {job.name for job, status in statuses if status.made}
-    left = cost.left(ordered, done, _seen(statuses), cores)
+    left = cost.left(ordered, done, cost.expected(ordered, _seen(statuses)), cores)
     memory = f"; up to {left.peak_mb / 1e3:.1f} GB of memory" if left.peak_mb else ""
     told = remaining(left.seconds, left.unknown) if len(done) < len(ordered) else "nothing left"
     progress.result(f"on this machine: {told}{memory}")

@@ -1,10 +1,13 @@
 """One job, from its needs to its record, in whichever process."""
 
 import pickle
+import resource
+import sys
 import time
 import traceback
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -18,28 +21,20 @@ from sonosynth.store import Run
 SPENT = ".seconds"  # in the work folder of an interrupted job
 
 
-def execute(run: Run, job: Job, made: Mapping[str, Made]) -> Made:
-    """Run a job, and publish what it made, unless another process does both first.
+@dataclass(frozen=True)
+class Spent:
+    """What a job took. seconds: interrupted calls included. peak_mb: as in `records.Record`."""
 
-    Args:
-        made: what the jobs that it needs made, by name.
-
-    Raises:
-        UserError, KeyboardInterrupt: as its function does; what it has done so far stays in its work folder.
-        UserError: if another process works on it, and goes on with that.
-    """
-    try:
-        with claims.held(run.claim_path(job.name), claims.PATIENCE):
-            return run.status(job, made).made or _execute(run, job, made)
-    except claims.HeldError as error:
-        raise UserError(
-            f"{run.root}: {job.name} is being made by {error.holder}", "one process at a time for a job",
-            "wait for it or stop it",
-        ) from None  # fmt: skip
+    seconds: float
+    peak_mb: int
 
 
-def _execute(run: Run, job: Job, made: Mapping[str, Made]) -> Made:
-    work = run.work(job, made)
+Perform = Callable[[Job, Mapping[str, Made], Path], Spent]
+"""Runs a job in its work folder, given what the jobs that it needs made, by name."""
+
+
+def perform(job: Job, made: Mapping[str, Made], work: Path) -> Spent:
+    """Run a job in this process."""
     started = time.monotonic() - _spent(work)
     set_threads(job.threads)
     _forget_peak()
@@ -50,7 +45,31 @@ def _execute(run: Run, job: Job, made: Mapping[str, Made]) -> Made:
         with suppress(OSError):
             (work / SPENT).write_text(str(time.monotonic() - started), encoding="ascii")
         raise
-    return run.publish(job, made, work, time.monotonic() - started)
+    return Spent(time.monotonic() - started, _peak_mb())
+
+
+def execute(run: Run, job: Job, made: Mapping[str, Made], perform: Perform = perform) -> Made:
+    """Run a job, and publish what it made, unless another process does both first.
+
+    Args:
+        made: what the jobs that it needs made, by name. perform: runs it.
+
+    Raises:
+        UserError, KeyboardInterrupt: as its function does; what it has done so far stays in its work folder.
+        UserError: if another process works on it, and goes on with that.
+    """
+    try:
+        with claims.held(run.claim_path(job.name), claims.PATIENCE):
+            if done := run.status(job, made).made:
+                return done
+            work = run.work(job, made)
+            spent = perform(job, made, work)
+            return run.publish(job, made, work, spent.seconds, spent.peak_mb)
+    except claims.HeldError as error:
+        raise UserError(
+            f"{run.root}: {job.name} is being made by {error.holder}", "one process at a time for a job",
+            "wait for it or stop it",
+        ) from None  # fmt: skip
 
 
 def working(run: Run, statuses: Iterable[tuple[Job, Status]]) -> dict[str, str]:
@@ -65,6 +84,12 @@ def _spent(work: Path) -> float:
         return max(0.0, float((work / SPENT).read_text(encoding="ascii")))
     except (OSError, ValueError):
         return 0.0
+
+
+def _peak_mb() -> int:
+    """The peak memory of this process, MB, since it was last forgotten, or its start."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6)
 
 
 def _forget_peak() -> None:

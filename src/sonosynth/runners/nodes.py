@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from sonosynth import progress, versions
 from sonosynth.errors import UserError, first_line
-from sonosynth.jobs import Job
+from sonosynth.jobs import Job, paths
 from sonosynth.runners.scheduling import Placed
 
 ANSWER = 120.0  # seconds that a node may take to start a process and answer
@@ -23,29 +23,51 @@ GONE = 60.0  # seconds without any node after which a study ends
 
 @dataclass(frozen=True)
 class Node:
-    """A node that may run jobs. id: Ray's. name: its host and, where several have that, part of the id."""
+    """A node that may run jobs.
+
+    id: Ray's. name: its host and, where several have that, part of the id. memory: MB. shares: whether it sees the run
+    and its locks; if not, files travel. hidden: what jobs name that it does not see.
+    """
 
     id: str
     name: str
     cores: int
     gpus: float
+    memory: int
+    shares: bool = True
+    hidden: frozenset[Path] = frozenset()
 
     def fits(self, job: Job, there: Sequence[Job]) -> bool:
-        """Whether a job may start beside those that are there; one that asks for more cores than there are, alone."""
-        if job.device != "cpu" and sum(other.gpu for other in (job, *there) if other.device != "cpu") > self.gpus:
+        """Whether a job may start beside those that are there; one that asks for more than there is, alone."""
+        every = (job, *there)
+        seen = not self.hidden or not self.hidden & named(job)
+        if not seen or (job.device != "cpu" and sum(one.device != "cpu" for one in every) > self.gpus):
             return False
-        return not there or sum(other.threads for other in (job, *there)) <= self.cores
+        fits = sum(one.threads for one in every) <= self.cores and sum(one.memory for one in every) <= self.memory
+        return not there or fits
+
+    def ample(self, job: Job) -> bool:
+        """Whether it has all the cores and memory that a job asks for."""
+        return self.cores >= job.threads and self.memory >= job.memory
+
+
+def named(job: Job) -> frozenset[Path]:
+    """The files and folders that the settings of a job name, and the working folder if one is relative to that."""
+    found = paths(job.settings)
+    return frozenset(path.absolute() for path in (*found, *([] if all(p.is_absolute() for p in found) else [Path()])))
 
 
 class Nodes:
     """The nodes that are there now. Those that join later are used, too; those that leave are not.
 
     Args:
-        lock: that of the run, which this process holds. places: files and folders that every node has to see.
+        lock: that of the run, which this process holds. jobs: of the study.
     """
 
-    def __init__(self, lock: Path, places: Sequence[Path]) -> None:
-        self.lock, self.places = lock, tuple(place.absolute() for place in places)
+    def __init__(self, lock: Path, jobs: Sequence[Job]) -> None:
+        self.lock = lock
+        self.places = tuple(sorted({Path.cwd()}.union(*map(named, jobs))))
+        self.needed = frozenset[Path]().union(*map(named, jobs))
         self.known: dict[str, Node | None] = {}  # by id; None: refused
         self.here: list[Node] = []
         self.looked = 0.0
@@ -76,12 +98,18 @@ class Nodes:
             taken = {node.name for node in self.known.values() if node}
             name = f"{host} ({one[:6]})" if host in others | taken else host
             resources = alive[one]["Resources"]
-            self.known[one] = Node(one, name, int(resources["CPU"]), resources.get("GPU", 0.0))
-            if refusal := self.refusal(name, asked, own):
+            try:
+                found = self.answer(name, asked, own)
+            except UserError as refusal:
                 if strict:
-                    raise refusal
+                    raise
                 progress.warn(f"not used: {refusal.found}")
                 self.known[one] = None
+                continue
+            memory = int(resources.get("memory", 0) / 1e6)
+            self.known[one] = self.seeing(
+                Node(one, name, int(resources["CPU"]), resources.get("GPU", 0.0), memory), found, own
+            )  # fmt: skip
         self.here = [node for one, node in self.known.items() if node and one in alive]
 
     def place(self, job: Job, running: Sequence[Placed]) -> str | None:
@@ -94,7 +122,7 @@ class Nodes:
             self.look()
         free: dict[str, int] = {}
         able = [node for node in self.here if node.fits(job, [])]
-        for node in [node for node in able if node.cores >= job.threads] or able:
+        for node in [node for node in able if node.ample(job)] or able:
             there = [other.job for other in running if other.where == node.name]
             if node.fits(job, there):
                 free[node.name] = node.cores - sum(other.threads for other in there)
@@ -109,9 +137,16 @@ class Nodes:
         return NodeAffinitySchedulingStrategy(self._named(name).id, soft=False)
 
     def resources(self, job: Job, name: str) -> dict[str, float]:
-        """What a job takes of the node of that name; of too few cores, all."""
-        on_gpu = {} if job.device == "cpu" else {"num_gpus": job.gpu}
-        return {"num_cpus": min(job.threads, self._named(name).cores), **on_gpu}
+        """What a job takes of the node of that name; of too few cores, or too little memory, all."""
+        node = self._named(name)
+        on_gpu = {} if job.device == "cpu" else {"num_gpus": 1}
+        return {
+            "num_cpus": min(job.threads, node.cores), "memory": int(min(job.memory, node.memory) * 1e6), **on_gpu
+        }  # fmt: skip
+
+    def shares(self, name: str) -> bool:
+        """Whether the node of that name sees the run."""
+        return self._named(name).shares
 
     def _named(self, name: str) -> Node:
         return next(node for node in self.known.values() if node and node.name == name)
@@ -122,7 +157,8 @@ class Nodes:
         while not any(node.fits(job, []) for node in self.here):
             if self.here or time.monotonic() - began > GONE:
                 what = "no node of the cluster has" if self.here else "no node is left in the cluster"
-                wanted = f"a GPU for {job.name}" if self.here else ""
+                lacks = [path for path in sorted(named(job)) if all(path in node.hidden for node in self.here)]
+                wanted = f"{lacks[0] if lacks else 'a GPU'} for {job.name}" if self.here else ""
                 raise UserError(
                     f"--runner ray: {what} {wanted}".rstrip(), "nodes that run the jobs of the study",
                     "start some (ray start --address …), and run the same command again",
@@ -130,39 +166,40 @@ class Nodes:
             time.sleep(LOOK)
             self.look()
 
-    def refusal(self, name: str, asked: "ray.ObjectRef", own: dict[str, Any]) -> UserError | None:
-        """Why a node can't be used, or None."""
+    def answer(self, name: str, asked: "ray.ObjectRef", own: dict[str, Any]) -> dict[str, Any]:
+        """What a node has and sees, as `about` says there.
+
+        Raises:
+            UserError: if it can't be used.
+        """
         try:
-            found = ray.get(asked, timeout=ANSWER)
+            found: dict[str, Any] = ray.get(asked, timeout=ANSWER)
         except RayError as error:
-            return UserError(f"the node {name} does not answer ({first_line(error)})", "a node that runs tasks")
+            raise UserError(
+                f"the node {name} does not answer ({first_line(error)})", "a node that runs tasks"
+            ) from None
         for package, version in own["versions"].items():
             if (there := found["versions"][package]) != version:
-                return UserError(
+                raise UserError(
                     f"the node {name} has {package} {there or '(none)'}", f"{version}, as on this machine",
                     "install the same versions on all nodes, and start Ray there again",
                 )  # fmt: skip
-        if missing := [place for place in self.places if str(place) not in found["seen"]]:
-            return UserError(
-                f"the node {name} does not see {missing[0]}", "a file system that all nodes share, at the same path",
-                "put the run, the cohort and the base there",
-            )  # fmt: skip
-        if found["holder"] != own["holder"]:
-            return UserError(
-                f"the node {name} sees another folder than this machine at {self.lock.parent}",
-                "a file system that all nodes share", "put the run there",
-            )  # fmt: skip
-        if not found["locked"]:
-            return UserError(
-                f"the node {name} does not see which files of {self.lock.parent} are locked",
-                "a file system whose locks (flock) reach all machines", "mount it with them, or give another --out",
-            )  # fmt: skip
         if found["processor"] != own["processor"]:
             progress.warn(
                 f"the node {name} has another processor than this machine ({found['processor']}): what it makes may"
                 " differ in rounding"
             )
-        return None
+        return found
+
+    def seeing(self, node: Node, found: dict[str, Any], own: dict[str, Any]) -> Node:
+        """The node, with what it sees, which is told."""
+        hidden = frozenset(place for place in self.places if str(place) not in found["seen"])
+        shares = found["locked"] and found["holder"] == own["holder"] and Path.cwd() not in hidden
+        if not shares:
+            progress.say(f"the node {node.name} does not share {self.lock.parent}: files travel there and back")
+        for place in sorted(hidden & self.needed):
+            progress.warn(f"the node {node.name} does not see {place}: no job that reads it runs there")
+        return replace(node, shares=shares, hidden=hidden)
 
 
 def _ask(node: str, lock: Path, places: Sequence[Path]) -> "ray.ObjectRef":

@@ -3,10 +3,12 @@
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from sonosynth import cost, progress
+from sonosynth.cost import Cost
 from sonosynth.jobs import Job, Made
 from sonosynth.progress.events import JobFinished, JobStarted, Outcome, Overall
 
@@ -26,6 +28,19 @@ class Overview:
         self.ordered, self.made, self.capacity = ordered, made, capacity
         self.kept = 0  # jobs that were done before
         self.began: dict[str, float] = {}
+        self._known: dict[str, Cost] = {}
+        self._seen = 0  # how many jobs `_known` comes from
+
+    @property
+    def known(self) -> dict[str, Cost]:
+        """What each job is expected to cost, by name, from what is done so far."""
+        if self._seen != len(self.made):
+            self._known, self._seen = cost.expected(self.ordered, self.made), len(self.made)
+        return self._known
+
+    def asking(self, job: Job) -> Job:
+        """The job, asking for the memory that those of its kind took."""
+        return replace(job, memory=self.known[job.name].peak_mb) if job.name in self.known else job
 
     def start(self, job: Job, reason: str, where: str) -> None:
         """Report a job that starts, for what `reason` again, if it does, and on what machine, if there are several."""
@@ -58,7 +73,7 @@ class Overview:
         progress.emit(JobFinished(name, outcome, round(seconds, 3), self._overall()))
 
     def _overall(self) -> Overall:
-        left = cost.left(self.ordered, self.made, self.made, self.capacity.cores, self.capacity.machines)
+        left = cost.left(self.ordered, self.made, self.known, self.capacity.cores, self.capacity.machines)
         known = 2 * left.unknown < len(self.ordered)
         seconds = round(left.seconds, 3) if known else None
         return Overall(len(self.made), len(self.ordered), seconds, left.unknown)

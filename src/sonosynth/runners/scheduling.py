@@ -82,10 +82,10 @@ def run_jobs(
                         "the same inputs as before (same versions, same kind of machine)",
                         "restore the files that were missing, or replace the results: sonosynth run … --change",
                     )
-                elif (where := capacity.place(job, list(running.values()))) is not None:
+                elif (where := capacity.place(asking := overview.asking(job), list(running.values()))) is not None:
                     overview.start(job, status.reason if status.state is State.STALE else "", where)
-                    future = submit(job, {name: made[name] for name in job.needed}, where)
-                    running[future] = Placed(job, where)
+                    future = submit(asking, {name: made[name] for name in job.needed}, where)
+                    running[future] = Placed(asking, where)
                 else:
                     break  # no overtaking: a job that asks for all cores might wait forever
                 waiting.remove(job)
