@@ -127,3 +127,16 @@ def test_the_editions_of_the_embedded_base(benchmark):
         assert abs(later.mean() - earlier.mean()) < max(later.max() - later.min(), earlier.max() - earlier.min())
     before, after = (rows["imagenet:features"].mean() for rows in adapted)
     assert f"is a little further ({after:.3f} instead of {before:.3f}, means)" in page
+
+
+def test_the_images_under_masks():
+    found, page = pd.read_csv(STORED / "obedience.csv"), read("docs/masks.md")
+    for (name, label), rows in found.groupby(["set", "label"]):
+        mean = rows[["dice", "exchanged", "nothing", "unasked"]].mean()
+        dice, exchanged = ("–" if pd.isna(x) else f"{x:.2f}" for x in mean[["dice", "exchanged"]])
+        cells = [name, label, str(len(rows)), dice, exchanged, f"{mean['nothing']:.0%}", f"{mean['unasked']:.2f}"]
+        assert f"| {' | '.join(cells)} |" in page
+    of = found.groupby(["set", "label"])["dice"].mean().unstack("set")
+    assert (of["masked"] / of["real"]).mean() == pytest.approx(0.73, abs=0.03)
+    small = found[(found["label"] == "benign") & (found["asked"] <= 0.03)].groupby("set")["dice"].mean()
+    assert f"the Dice is {small['masked']:.2f} (real images: {small['real']:.2f})" in " ".join(page.split())
