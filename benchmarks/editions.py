@@ -47,7 +47,7 @@ def floor(root: Path, each: int, features: list[str]) -> dict[str, float]:
 
 def tables(found: pd.DataFrame) -> str:
     """Both tables as Markdown; distances are means over the seeds, with their range."""
-    spaces = [name for name in found.columns[found.columns.get_loc("made") + 1 :] if name not in ("images", *SHARES)]
+    spaces = [name for name in found if name not in ("base", "images", "made", *SHARES)]
     lines = ["| base | images | " + " | ".join(SHARES) + " |", "|---" * (2 + len(SHARES)) + "|"]
     for row in found.dropna(subset=["images"]).to_dict("records"):
         cells = [f"{row[name]:.3f}" if name == "L1" else f"{row[name]:.2f}" for name in SHARES]
@@ -74,7 +74,7 @@ def main() -> None:
     parser.add_argument("--each", type=int, default=40, help="images of each class")
     parser.add_argument("--features", nargs="+", default=["embedded"])
     o = parser.parse_args()
-    rows: list[dict[str, str | float]] = []
+    rows: list[dict[str, object]] = []
 
     def keep(base: str, found: dict[str, float] | dict[str, str], by: str | None = None) -> None:
         rows.append({"base": base} | ({"made": by} if by else {}) | dict(found))

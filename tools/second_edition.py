@@ -73,7 +73,9 @@ def pretrain(
     shown = torch.from_numpy(masks)
     steered = denoising_loss(
         unet, text_encoder, pipeline.tokenizer, pipeline.scheduler, latents, prompts, dropped=UNPROMPTED,
-        steered=lambda indices, *given: control.residuals(branch, *given, shown[indices]),
+        steered=lambda indices, noisy, times, embeddings: control.residuals(
+            branch, noisy, times, embeddings, shown[indices]
+        ),
     )  # fmt: skip
     fit("control", list(branch.parameters()), steered, schedule=CONTROL, checkpoint=work / "control.safetensors")
     save(pipeline, out)
@@ -115,7 +117,6 @@ def spectrum_loss(images: Tensor, targets: Tensor) -> Tensor:
     return torch.stack([F.l1_loss((a + FLOOR).log(), (b + FLOOR).log()) for a, b in pairs]).sum()
 
 
-@torch.autocast("cpu", enabled=False)
 def with_looks(images: Tensor, generator: torch.Generator) -> Tensor:
     """Images (N, 3, S, S) from -1 to 1, each with another grey map, mirrored or not, some of them blurred."""
     count = len(images)
@@ -127,6 +128,7 @@ def with_looks(images: Tensor, generator: torch.Generator) -> Tensor:
     reach = torch.arange(-4, 5)
     kernel = torch.exp(-0.5 * (reach / deviations[:, None]) ** 2)
     kernel = (kernel / kernel.sum(dim=1, keepdim=True))[:, None]
-    looks = F.conv2d(F.pad(looks[None], (4, 4, 0, 0), mode="reflect"), kernel[:, :, None, :], groups=count)
-    looks = F.conv2d(F.pad(looks, (0, 0, 4, 4), mode="reflect"), kernel[:, :, :, None], groups=count)
+    with torch.autocast("cpu", enabled=False):
+        looks = F.conv2d(F.pad(looks[None], (4, 4, 0, 0), mode="reflect"), kernel[:, :, None, :], groups=count)
+        looks = F.conv2d(F.pad(looks, (0, 0, 4, 4), mode="reflect"), kernel[:, :, :, None], groups=count)
     return looks[0][:, None].expand(-1, 3, -1, -1)

@@ -41,7 +41,7 @@ def digests(parcel):
 
 
 def test_what_was_fetched_is_kept_and_a_folder_stays_one(tmp_path):
-    made = run_jobs(Run(tmp_path / "run"), [writing("a", "x"), writing("b", "y")], 1, processes=False)
+    made = run_jobs(Run(tmp_path / "run"), [writing("a", "x"), writing("b", "x")], 1, processes=False)
     fetched = []
 
     def fetch(name):
@@ -50,7 +50,7 @@ def test_what_was_fetched_is_kept_and_a_folder_stays_one(tmp_path):
 
     for _ in range(2):
         returned = staging.run_staged(joined("a", "b"), made, fetch, "key")
-        assert returned.parcel == {"file": b"x+y"} and returned.spent.peak_mb > 0
+        assert returned.parcel == {"file": b"x+x"} and returned.spent.peak_mb > 0
     assert fetched == ["a", "b"]
     (tmp_path / "empty").mkdir()
     (tmp_path / "there" / "folder" / "old").mkdir(parents=True)
