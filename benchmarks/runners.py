@@ -1,13 +1,20 @@
-"""What a runner costs: jobs that do nothing, and jobs that wait, on 1 and 2 processes."""
+"""What a runner costs: jobs that do nothing, and jobs that wait, on 1 and 2 processes.
+
+    python benchmarks/runners.py --out runners.csv [--runner local ray] [--processes 1 2] [--jobs 200] [--seconds 0 0.5]
+
+Overhead is what a process spends on a job beyond the job's own time.
+"""
 
 import argparse
 import resource
-import sys
 import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
+
+import pandas as pd
 
 from sonosynth import progress
 from sonosynth.jobs import Job, Made
@@ -67,26 +74,40 @@ def measure(runner: str, count: int, seconds: float, processes: int) -> tuple[fl
     return wall, cpu
 
 
+def table(found: pd.DataFrame) -> str:
+    """What was measured, as Markdown."""
+    lines = [
+        "| runner | processes | job, s | jobs a second | efficiency | overhead a job, ms | driver's CPU, ms |",
+        "|---" * 7 + "|",
+    ]
+    for row in found.to_dict("records"):
+        efficiency = f"{row['efficiency']:.3f}" if row["seconds"] else "–"
+        cells = f"{row['processes']} | {row['seconds']:g} | {row['rate']:.1f} | {efficiency}"
+        lines.append(f"| {row['runner']} | {cells} | {row['overhead_ms']:.0f} | {row['driver_ms']:.1f} |")
+    return "\n".join(lines) + "\n"
+
+
 def main() -> None:
-    """Entry point."""
+    """Measure, store and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runner", nargs="+", default=["local", "ray"], choices=["local", "ray"])
     parser.add_argument("--processes", nargs="+", type=int, default=[1, 2])
     parser.add_argument("--jobs", type=int, default=200, help="of each kind")
     parser.add_argument("--seconds", nargs="+", type=float, default=[0.0, 0.5], help="that a job waits")
-    arguments = parser.parse_args()
+    parser.add_argument("--out", type=Path, required=True)
+    o = parser.parse_args()
     progress.relay(progress.view(Log.QUIET))
-    print("| runner | processes | job, s | jobs a second | efficiency | overhead a job, ms | driver's CPU, ms |")
-    print("|---|---|---|---|---|---|---|")
-    for runner in arguments.runner:
-        for processes in arguments.processes:
-            for seconds in arguments.seconds:
-                wall, cpu = measure(runner, arguments.jobs, seconds, processes)
-                ideal = arguments.jobs * seconds / processes
-                overhead, own = (1e3 * spent / arguments.jobs for spent in ((wall - ideal) * processes, cpu))
-                cells = f"{processes} | {seconds:g} | {arguments.jobs / wall:.1f} | {ideal / wall:.3f}"
-                print(f"| {runner} | {cells} | {overhead:.1f} | {own:.1f} |")
-                sys.stdout.flush()
+    rows: list[dict[str, object]] = []
+    for runner, processes, seconds in product(o.runner, o.processes, o.seconds):
+        wall, cpu = measure(runner, o.jobs, seconds, processes)
+        ideal = o.jobs * seconds / processes
+        rows.append({
+            "runner": runner, "processes": processes, "seconds": seconds, "rate": o.jobs / wall,
+            "efficiency": ideal / wall, "overhead_ms": 1e3 * (wall - ideal) * processes / o.jobs,
+            "driver_ms": 1e3 * cpu / o.jobs,
+        })  # fmt: skip
+        pd.DataFrame(rows).to_csv(o.out, index=False, float_format="%.5f")
+    print(table(pd.read_csv(o.out)))
 
 
 if __name__ == "__main__":

@@ -140,3 +140,9 @@ def test_the_images_under_masks():
     assert (of["masked"] / of["real"]).mean() == pytest.approx(0.73, abs=0.03)
     small = found[(found["label"] == "benign") & (found["asked"] <= 0.03)].groupby("set")["dice"].mean()
     assert f"the Dice is {small['masked']:.2f} (real images: {small['real']:.2f})" in " ".join(page.split())
+
+
+def test_what_a_runner_costs(benchmark):
+    found = pd.read_csv(STORED / "runners.csv")
+    assert benchmark("runners").table(found).strip() in read("docs/scaling.md")
+    assert 267 * found["overhead_ms"].max() / 1e3 < 0.002 * 3600
