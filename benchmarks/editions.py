@@ -20,9 +20,7 @@ import pandas as pd
 from base import HELD_OUT, held_out, reconstruct, reconstruction
 from finished import FinishedRun
 from measuring import alone, in_processes, machine
-from quality import far, made, ours, training_images
-
-FLOOR = "training images"
+from quality import FLOOR, distances, far, made, ours
 
 
 def reconstructions(root: Path, base: Path) -> list[dict[str, str]]:
@@ -33,16 +31,10 @@ def reconstructions(root: Path, base: Path) -> list[dict[str, str]]:
     return [reconstruction(name, x, reconstruct(base, x, run.machine.precision)) for name, x in pairs]
 
 
-def distances(root: Path, base: Path, adapter: Path | None, each: int, features: list[str]) -> dict[str, float]:
+def of_base(root: Path, base: Path, adapter: Path | None, each: int, features: list[str]) -> dict[str, float]:
     """Of the images of a base, with an adapter or as it is, in each feature space."""
     run = FinishedRun.read(root, base)
     return far(run, made(run, adapter, each), features)
-
-
-def floor(root: Path, each: int, features: list[str]) -> dict[str, float]:
-    """Of training images."""
-    run = FinishedRun.read(root)
-    return far(run, training_images(run, each), features)
 
 
 def tables(found: pd.DataFrame) -> str:
@@ -84,14 +76,14 @@ def main() -> None:
     for name, folder in named.items():
         for found in reconstructions(o.run, folder):
             keep(name, found)
-    keep("", alone(partial(floor, o.run, o.each, o.features))[0], FLOOR)
+    keep("", alone(partial(distances, o.run, None, o.each, o.features))[0], FLOOR)
     for name, folder in named.items():
-        keep(name, alone(partial(distances, o.run, folder, None, o.each, o.features))[0], "as it is")
+        keep(name, alone(partial(of_base, o.run, folder, None, o.each, o.features))[0], "as it is")
         for seed in o.seeds:
             with tempfile.TemporaryDirectory() as out:
                 alone(partial(ours, o.run, [o.steps], seed, Path(out), folder))
                 adapter = Path(out) / str(o.steps)
-                found, _ = alone(partial(distances, o.run, folder, adapter, o.each, o.features))
+                found, _ = alone(partial(of_base, o.run, folder, adapter, o.each, o.features))
             keep(name, found, f"adapted in {o.steps} steps")
     print(f"{machine()}\n\n{tables(pd.read_csv(o.out))}")
 

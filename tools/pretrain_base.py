@@ -22,6 +22,7 @@ from diffusers import (
     StableDiffusionPipeline,
     UNet2DConditionModel,
 )
+from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from torch import Tensor
@@ -230,16 +231,27 @@ def _vae_loss(vae: AutoencoderKL, images: np.ndarray, lags: Lags) -> Loss:
     """The loss of a batch of crops: L1 error, difference in texture at `lags`, and a small share of the KL term."""
 
     def loss_of(indices: Tensor, generator: torch.Generator) -> Tensor:
-        top, left = (int(torch.randint(0, side - CROP + 1, (), generator=generator)) for side in images.shape[1:])
-        crops = images[indices.numpy(), top : top + CROP, left : left + CROP]
-        target = to_tensor(crops).to(vae.device)
-        posterior = vae.encode(target).latent_dist
-        noise = torch.randn(posterior.mean.shape, generator=generator).to(target.device)
-        output = vae.decode(posterior.mean + posterior.std * noise).sample.float()
+        target = crops_of(images, indices, generator).to(vae.device)
+        output, posterior = reconstructed(vae, target, generator)
         loss = F.l1_loss(output, target) + texture_loss(output, target, lags)
         return loss + 1e-5 * posterior.kl().mean() / posterior.mean[0].numel()
 
     return loss_of
+
+
+def crops_of(images: np.ndarray, indices: Tensor, generator: torch.Generator) -> Tensor:
+    """Crops (B, 3, `CROP`, `CROP`), from -1 to 1, of images (N, H, W) uint8: all of the same place."""
+    top, left = (int(torch.randint(0, side - CROP + 1, (), generator=generator)) for side in images.shape[1:])
+    return to_tensor(images[indices.numpy(), top : top + CROP, left : left + CROP])
+
+
+def reconstructed(
+    vae: AutoencoderKL, target: Tensor, generator: torch.Generator
+) -> tuple[Tensor, DiagonalGaussianDistribution]:  # fmt: skip
+    """What is decoded from latents (drawn) of a batch (B, 3, S, S), and their distribution."""
+    posterior = vae.encode(target).latent_dist
+    noise = torch.randn(posterior.mean.shape, generator=generator).to(target.device)
+    return vae.decode(posterior.mean + posterior.std * noise).sample.float(), posterior
 
 
 def texture_loss(images: Tensor, targets: Tensor, lags: Lags) -> Tensor:

@@ -16,10 +16,9 @@ from diffusers import AutoencoderKL, StableDiffusionPipeline
 from torch import Tensor
 from torch.nn import functional as F
 
-from pretrain_base import ALL_LAGS, CROP, denoising_loss, latents_of, save, texture_loss
+from pretrain_base import ALL_LAGS, crops_of, denoising_loss, latents_of, reconstructed, save, texture_loss
 from sonosynth.adapters import control
 from sonosynth.adapters.training import Loss, Schedule, train
-from sonosynth.bases.latents import to_tensor
 
 DECODER = Schedule(steps=1000, batch=16, learning_rate=5e-4, warmup=50, decay=True)
 CONTROL = Schedule(steps=1200, batch=16, learning_rate=5e-4, warmup=50, decay=True, average=0.995)
@@ -86,12 +85,8 @@ def decoder_loss(vae: AutoencoderKL, images: np.ndarray) -> Loss:
     """The loss of a batch of crops: L1 error, and differences in texture and spectrum."""
 
     def loss_of(indices: Tensor, generator: torch.Generator) -> Tensor:
-        top, left = (int(torch.randint(0, side - CROP + 1, (), generator=generator)) for side in images.shape[1:])
-        crops = to_tensor(images[indices.numpy(), top : top + CROP, left : left + CROP])
-        target = with_looks(crops, generator).to(vae.device)
-        posterior = vae.encode(target).latent_dist
-        noise = torch.randn(posterior.mean.shape, generator=generator).to(target.device)
-        output = vae.decode(posterior.mean + posterior.std * noise).sample.float()
+        target = with_looks(crops_of(images, indices, generator), generator).to(vae.device)
+        output, _ = reconstructed(vae, target, generator)
         loss = F.l1_loss(output, target) + texture_loss(output, target, ALL_LAGS)
         return loss + SPECTRUM * spectrum_loss(output, target)
 

@@ -201,11 +201,12 @@ def others(before):
     return [node for node in ray.nodes() if node["NodeID"] not in before and node["Alive"]]
 
 
-def wait_until(reached, seconds=60.0):
+def reached(state, seconds=60.0):
+    """Whether a state is reached within that time."""
     ends = time.monotonic() + seconds
-    while not reached():
-        assert time.monotonic() < ends
+    while not state() and time.monotonic() < ends:
         time.sleep(0.1)
+    return bool(state())
 
 
 UNSEEN = """mount -t tmpfs none "$HIDDEN"
@@ -227,16 +228,13 @@ def far(cluster, tmp_path):
                           "PYTHONPATH": os.pathsep.join([TESTS, *filter(None, sys.path)])},
     )  # fmt: skip
     try:
-        ends = time.monotonic() + 60
-        while not others(before):
-            if process.poll() is not None or time.monotonic() > ends:
-                pytest.skip("Ray starts no node in a mount namespace here")
-            time.sleep(0.1)
+        if not reached(lambda: others(before) or process.poll() is not None) or process.poll() is not None:
+            pytest.skip("Ray starts no node in a mount namespace here")
         yield hidden
     finally:
         process.terminate()
         process.wait()
-        wait_until(lambda: not others(before))
+        assert reached(lambda: not others(before))
 
 
 def of_two(job):
