@@ -51,6 +51,7 @@ STUDIES = (
     Study("simulated", AS_BUSI, "embedded"),
     Study("simulated, ImageNet start", AS_BUSI, "imagenet:classifier"),
     Study("simulated, a tenth of the training images", AS_BUSI, "embedded", ("split.keep=0.1",)),
+    Study("simulated, a tenth, ImageNet start", AS_BUSI, "imagenet:classifier", ("split.keep=0.1",)),
 )
 
 

@@ -205,6 +205,12 @@ def finished(settings, phantoms, tmp_path_factory) -> Path:
     return root
 
 
+@pytest.fixture
+def copy(finished, tmp_path) -> Path:
+    """A copy of the finished run that a test may change."""
+    return Path(shutil.copytree(finished, tmp_path / "run"))
+
+
 @pytest.fixture(scope="session")
 def opened(finished) -> _Finished:
     """The finished run, as `exporting` sees it."""

@@ -1,7 +1,6 @@
 """A run belongs to its cohort and its settings."""
 
 import shutil
-from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -16,11 +15,6 @@ from sonosynth.run import Study, reopen
 from sonosynth.runners.execution import execute
 from sonosynth.runners.local import run_jobs
 from sonosynth.store import Run
-
-
-@pytest.fixture
-def copy(finished, tmp_path) -> Path:
-    return Path(shutil.copytree(finished, tmp_path / "run"))
 
 
 def contents(root):

@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,7 @@ from PIL import Image
 
 from conftest import SMALL, sign
 from sonosynth import disk, read_provenance
-from sonosynth.artefacts import CohortImages, Split, SyntheticSet
+from sonosynth.artefacts import SyntheticSet
 from sonosynth.bases import sd1
 from sonosynth.bases.latents import reconstruct
 from sonosynth.errors import UserError
@@ -24,6 +23,7 @@ from sonosynth.report.words import measured_on
 from sonosynth.run import Study, reopen
 from sonosynth.settings import load
 from sonosynth.sharing import Reason
+from studies import split_of
 
 PAGE = (Path(__file__).parents[1] / "docs" / "declaring.md").read_text(encoding="utf-8")
 FEWER = (
@@ -43,16 +43,6 @@ def finished(tmp_path_factory, tiny_base, tiny_classifier) -> Path:
     settings = load("quick", [folder / "controls.yaml"], (*tiny, *SMALL, *FEWER))
     Study(folder / "cohort", settings).run(folder / "run", "evaluate", processes=False)
     return folder / "run"
-
-
-@pytest.fixture
-def copy(finished, tmp_path) -> Path:
-    return Path(shutil.copytree(finished, tmp_path / "run"))
-
-
-def split_of(root):
-    made = {job.name: status.made for job, status in reopen(root).statuses(root)}
-    return Split(made["split"]), CohortImages(made["cohort"])
 
 
 def again(root):

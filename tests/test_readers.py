@@ -2,21 +2,14 @@
 
 import re
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pytest
 
 from sonosynth.disk import sha256
 from sonosynth.reader import answers
 from sonosynth.readers import make_kit, take_answers
 from sonosynth.run import reopen
-
-
-@pytest.fixture
-def copy(finished, tmp_path) -> Path:
-    return Path(shutil.copytree(finished, tmp_path / "run"))
 
 
 def test_a_kit_of_a_run_and_what_its_readers_say(copy, tmp_path, capsys):

@@ -25,11 +25,15 @@ def in_threads(make: Callable[[Item], Made], items: Iterable[Item]) -> Generator
 
     For work that releases the interpreter lock (GIL): decoding, hashing.
     """
-    with ThreadPoolExecutor(cores()) as pool:
-        waiting: deque[Future[Made]] = deque()
+    pool = ThreadPoolExecutor(cores())
+    waiting: deque[Future[Made]] = deque()
+    try:
         for item in items:
             waiting.append(pool.submit(make, item))
             if len(waiting) > 4 * cores():
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+    finally:
+        # Without waiting: the garbage collector may close this, in a thread that holds the lock on which a join waits.
+        pool.shutdown(wait=False, cancel_futures=True)
