@@ -16,7 +16,7 @@ from sonosynth.report.terminal import planned, show_plan, show_time_left
 from sonosynth.runners.execution import execute
 from sonosynth.runners.local import run_jobs
 from sonosynth.store import Run
-from sonosynth.synthesis.jobs import Making
+from sonosynth.synthesis.resolved import Making
 from sonosynth.synthesis.settings import Balance, Synthesis
 
 VERSION = 1

@@ -132,12 +132,14 @@ def test_the_editions_of_the_embedded_base(benchmark):
 def test_the_images_under_masks():
     found, page = pd.read_csv(STORED / "obedience.csv"), read("docs/masks.md")
     for (name, label), rows in found.groupby(["set", "label"]):
-        mean = rows[["dice", "exchanged", "nothing", "unasked"]].mean()
+        mean = rows[["dice", "exchanged", "nothing", "unmatched"]].mean()
         dice, exchanged = ("–" if pd.isna(x) else f"{x:.2f}" for x in mean[["dice", "exchanged"]])
-        cells = [name, label, str(len(rows)), dice, exchanged, f"{mean['nothing']:.0%}", f"{mean['unasked']:.2f}"]
+        cells = [name, label, str(len(rows)), dice, exchanged, f"{mean['nothing']:.0%}", f"{mean['unmatched']:.2f}"]
         assert f"| {' | '.join(cells)} |" in page
     of = found.groupby(["set", "label"])["dice"].mean().unstack("set")
     assert (of["masked"] / of["real"]).mean() == pytest.approx(0.73, abs=0.03)
+    reach = found[found["asked"] > 0].assign(reach=lambda rows: rows["dice"] >= 0.5).groupby("set")["reach"]
+    assert reach.agg(["sum", "size"]).to_numpy().tolist() == [[38, 80], [88, 127]]
     small = found[(found["label"] == "benign") & (found["asked"] <= 0.03)].groupby("set")["dice"].mean()
     assert f"the Dice is {small['masked']:.2f} (real images: {small['real']:.2f})" in " ".join(page.split())
 

@@ -97,8 +97,8 @@ def test_a_whole_study_says_what_is_seen_and_counts_what_was_made_again(finished
     assert lesions.groupby("file_name").size().eq(1 + RETRIES).all()
     page = (finished / "report.html").read_text(encoding="utf-8")
     assert 'id="obedience"' in page and 'id="figure-obedience"' in page and 'id="selection"' in page
-    assert "still misses its mask" in page and "a little optimistic" in page
-    assert "The masks of masked are those that were asked for." in page
+    assert "still misses its mask" in page and "a little too high" in page
+    assert "The images of masked were made under their masks." in page
     pictures = pd.read_csv(finished / "figures" / "pictures.csv")
     assert set(pictures["set"][pictures["figure"] == "obedience"]) >= {"masked"}
 

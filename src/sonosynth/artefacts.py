@@ -68,8 +68,7 @@ class CohortImages(Artefact):
 
     @cached_property
     def about(self) -> dict[str, Any]:
-        """simulated, problems, adjacent and traits (rows as `cohort.adjacency.Adjacent` and `cohort.traits.Trait`
-        describe themselves)."""
+        """simulated, problems, adjacent and traits (rows as `Adjacent` and `Trait` of `cohort` describe themselves)."""
         return self.json("about")
 
     def rows(self, ids: pd.Series) -> np.ndarray:
@@ -202,10 +201,7 @@ class SyntheticSet(Artefact):
 
     @cached_property
     def masks(self) -> np.ndarray | None:
-        """(N, H, W) uint8, 1 where a lesion is, in the order of `rows`; None for a set without masks.
-
-        metadata.csv of a set with masks has the column `MASK_FILE`. An image without one there has 0 all over.
-        """
+        """(N, H, W) uint8, 1 where a lesion is, 0 all over where `rows` name no file; None for a set without masks."""
         return _masks(self.place("images"), self.rows, self.pixels)
 
     @cached_property
@@ -234,14 +230,19 @@ class SyntheticSet(Artefact):
         return self._origins("own", len(self.rows))
 
     @cached_property
+    def mask_origins(self) -> tuple[list[frozenset[str]], list[frozenset[str]]]:
+        """The images that the masks of its images, and of its samples, come from, row by row."""
+        images, samples = (list(map(frozenset, part)) for part in self.json("origins")["masks"])
+        return images, samples
+
+    @cached_property
     def sample_origins(self) -> Origins:
         """The origins of the samples, row by row."""
         return self._origins("samples", len(self.sample_rows))
 
     def _origins(self, which: str, count: int) -> Origins:
         stored = self.json("origins")
-        own = [frozenset(names) for names in stored[which]] or [frozenset()] * count
-        return Origins(frozenset(stored["shared"]), tuple(own))
+        return Origins(frozenset(stored["shared"]), tuple(map(frozenset, stored[which])) or (frozenset[str](),) * count)
 
     @property
     def files(self) -> list[str]:
@@ -274,8 +275,8 @@ class Description(Artefact):
 
 
 def _metadata(folder: Path) -> pd.DataFrame:
-    text = ("file_name", "label", "prompt", "source", "flaw", "described", MASK_FILE, MASK_SOURCE)
-    return _read(folder / "metadata.csv", *text)
+    named = ("file_name", "label", "prompt", "source", "flaw", "described", MASK_FILE, MASK_SOURCE)
+    return _read(folder / "metadata.csv", *named)
 
 
 def _masks(folder: Path, rows: pd.DataFrame, pixels: np.ndarray) -> np.ndarray | None:

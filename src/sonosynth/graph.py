@@ -28,6 +28,7 @@ from sonosynth.synthesis import shards, ways
 from sonosynth.synthesis.conditioning import GIVEN, Condition
 from sonosynth.synthesis.given import Given
 from sonosynth.synthesis.given_masks import GivenMasks
+from sonosynth.synthesis.resolved import Making
 from sonosynth.synthesis.settings import NOISE, REAL
 from sonosynth.tasks import selecting
 
@@ -139,7 +140,7 @@ class Graph:
                 needs["cohort"] = COHORT
             elif declared.start != NOISE:
                 needs["source"] = f"{at}synthetic/{declared.start}"
-            making = synthesis.Making(
+            making = Making(
                 name=name, kind=declared.way, kind_version=way.version,
                 depth=depth[name], count=s.balance if fills_up else declared.count, each=declared.each,
                 synthesis=s.synthesis_of(name), mirror=declared.mirror,

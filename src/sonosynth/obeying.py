@@ -42,11 +42,11 @@ class Obeying:
         if not self.observed(repeat):
             return
         at, s = repeat.place, self.settings
-        needs: dict[str, str | tuple[str, ...]] = {"cohort": self.cohort, "split": f"{at}split"}
+        needs: dict[str, str | tuple[str, ...]] = {"split": f"{at}split"}
         if repeat.number == repeat.block:
             yield self._training(repeat, OBSERVERS)
             yield self._observing(
-                repeat, REAL, "", obedience.observe_real, {**needs, "masks": self.masks}
+                repeat, REAL, "", obedience.observe_real, {**needs, "cohort": self.cohort, "masks": self.masks}
             )  # fmt: skip
         for name in conditioned_sets(s):
             needed = {**needs, "images": f"{at}synthetic/{name}"}

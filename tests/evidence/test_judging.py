@@ -65,6 +65,15 @@ def test_without_the_primary_arm_no_other_is_found():
     assert first.loc["a", "p_holm"] == first.loc["a", "p"]
 
 
+def test_a_primary_arm_with_too_few_runs_counts_as_none():
+    predictions, groups = study(np.random.default_rng(2), draws=1, folds=1, gains=(2.5, 2.5, 0), seeds=5)
+    few = predictions[(predictions["arm"] != "a") | (predictions["seed"] < 4)].assign(generator="")
+    found = judge(few, groups=groups, primary="a").set_index("arm")
+    assert found.loc["a", "finding"] == "not enough runs"
+    others = judge(few, groups=groups).set_index("arm")
+    assert found.equals(others) and others.loc["b", "p_holm"] > others.loc["b", "p"]
+
+
 @pytest.mark.parametrize(
     ("design", "enough"),
     [((1, 5), True), ((2, 3), True), ((3, 2), False), ((1, 3), False), ((2, 1), False), ((2, 5), True)],

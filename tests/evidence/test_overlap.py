@@ -125,3 +125,7 @@ def test_exchanged_masks_are_others_of_the_class_that_show_a_lesion_and_differ()
     expected = [np.mean([0.5, 0]), np.mean([0.5, 0.5, 0.5]), np.mean([0, 0.5, 0]), np.mean([0.5, 0])]
     assert found[:4] == pytest.approx(expected)
     assert np.isnan(found[4:]).all()  # nothing was asked for; and there are no others
+
+
+def test_no_image_has_no_exchanged_masks():
+    assert exchanged(np.zeros((0, 8, 8), bool), np.zeros((0, 8, 8), bool), np.array([], str)).shape == (0,)

@@ -3,9 +3,10 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from sonosynth.evidence import segmented
-from sonosynth.evidence.segmented import OF_ALL, OF_LESIONS
+from sonosynth.evidence.segmented import OF_ALL, OF_HEALTHY, OF_LESIONS
 
 ROWS = pd.DataFrame(
     {
@@ -25,19 +26,23 @@ def test_scores_by_hand():
     assert values(OF_LESIONS, segmented.with_lesions(ROWS)) == pytest.approx(
         {"dice": 1.4 / 3, "hd95": 19, "sensitivity": 2 / 4, "nothing_predicted": 1 / 3}
     )
-    assert values(OF_ALL, ROWS) == pytest.approx({"false_per_image": 4 / 5, "false_alarms": 1 / 2})
-    assert np.isnan(values(OF_ALL, segmented.with_lesions(ROWS))["false_alarms"])
+    assert values(OF_ALL, ROWS) == pytest.approx({"false_per_image": 4 / 5})
+    assert values(OF_HEALTHY, ROWS[ROWS["lesions"] == 0]) == pytest.approx({"false_alarms": 1 / 2})
 
 
-@pytest.mark.parametrize(("metric", "of_all"), [*((m, False) for m in OF_LESIONS), *((m, True) for m in OF_ALL)])
-def test_influences_are_what_the_weight_of_an_image_does(metric, of_all):
+PARTS = ((OF_LESIONS, ROWS[ROWS["lesions"] > 0]), (OF_ALL, ROWS), (OF_HEALTHY, ROWS[ROWS["lesions"] == 0]))
+
+
+@pytest.mark.parametrize(
+    ("score", "rows"), [pytest.param(f, rows, id=m.name) for scores, rows in PARTS for m, f in scores.items()]
+)
+def test_influences_are_what_the_weight_of_an_image_does(score, rows):
     """An image that counts twice moves a score by its influence, to first order."""
-    score, rows = (OF_ALL, ROWS) if of_all else (OF_LESIONS, segmented.with_lesions(ROWS))
     many = pd.concat([rows] * 2000, ignore_index=True)
-    value, influence = score[metric](rows)
+    value, influence = score(rows)
     assert influence.sum() == pytest.approx(0)
     for place in range(len(rows)):
-        more, _ = score[metric](pd.concat([many, rows.iloc[[place]]]))
+        more, _ = score(pd.concat([many, rows.iloc[[place]]]))
         assert (more - value) * 2000 == pytest.approx(influence[place], abs=0.002 * max(1, abs(value)))
 
 
@@ -50,5 +55,17 @@ def test_every_arm_has_a_row_and_its_scores():
     known = table.loc[["real", "other"]]
     assert (known["dice_low"] <= known["dice"]).all() and (known["dice"] <= known["dice_high"]).all()
     found = segmented.differences(predictions, {}, {"other": ["real"]}, 0.0)
-    assert set(found["metric"]) == {metric.name for metric in [*OF_LESIONS, *OF_ALL]} - {"dice"}
+    assert set(found["metric"]) == {metric.name for metric in [*OF_LESIONS, *OF_ALL, *OF_HEALTHY]} - {"dice"}
     assert found.set_index("metric")["difference"].to_dict() == pytest.approx(dict.fromkeys(found["metric"], 0))
+
+
+def test_false_alarms_are_as_uncertain_as_the_images_without_a_lesion_are_few():
+    """Wilson's interval of 0 of 13, however many images with lesions there are."""
+    lesions = ROWS.iloc[[0]].loc[np.zeros(60, int)].assign(id=[f"l{n}" for n in range(60)])
+    healthy = ROWS.iloc[[4]].loc[np.full(13, 4)].assign(id=[f"h{n}" for n in range(13)])
+    runs = [pd.concat([lesions, healthy]).assign(seed=seed) for seed in range(3)]
+    [row] = segmented.scores(pd.concat(runs), {}, {"real": 7}).to_dict("records")
+    assert (row["false_alarms"], row["false_alarms_low"]) == (0, 0)
+    t = stats.t.ppf(0.975, 12)
+    assert row["false_alarms_high"] == pytest.approx(t**2 / (13 + t**2))
+    assert "false_alarms" not in segmented.scores(pd.concat(runs).query("lesions > 0"), {}, {"real": 7})

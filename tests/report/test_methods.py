@@ -135,10 +135,10 @@ def test_the_ways_in_which_an_arm_uses_its_sets_are_said():
         " noised to 0.5 of the time steps",
         "The set gan was made by another generator, which was trained on unknown images. ",
         "In the arm swapped, real images were replaced with probability 0.5 by ones made from them; each"
-        " synthetic image was weighted by the confidence in its label of classifiers of real images. ",
+        " synthetic image was weighted by the confidence that classifiers trained on real images had in its label. ",
         "In the arm first, synthetic images were used only in the first 0.3 of the steps; batch-norm statistics were"
-        " recomputed on the real training images; synthetic images that classifiers of real images assigned to another"
-        " class had no weight. ",
+        " recomputed on the real training images; synthetic images that classifiers trained on real images"
+        " assigned to another class had no weight. ",
     ):
         assert said in text
     plain = methods()
@@ -148,9 +148,9 @@ def test_the_ways_in_which_an_arm_uses_its_sets_are_said():
 def test_who_repeats_the_study_finds_splits_prompts_arms_seeds_and_versions():
     text = methods("seed=7", "arms.real={seeds: [0, 1, 2]}", "sets.sd.synthesis={solver: base, guidance: 3}")
     for said in (
-        "A share of 0.2 of each class was held out at random. Images of one patient or group, where the cohort names"
-        " any, exact copies and detected near-duplicates were never divided. Near-duplicates with different labels were"
-        " left out",
+        "A share of 0.2 of each class was held out at random. Images of one patient or group (where the cohort names"
+        " any), exact copies and detected near-duplicates were never separated by a split. Near-duplicates with"
+        " different labels were left out",
         'Prompts: benign, "ultrasound image of benign"; malignant, "ultrasound image of malignant". Prompts for an'
         " adapter with a token end with the token. ",
         "in 12 steps of the base's own scheduler, at guidance 3",
@@ -161,7 +161,7 @@ def test_who_repeats_the_study_finds_splits_prompts_arms_seeds_and_versions():
         assert said in text
     folds = methods("repeats={folds: 5, draws: 2}", "split={groups: none, conflicts: keep, sealed: 0.2}")
     assert "divided into 5 folds, each of which was held out in turn, stratified by class." in folds
-    assert "near-duplicates were divided like other images. Near-duplicates with different labels were kept." in folds
+    assert "near-duplicates were split like other images. Near-duplicates with different labels were kept." in folds
     assert "A share of 0.2 of each class was set aside before anything was trained" in folds
     assert "Each value of hospital was held out in turn. " in methods("split.leave_out=hospital")
 

@@ -9,6 +9,7 @@ from matplotlib import pyplot as plt
 from sonosynth.evidence.judging import Finding
 from sonosynth.fidelity import jobs as fidelity
 from sonosynth.report.answer import answer
+from sonosynth.report.declared import Declared
 from sonosynth.report.facts import Counts, Facts
 from sonosynth.report.headline import explained, headline
 from sonosynth.report.page import latex
@@ -18,6 +19,8 @@ from sonosynth.report.sections.fidelity import across
 from sonosynth.report.symbols import SYMBOLS
 from sonosynth.report.tables import COLUMNS
 from sonosynth.report.terminal import summary
+from sonosynth.synthesis.settings import Set
+from sonosynth.tasks.arms import Arm
 
 NAN = float("nan")
 
@@ -252,3 +255,16 @@ def test_copies_are_counted_set_by_set(results):
         ("sd", "2", "2", "100%", "1", "–"),
         ("variation", "1", "0", "0%", "0", "1 of 1; stays near its sources: not for sharing"),
     ]
+
+
+def test_controls_are_no_synthetic_images(results):
+    """Repeated real images that improve, with the augmentation of their arm, say nothing of synthetic ones."""
+    control = Arm(sets=("sd",))
+    arms = {"real": Arm(), "real+sd": control, "other": control, "best": Arm(best_of=("real+sd", "other"))}
+    declared = Declared({}, {"sd": Set(start="real", kind="copy")}, arms)
+    assert headline(results).startswith("Synthetic images help")
+    of_controls = replace(results, declared=declared)
+    assert declared.controls == {"real+sd", "other", "best"}
+    assert headline(of_controls) == "No arm adds synthetic images."
+    [(title, [row])] = answer(of_controls.judged[0], declared, results.facts, 0.02).groups
+    assert (title, row.arm) == ("Controls", "real+sd")

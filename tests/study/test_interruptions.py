@@ -1,7 +1,6 @@
 """A command that is interrupted or killed, and goes on."""
 
-import itertools
-import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,9 +8,15 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
-from conftest import SMALL
-from sonosynth import disk
+import torch
 
+from sonosynth import disk
+from sonosynth.run import Study
+
+CHANGES = (
+    "adapters.sd=null", "sets.sd+ti.count=3", "classifier.seeds=[0]", "lora.steps=80", "token.steps=80",
+    "synthesis.batch=4",
+)  # fmt: skip
 PATIENCE = 300  # seconds, in which a command has to begin something or to end
 
 
@@ -19,19 +24,13 @@ PATIENCE = 300  # seconds, in which a command has to begin something or to end
 def command(log: Path, *arguments):
     """A command in a process that does not outlive the test; what it says goes to a file."""
     line = [sys.executable, "-c", "from sonosynth.cli import main; main()", *map(str, arguments)]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
     with log.open("w") as said:
-        process = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=said, text=True, env=environment)
+        process = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=said, text=True)
     try:
         yield process
     finally:
         process.kill()  # its workers end with it
         process.wait()
-
-
-def status(log, *arguments):
-    with command(log, *arguments) as process:
-        return process.wait(PATIENCE)
 
 
 def wait_for(state, process):
@@ -41,25 +40,6 @@ def wait_for(state, process):
         time.sleep(0.1)
 
 
-def test_an_interrupted_command_exits_with_130_and_goes_on(tmp_path, cohort_folder, tiny_base, tiny_classifier):
-    fewer = ("adapters.sd+ti=null", "sets.sd.count=3", "sets.sd+img2img=null", "arms.real+sd={sets: [sd]}")
-    changes = (*SMALL, *fewer, "classifier.seeds=[0]", f"classifier.model={tiny_classifier}")
-    small = [part for change in changes for part in ("--set", change)]
-    arguments = ["run", cohort_folder, "--out", tmp_path / "run", "--base", tiny_base]
-    log = tmp_path / "log"
-    with command(log, *arguments, *small, "--set", "lora.steps=100000") as process:
-        wait_for(lambda: any((tmp_path / "run" / ".work").glob("adapters,sd-*")), process)
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(PATIENCE) == 130, log.read_text()
-    message = log.read_text()
-    assert "run the same command again to resume" in message
-    assert "Traceback" not in message
-    assert not (tmp_path / "run" / "adapters").exists()
-    assert status(log, *arguments, *small) == 2  # two settings were changed
-    assert status(log, *arguments, *small, "--change") == 0, log.read_text()
-    assert (tmp_path / "run" / "report.html").is_file()
-
-
 def contents(root):
     """The digests of all files but those that record how long jobs took."""
     timed = ("report.html", ".parts/summary.txt", ".jobs/")
@@ -67,27 +47,29 @@ def contents(root):
     return {name: disk.sha256(file) for name, file in files.items() if not name.startswith(timed)}
 
 
-def test_a_run_that_is_killed_again_and_again_ends_with_the_same_files(tmp_path, phantoms, tiny_base, tiny_classifier):
-    changes = (
-        *SMALL,
-        "adapters.sd=null",
-        "sets.sd+ti.count=3",
-        "sets.variation=null",
-        "classifier.seeds=[0]",
-        f"classifier.model={tiny_classifier}",
-        "lora.steps=80",
-        "token.steps=80",
-        "synthesis.batch=4",
-    )
-    arguments = ["run", phantoms, "--base", tiny_base, *(part for change in changes for part in ("--set", change))]
-    log, killed = tmp_path / "log", tmp_path / "killed"
-    assert status(log, *arguments, "--out", tmp_path / "whole") == 0, log.read_text()
-    moments = ["training token", "training LoRA", "making sd", "measuring"]
-    for number, moment in zip(itertools.cycle((signal.SIGKILL, signal.SIGTERM)), moments, strict=False):
-        with command(log, *arguments, "--out", killed) as other:
-            wait_for(lambda moment=moment: f"\n{moment}" in log.read_text(), other)
+def test_a_run_that_is_killed_again_and_again_ends_with_the_files_of_one_that_is_not(
+    tmp_path, settings, phantoms, monkeypatch
+):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # here, too
+    torch.set_num_threads(1)
+    study = Study(phantoms, settings(*CHANGES))
+    study.run(tmp_path / "whole", processes=False)
+    file, log, killed = tmp_path / "settings.yaml", tmp_path / "log", tmp_path / "killed"
+    shutil.copy(tmp_path / "whole" / "study.yaml", file)
+    arguments = ["run", phantoms, "--config", file, "--out", killed]
+    moments = {"training token": signal.SIGKILL, "training LoRA": signal.SIGTERM, "making sd": signal.SIGKILL}
+    for moment, number in moments.items():
+        with command(log, *arguments) as process:
+            wait_for(lambda moment=moment: f"\n{moment}" in log.read_text(), process)
             time.sleep(0.3)
-            other.send_signal(number)
-            assert other.wait(PATIENCE) in (-signal.SIGKILL, 130), log.read_text()
-    assert status(log, *arguments, "--out", killed) == 0, log.read_text()
+            process.send_signal(number)
+            ended = process.wait(PATIENCE)
+        assert ended == (130 if number == signal.SIGTERM else -number), log.read_text()
+        if number == signal.SIGTERM:
+            assert "run the same command again to resume" in log.read_text()
+            assert "Traceback" not in log.read_text()
+    with command(log, *arguments, "--set", "lora.steps=81") as process:
+        assert process.wait(PATIENCE) == 2  # another setting
+    with command(log, *arguments) as process:
+        assert process.wait(PATIENCE) == 0, log.read_text()
     assert contents(killed) == contents(tmp_path / "whole")

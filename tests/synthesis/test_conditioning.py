@@ -149,7 +149,7 @@ def test_what_is_kept_of_an_image_follows_from_its_mask_and_the_new_one(known):
         (None, False, None), (LESION, False, ~own), (SURROUNDINGS, False, around), (SURROUNDINGS, True, around)
     ):  # fmt: skip
         drawn = draw(masks, split) if new else None
-        found, origins = under_masks(replace(settings, keep=keep), "set", wanted, own, drawn)
+        found, origins = under_masks(replace(settings, keep=keep), "set", wanted, own, {}, drawn)
         for n, request in enumerate(found):
             mask = drawn("a", n).mask if drawn else own[n]
             assert np.array_equal(request.mask, mask)
@@ -160,7 +160,11 @@ def test_what_is_kept_of_an_image_follows_from_its_mask_and_the_new_one(known):
                 assert np.array_equal(request.region, regions[n] | mask if drawn else regions[n])
         assert origins == (frozenset().union(*(drawn("a", n).origins for n in range(2))) if drawn else frozenset())
     with pytest.raises(UserError, match=r"sets\.set\.keep: surroundings: nothing of atrain0 would change"):
-        under_masks(replace(settings, keep=SURROUNDINGS), "set", wanted, own & False, None)
+        under_masks(replace(settings, keep=SURROUNDINGS), "set", wanted, own & False, {}, None)
+    came = {"atrain0": ("atrain7", frozenset({"7"}))}  # an image that was made under the mask of another
+    found, origins = under_masks(settings, "set", wanted, own, came, None)
+    assert [(one.mask_source, one.mask_origins) for one in found] == [*came.values(), ("atrain1", frozenset())]
+    assert origins == {"7"}
 
 
 def test_the_masks_of_a_set_are_as_varied_as_those_of_the_class(known):

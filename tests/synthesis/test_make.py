@@ -11,8 +11,9 @@ from sonosynth import read_provenance, seeding
 from sonosynth.artefacts import CohortImages, Split, SyntheticSet
 from sonosynth.errors import UserError
 from sonosynth.jobs import Made
-from sonosynth.synthesis.jobs import Making, make
+from sonosynth.synthesis.jobs import make
 from sonosynth.synthesis.provenance import Provenance
+from sonosynth.synthesis.resolved import Making
 from sonosynth.synthesis.settings import Synthesis
 
 SIDES = {"train": 6, "validation": 2, "inner": 1}  # images of each of two classes

@@ -52,7 +52,8 @@ def judge(  # noqa: PLR0913 (each is a choice that a study states)
         groups: group of an image by its id; images without one stand alone.
         reference: the arm that all others are compared with.
         against: further arms that an arm must beat.
-        primary: the arm named beforehand: the others are tested only if it improves or harms.
+        primary: the arm named beforehand: the others are tested only if it improves or harms. One with too few runs
+            counts as if none had been named.
         margin: differences from the reference below this are not relevant.
         transfer: standard deviation of the effect between data sets; its square is added to the variance.
         score: what arms are judged by, one of `scores.DECISIVE`; larger is better.
@@ -72,6 +73,8 @@ def judge(  # noqa: PLR0913 (each is a choice that a study states)
     named = {reference, *([primary] if primary else []), *(other for others in pairs.values() for other in others)}
     if missing := named - set(design.runs):
         raise ValueError(f"no predictions of {', '.join(sorted(missing))}")
+    if primary and not enough(design, primary, pairs[primary]):
+        primary = None  # the number of runs does not depend on scores
     tested = compared(design, pairs, DECISIVE[score], transfer)
     verdicts = _findings(arms, tested, primary, families)
     beyond = dict(zip(arms, families * holm([tested[arm][0].p_beyond(margin) for arm in arms]), strict=True))

@@ -75,7 +75,9 @@ def exchanged(references: np.ndarray, predicted: np.ndarray, labels: np.ndarray)
     Others are of the same label (N,), show a lesion, and differ from its own. NaN if its own is empty, or there are no
     others.
     """
-    flat, seen = (x.reshape(len(x), -1).astype(np.float32) for x in (references, predicted))
+    flat, seen = (
+        x.reshape(len(x), np.prod(x.shape[1:], dtype=int)).astype(np.float32) for x in (references, predicted)
+    )
     sizes, found = flat.sum(axis=1), np.full(len(flat), np.nan)
     contents = np.array([hashlib.sha256(mask.tobytes()).hexdigest() for mask in references], str)
     for label in np.unique(labels[sizes > 0]):

@@ -1,6 +1,6 @@
 """Scores of predicted masks, and tables of them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -33,9 +33,8 @@ def false_per_image(rows: pd.DataFrame) -> Valued:
 
 
 def false_alarms(rows: pd.DataFrame) -> Valued:
-    """Share of the images without a lesion in which one is predicted: see `scores.Score`; NaN without such images."""
-    healthy = (rows["lesions"] == 0).to_numpy(np.float64)
-    return ratio(healthy * (rows["false"] > 0).to_numpy(np.float64), healthy)
+    """Share of the images without a lesion in which one is predicted: see `scores.Score`."""
+    return ratio((rows["false"] > 0).to_numpy(np.float64), np.ones(len(rows)))
 
 
 OF_LESIONS: dict[Metric, Score] = {
@@ -43,14 +42,27 @@ OF_LESIONS: dict[Metric, Score] = {
     Metric("nothing_predicted"): nothing_predicted,
 }  # fmt: skip
 """Scores of the images with a lesion, all of which count alike."""
-OF_ALL: dict[Metric, Score] = {Metric("false_per_image"): false_per_image, Metric("false_alarms"): false_alarms}
+OF_ALL: dict[Metric, Score] = {Metric("false_per_image"): false_per_image}
 """Scores of all images."""
+OF_HEALTHY: dict[Metric, Score] = {Metric("false_alarms"): false_alarms}
+"""Scores of the images without a lesion."""
 NOT_SHARES = frozenset({"hd95", "false_per_image"})
 
 
 def with_lesions(predictions: pd.DataFrame) -> pd.DataFrame:
     """The rows of segmentation.csv of images with a lesion, which Dice is defined for."""
     return predictions[predictions["lesions"] > 0]
+
+
+def _parts(
+    predictions: pd.DataFrame, groups: Mapping[str, str]
+) -> Iterator[tuple[Design, dict[Metric, Score]]]:  # fmt: skip
+    """Each group of scores, with the images that count in it; none of images that there are none of."""
+    healthy = predictions["lesions"] == 0
+    parts = ((~healthy, OF_LESIONS), (healthy | True, OF_ALL), (healthy, OF_HEALTHY))
+    for counts, metrics in parts:
+        if counts.any():
+            yield arranged(predictions[counts], groups), metrics
 
 
 def scores(predictions: pd.DataFrame, groups: Mapping[str, str], n_train: Mapping[str, int]) -> pd.DataFrame:
@@ -70,7 +82,7 @@ def scores(predictions: pd.DataFrame, groups: Mapping[str, str], n_train: Mappin
             "n_lesions": lesions.folds.shape[1], "runs": sum(map(len, every.runs[arm])),
         } if arm in every.runs else {"arm": arm, "status": "not run"} for arm in n_train
     }  # fmt: skip
-    for design, metrics in ((lesions, OF_LESIONS), (every, OF_ALL)):
+    for design, metrics in _parts(predictions, groups):
         for metric, score in metrics.items():
             for arm in design.runs:
                 own = scored(design, arm, score)
@@ -85,10 +97,8 @@ def differences(
     predictions: pd.DataFrame, groups: Mapping[str, str], pairs: Mapping[str, Sequence[str]], transfer: float
 ) -> pd.DataFrame:
     """The differences of arms from those in `pairs` in all scores but Dice: see `tables.differences`."""
-    lesions: Design = arranged(with_lesions(predictions), groups)
-    others = {metric: score for metric, score in OF_LESIONS.items() if metric != DICE}
     parts = [
-        contrasts_by(others, lesions, pairs, transfer),
-        contrasts_by(OF_ALL, arranged(predictions, groups), pairs, transfer),
+        contrasts_by({metric: score for metric, score in metrics.items() if metric != DICE}, design, pairs, transfer)
+        for design, metrics in _parts(predictions, groups)
     ]
     return pd.concat(parts, ignore_index=True)

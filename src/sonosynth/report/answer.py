@@ -15,7 +15,7 @@ from sonosynth.report.facts import Facts
 from sonosynth.report.judged import Judged
 from sonosynth.report.symbols import SYMBOLS, Symbol
 
-WITH, WITHOUT = "With synthetic images", "Without synthetic images"
+WITH, WITHOUT, CONTROLS = "With synthetic images", "Without synthetic images", "Controls"
 
 
 @dataclass(frozen=True)
@@ -80,14 +80,18 @@ class Answer:
 
 
 def answer(judged: Judged, declared: Declared, facts: Facts, margin: float) -> Answer:
-    """The arms with synthetic images first, then the others, each in the declared order."""
+    """The arms with synthetic images first, then those without, then controls, each in the declared order."""
     rows = [
         _row(declared, facts, str(arm), own.to_dict("records"))
         for arm, own in judged.decisive.groupby("arm", sort=False)
     ]
-    parts = [(title, tuple(row for row in rows if bool(judged.arms.get(row.arm)) == made)) for title, made in
-             ((WITH, True), (WITHOUT, False))]  # fmt: skip
-    return Answer(judged.score, judged.metric, tuple((title, own) for title, own in parts if own), margin)
+    groups: dict[str, list[Row]] = {WITH: [], WITHOUT: [], CONTROLS: []}
+    for row in rows:
+        title = CONTROLS if row.arm in judged.controls else WITH if judged.synthetic(row.arm) else WITHOUT
+        groups[title].append(row)
+    return Answer(
+        judged.score, judged.metric, tuple((title, tuple(own)) for title, own in groups.items() if own), margin
+    )
 
 
 def _row(declared: Declared, facts: Facts, arm: str, rows: Sequence[dict]) -> Row:

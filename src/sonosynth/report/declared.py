@@ -28,6 +28,13 @@ class Declared:
         start = self.sets[name].start
         return start == REAL or (start in self.sets and self.from_real(start))
 
+    @property
+    def controls(self) -> frozenset[str]:
+        """The arms whose sets are controls: copies of real images, say, which nobody would call synthetic."""
+        made = {name: (*arm.sets, *(x for other in arm.best_of for x in self.arms[other].sets)) for name, arm in
+                self.arms.items()}  # fmt: skip
+        return frozenset(name for name, sets in made.items() if sets and all(self.sets[x].control for x in sets))
+
     def set(self, name: str) -> str:
         """How the images of a set were made."""
         made = self.sets[name]

@@ -52,4 +52,4 @@ def _explained(judged: Judged, results: Results) -> list[str]:
 
 def _synthetic(judged: Judged) -> dict[str, str]:
     """The findings of the arms with synthetic images."""
-    return {arm: finding for arm, finding in judged.findings.items() if judged.arms[arm]}
+    return {arm: finding for arm, finding in judged.findings.items() if judged.synthetic(arm)}

@@ -14,11 +14,14 @@ from sonosynth.report.words import SCORES, TASKS
 
 @dataclass(frozen=True)
 class Judged:
-    """verdicts: rows as in verdicts.csv. metric: the score that decides, as there. arms: the sets that each adds."""
+    """verdicts: rows as in verdicts.csv. metric: the score that decides, as there. arms: the sets that each adds.
+    controls: the arms whose sets are controls, no synthetic images.
+    """
 
     verdicts: pd.DataFrame
     metric: str
     arms: Mapping[str, tuple[str, ...]]
+    controls: frozenset[str] = frozenset()
 
     @property
     def score(self) -> str:
@@ -39,6 +42,10 @@ class Judged:
     def findings(self) -> dict[str, str]:
         """What may be said of each arm."""
         return dict(zip(self.decisive["arm"], self.decisive["finding"], strict=True))
+
+    def synthetic(self, arm: str) -> bool:
+        """Whether an arm adds synthetic images."""
+        return bool(self.arms.get(arm)) and arm not in self.controls
 
     @property
     def smallest(self) -> float | None:

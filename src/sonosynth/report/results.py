@@ -1,7 +1,7 @@
 """What a run found, for the page and the terminal alike."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pandas as pd
 
@@ -218,7 +218,8 @@ class Results:
     def judged(self) -> tuple[Judged, ...]:
         """What may be said of the arms, by the score of each task."""
         found = [self.classification] if self.classified else []
-        return (*found, *([self.segmented.judged] if self.segmented else []))
+        every = (*found, *([self.segmented.judged] if self.segmented else []))
+        return tuple(replace(one, controls=self.declared.controls) for one in every)
 
     @property
     def findings(self) -> dict[str, str]:

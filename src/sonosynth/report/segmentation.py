@@ -10,7 +10,7 @@ from sonosynth.errors import UserError
 from sonosynth.evidence import segmented
 from sonosynth.evidence.blocks import arranged
 from sonosynth.report import words
-from sonosynth.report.tables import Tabulating, decided, of_images, training_images, unseen, with_others
+from sonosynth.report.tables import Tabulating, decided, left_out, of_images, training_images, unseen, with_others
 
 VERSION = 1
 
@@ -47,7 +47,7 @@ def tabulate(
     disk.write_text(work / "table", table.to_csv(index=False))
     disk.write_text(work / "verdicts", verdicts.to_csv(index=False))
     about = {
-        "left_out": every["id"].nunique() - found["id"].nunique(),
+        "left_out": left_out(every, found),
         "draws_left_out": list(arranged(lesions, groups).left_out),
         "without_mask": {str(k): int(n) for k, n in masks.rows["label"][~masks.rows["known"]].value_counts().items()},
     }  # fmt: skip

@@ -133,8 +133,8 @@ def needed(facts: Facts, seconds: Mapping[str, float]) -> str:
         )
     return (
         f"A verdict needs at least {folds} grouped folds (--set repeats.folds={folds}): about"
-        f" {duration(folds * block)} in all on this machine. Two draws of them can show smaller differences (--set"
-        f" repeats.folds={folds} --set repeats.draws=2): about {duration(2 * folds * block)}. On one split it takes"
-        f" {ENOUGH_RUNS} generators (repeats.generators), {ENOUGH_RUNS} seeds for an arm without one, and"
-        f" {ENOUGH_OF_OTHERS} seeds for each of its comparators."
+        f" {duration(folds * block)} in all on this machine. Dividing the images into folds twice can detect smaller"
+        f" differences (--set repeats.folds={folds} --set repeats.draws=2): about {duration(2 * folds * block)}. With a"
+        f" single split, it takes {ENOUGH_RUNS} generators (repeats.generators) for arms with synthetic images,"
+        f" {ENOUGH_RUNS} seeds for arms without, and {ENOUGH_OF_OTHERS} seeds for each arm that they are compared with."
     )

@@ -64,10 +64,18 @@ def tabulate(
     table, classes = tables.scores(design, training_images(settings, parts))
     refused = {**settings.refused, **of_images(settings, copies, parts)}
     verdicts = all_verdicts(settings, found, groups, refused)
-    about = {"left_out": every["id"].nunique() - found["id"].nunique(), "draws_left_out": list(design.left_out)}
+    about = {"left_out": left_out(every, found), "draws_left_out": list(design.left_out)}
     for name, rows in {"table": table, "classes": classes, "verdicts": verdicts}.items():
         disk.write_text(work / name, rows.to_csv(index=False))
     disk.write_json(work / "about", about)
+
+
+def left_out(every: pd.DataFrame, found: pd.DataFrame) -> int:
+    """How many validation images are left out of the scores, in one draw at least."""
+    left = pd.merge(
+        every[["draw", "id"]].drop_duplicates(), found[["draw", "id"]].drop_duplicates(), "left", indicator=True
+    )
+    return int(left["id"][left["_merge"] == "left_only"].nunique())
 
 
 def training_images(settings: Tabulating, parts: Sequence[Artefact]) -> dict[str, int]:

@@ -34,9 +34,9 @@ ON_SEALED = "on the sealed images, given this cohort's training images"
 
 
 MEANINGS = {
-    Finding.IMPROVES: "significantly better than all that it has to beat",
+    Finding.IMPROVES: "significantly better than every arm that it has to beat",
     Finding.HARMS: "significantly worse than real images alone",
-    Finding.NO_EVIDENCE: "no advantage and no harm could be told from chance; the intervals say what remains possible",
+    Finding.NO_EVIDENCE: "neither benefit nor harm could be told from chance; the intervals show what remains possible",
     Finding.NO_RELEVANT_DIFFERENCE: "shown to be about as good as real images alone",
     Finding.NOT_ENOUGH_RUNS: "with so few repeats, a difference may be chance, however large it is",
     Finding.REFUSED: "its scores can't be trusted, for the reason given below the table",
@@ -169,9 +169,9 @@ def near_source(varied: pd.Series, near: pd.Series) -> str:
 def adjacent(label: str) -> str:
     """A class whose images with consecutive file numbers are more alike than chance has it, and what to do."""
     return (
-        f"Images of {label} with consecutive file numbers are more alike than others of that class: some may show one"
-        " patient, who is then on both sides of a split. If the patients are known, give them as groups (a CSV with"
-        " the column group)."
+        f"Images of {label} with consecutive file numbers are more alike than others of that class: some may show the"
+        " same patient, who may then be on both sides of a split. If the patients are known, give them as groups (a"
+        " CSV with the column group)."
     )
 
 

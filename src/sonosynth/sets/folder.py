@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from sonosynth.synthesis.jobs import Making
 from sonosynth.synthesis.making import Maker, unchanged
+from sonosynth.synthesis.resolved import Making
 
 VERSION = 1
 FROM = "files"

@@ -13,9 +13,9 @@ import numpy as np
 from sonosynth import device
 from sonosynth.bases import sd1
 from sonosynth.bases.latents import reconstruct
-from sonosynth.synthesis.jobs import Making
 from sonosynth.synthesis.making import Maker
 from sonosynth.synthesis.requests import Request, masks_of, regions_of
+from sonosynth.synthesis.resolved import Making
 from sonosynth.synthesis.sampling import Sampler
 
 VERSION = 2

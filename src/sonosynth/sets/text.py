@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from sonosynth.synthesis.jobs import Making
 from sonosynth.synthesis.making import Maker
 from sonosynth.synthesis.requests import masks_of
+from sonosynth.synthesis.resolved import Making
 from sonosynth.synthesis.sampling import Sampler
 
 VERSION = 1

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -19,11 +18,9 @@ from sonosynth.synthesis.conditioning import Draw
 from sonosynth.synthesis.described import described
 from sonosynth.synthesis.making import Maker
 from sonosynth.synthesis.requests import Request
+from sonosynth.synthesis.resolved import Making
 from sonosynth.synthesis.settings import Balance
 from sonosynth.synthesis.starts import Starts
-
-if TYPE_CHECKING:
-    from sonosynth.synthesis.jobs import Making
 
 SAMPLES = 4  # images of each class that the set lacks
 
@@ -38,7 +35,7 @@ class Composition:
     start from. masks: draws new ones. excused: whether a starting image may be one that the adapter was allowed to see.
     """
 
-    settings: "Making"
+    settings: Making
     split: Split
     adapter: Adapter | None
     needed: Mapping[str, int]
@@ -77,14 +74,17 @@ class Composition:
         if starts:
             wanted = [replace(one, origins=origins) for one, origins in zip(wanted, own.own, strict=True)]
         if settings.condition:
-            wanted, others = conditioning.under_masks(settings.condition, settings.name, wanted, outlines, self.masks)
+            drawn = starts.drawn if starts else {}
+            wanted, others = conditioning.under_masks(
+                settings.condition, settings.name, wanted, outlines, drawn, self.masks
+            )  # fmt: skip
             # Not of each image: what its mask comes from excuses no copy of that.
             own = Origins(own.shared | others, own.own)
         return wanted, initial, own
 
 
 def compose(
-    settings: "Making", *, split: Split, cohort: CohortImages | None = None, source: SyntheticSet | None = None,
+    settings: Making, *, split: Split, cohort: CohortImages | None = None, source: SyntheticSet | None = None,
     adapter: Adapter | None = None, choice: Artefact | None = None, masks: CohortMasks | None = None,
 ) -> Composition:  # fmt: skip
     """What a set is composed of, given what `jobs.make` is given.
@@ -114,7 +114,7 @@ def compose(
 
 
 def _planned(
-    settings: "Making", split: Split, train: pd.DataFrame, cohort: CohortImages | None, source: SyntheticSet | None,
+    settings: Making, split: Split, train: pd.DataFrame, cohort: CohortImages | None, source: SyntheticSet | None,
     masks: CohortMasks | None,
 ) -> tuple[Starts | None, dict[str, int], dict[str, int]]:  # fmt: skip
     """What images start from, how many of each class are wanted, and how many samples of those of which none is.
@@ -149,7 +149,7 @@ def _planned(
     return starts, needed, {label: n for label, n in samples.items() if not needed[label]}
 
 
-def _counts(settings: "Making", split: Split, train: pd.DataFrame) -> dict[str, int]:
+def _counts(settings: Making, split: Split, train: pd.DataFrame) -> dict[str, int]:
     """How many images of each class are asked for; train: the training images to start from."""
     if settings.each:
         return {label: settings.each * int((train["label"] == label).sum()) for label in split.classes}
@@ -159,7 +159,7 @@ def _counts(settings: "Making", split: Split, train: pd.DataFrame) -> dict[str, 
 
 
 def _requests(
-    settings: "Making", counts: Mapping[str, int], starts: Starts | None, train: pd.DataFrame
+    settings: Making, counts: Mapping[str, int], starts: Starts | None, train: pd.DataFrame
 ) -> list[Request]:  # fmt: skip
     if starts is None:
         return requests.from_noise(counts, settings.prompts, settings.seed)
@@ -173,7 +173,7 @@ def _requests(
     )  # fmt: skip
 
 
-def _counts_of_set(settings: "Making", available: Mapping[str, int], source: str, split: Split) -> dict[str, int]:
+def _counts_of_set(settings: Making, available: Mapping[str, int], source: str, split: Split) -> dict[str, int]:
     """How many images of each class are wanted of a set that starts from the set `source`."""
     wanted = dict(available) if settings.count is None else _counts(settings, split, split.train)
     for label, count in wanted.items():

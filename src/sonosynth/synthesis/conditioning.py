@@ -1,6 +1,6 @@
 """Which mask each image of a set is made under, and what of its starting image it keeps."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -53,12 +53,18 @@ Draw = Callable[[str, int], Drawn]
 
 
 def under_masks(
-    settings: Condition, name: str, wanted: Sequence[Request], own: np.ndarray | None, draw: Draw | None
+    settings: Condition,
+    name: str,
+    wanted: Sequence[Request],
+    own: np.ndarray | None,
+    drawn: Mapping[str, tuple[str, frozenset[str]]],
+    draw: Draw | None,
 ) -> tuple[list[Request], frozenset[str]]:
     """The requests for the set `name`, with masks, and the images that these come from, without those started from.
 
     Args:
-        own: the masks (N, S, S) bool of the images that they start from. draw: of new masks, if there are any.
+        own: the masks (N, S, S) bool of the images that they start from. drawn: as in `Starts`. draw: of new masks, if
+            there are any.
 
     Raises:
         UserError: if nothing of an image would change.
@@ -74,7 +80,8 @@ def under_masks(
             origins |= new.origins
         else:
             assert before is not None
-            new = Drawn(before, request.source, frozenset())
+            new = Drawn(before, *drawn.get(request.source, (request.source, frozenset[str]())))
+            origins |= new.origins
         region = None
         if settings.keep:
             assert before is not None

@@ -1,91 +1,30 @@
 """The job that makes a synthetic set, of whatever kind."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 
 from sonosynth import disk, progress
 from sonosynth.artefacts import MASK_FILE, MASK_SOURCE, Adapter, Artefact, CohortImages, Split, SyntheticSet
-from sonosynth.bases import sd1
 from sonosynth.cohort import captions
 from sonosynth.cohort.mask_jobs import CohortMasks
-from sonosynth.cost import Effort
 from sonosynth.errors import UserError
 from sonosynth.firewall import Origins
-from sonosynth.section import AUTO, IF_GIVEN, NO_EFFECT
 from sonosynth.synthesis import strata, ways
 from sonosynth.synthesis.composing import compose
-from sonosynth.synthesis.conditioning import Condition
 from sonosynth.synthesis.described import COLUMN as DESCRIBED
-from sonosynth.synthesis.given import Given
 from sonosynth.synthesis.making import Maker, make_set
 from sonosynth.synthesis.provenance import Provenance
 from sonosynth.synthesis.requests import Request
+from sonosynth.synthesis.resolved import Making
 from sonosynth.synthesis.selector import Selector
-from sonosynth.synthesis.settings import Balance, Synthesis
 
-VERSION = 4
+VERSION = 5
 SOURCE_LABEL = "source_label"  # column of metadata.csv: the class of the image that one starts from, if another
-
-
-@dataclass(frozen=True)
-class Making:
-    """How a set is made.
-
-    kind: its file in `sets/`, and that file's version. depth: how often its images were refined.
-    prompts: each label's, with the learned token. count: as in `settings.Set`, or the plan that balances classes, or
-    None for as many as there are to start from. each: how many are made of every training image; 0: `count` in all.
-    strength: None if there is none; several: for as many images each. mirror: whether half of the images start from a
-    mirror image. refine_steps: as in `settings.Refine`. base: None if no model is used. seed: the generator's. leaks:
-    whether the adapter was allowed to see the validation images. source: name of the set that it starts from, which
-    appears in metadata.csv; or noise or real. negative_control: whether it is one. given: the images of another
-    generator, if it takes these; `source` does not matter then. tokens: the learned token at the end of each prompt.
-    by: the columns of the strata among which the images are distributed, as in `settings.Balance`. condition: how they
-    are conditioned on masks, if they are.
-    """
-
-    name: Annotated[str, NO_EFFECT]
-    kind: str
-    kind_version: int
-    depth: int
-    prompts: dict[str, str]
-    count: int | dict[str, int] | Balance | None
-    synthesis: Synthesis
-    strength: float | tuple[float, ...] | None
-    refine_steps: int | None
-    base: sd1.Base | None
-    precision: str
-    resolution: int
-    seed: int
-    leaks: bool
-    source: str
-    negative_control: bool
-    each: int = 0
-    mirror: bool = False
-    given: Given | None = None
-    by: tuple[str, ...] = ()
-    condition: Annotated[Condition | None, IF_GIVEN] = None
-    tokens: Annotated[Mapping[str, str | None], NO_EFFECT] = field(default_factory=dict)
-
-    @property
-    def strengths(self) -> tuple[float, ...]:
-        """The strengths, if there are any."""
-        return self.strength if isinstance(self.strength, tuple) else () if self.strength is None else (self.strength,)
-
-    @property
-    def effort(self) -> Effort:
-        """In steps of the sampler and, where the number of images is declared, images."""
-        counts = self.count.values() if isinstance(self.count, dict) else [self.count] * len(self.prompts)
-        images = [count for count in counts if isinstance(count, int)]
-        share = sum(self.strengths) / len(self.strengths) if self.strengths else 1.0
-        steps = self.refine_steps or self.synthesis.steps * share
-        guided = self.synthesis.guidance == AUTO or self.synthesis.scale > 1
-        kind = (self.kind, bool(images), self.each, guided, bool(steps), bool(self.condition))
-        return Effort(kind, (steps or 1) * (sum(images) or 1))
 
 
 def make(  # noqa: PLR0913 (whatever a set may be made from)
@@ -123,17 +62,17 @@ def make(  # noqa: PLR0913 (whatever a set may be made from)
 
     def made(
         counts: Mapping[str, int], folder: str, first: Mapping[int, Path], selector: Selector | None = None
-    ) -> tuple[np.ndarray, Origins]:
+    ) -> tuple[np.ndarray, Origins, list[list[str]]]:
         wanted, initial, own = set_of.parts(counts)
         pixels = make_set(
             wanted, initial, maker, work / folder, name=settings.name, batch=settings.synthesis.batch, drawn=first,
             selector=selector,
         )  # fmt: skip
-        return pixels, own
+        return pixels, own, [sorted(request.mask_origins) for request in wanted]
 
-    pixels, own = made(needed, "images", batches, selector)
+    pixels, own, masks_of = made(needed, "images", batches, selector)
     disk.write_array(work / "pixels", pixels)
-    sample_pixels, of_samples = made(set_of.samples, "samples", {})
+    sample_pixels, of_samples, masks_of_samples = made(set_of.samples, "samples", {})
     disk.write_array(work / "samples" / "pixels.npy", sample_pixels)
     stored = {
         "real": real,
@@ -141,6 +80,7 @@ def make(  # noqa: PLR0913 (whatever a set may be made from)
         "own": [sorted(origins) for origins in own.own],
         "samples": [sorted(origins) for origins in of_samples.own],
     }
+    stored |= {"masks": [masks_of, masks_of_samples]} if settings.condition else {}
     disk.write_json(work / "origins", stored)
 
 

@@ -81,20 +81,22 @@ class ByMask:
     setting = "obey"
 
     def __init__(
-        self, obedience: Callable[[np.ndarray, np.ndarray, Sequence[frozenset[str]]], np.ndarray], least: float
-    ) -> None:  # fmt: skip
+        self,
+        obedience: Callable[[np.ndarray, np.ndarray, Sequence[frozenset[str]], Sequence[frozenset[str]]], np.ndarray],
+        least: float,
+    ) -> None:
         """Rule by segmenters.
 
         Args:
             obedience: how far (N,), 0 to 1, images (N, H, W) uint8 show the masks (N, H, W), given the origins of each
-                image and its mask. least: what is enough.
+                image and of each mask. least: what is enough.
         """
         self._obedience, self._least = obedience, least
 
     def flaw(self, image: np.ndarray, request: Request) -> str:
         """`DISOBEYS` or `KEPT`."""
         assert request.mask is not None
-        found = self._obedience(image[None], request.mask[None], [request.origins | request.mask_origins])[0]
+        found = self._obedience(image[None], request.mask[None], [request.origins], [request.mask_origins])[0]
         return DISOBEYS if found < self._least else KEPT
 
     def keep(self, image: np.ndarray, request: Request) -> None:

@@ -182,8 +182,8 @@ class Set(Section):
         gt=0,
         le=1,
         description="with a condition: the least Dice of its mask and of what segmenters of real training images see in"
-        " an image (1 or 0 if the mask is empty); others are made again, with up to seven further seeds; absent: none"
-        " are",
+        " an image (if the mask is empty, 1 or 0: whether none of them sees a lesion); others are made again, with up"
+        " to seven further seeds; absent: none are",
     )
     synthesis: dict[str, Any] | None = Field(None, description="values of `synthesis` for this set alone")
     refine: dict[str, Any] | None = Field(None, description="values of `refine` for this set alone")

@@ -15,7 +15,7 @@ from sonosynth.cohort.mask_jobs import CohortMasks
 from sonosynth.cost import Effort
 from sonosynth.synthesis import jobs as synthesis
 from sonosynth.synthesis.composing import compose
-from sonosynth.synthesis.jobs import Making
+from sonosynth.synthesis.resolved import Making
 
 VERSION = f"1 of {synthesis.VERSION}"
 

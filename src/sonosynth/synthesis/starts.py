@@ -1,13 +1,13 @@
 """The images that those of a set start from: training images, those of another set, or another generator's."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
 
 from sonosynth import seeding
-from sonosynth.artefacts import CohortImages, SyntheticSet
+from sonosynth.artefacts import MASK_SOURCE, CohortImages, SyntheticSet
 from sonosynth.cohort.mask_jobs import CohortMasks
 from sonosynth.firewall import Origins
 from sonosynth.synthesis import given
@@ -20,7 +20,7 @@ class Starts:
     """Images to start from: names by class, and of each name its position in `pixels` (N, H, W) and its origins.
 
     described: the training image that each is described as, by name, where one is known. masks: (N, H, W) bool, if they
-    are known of all.
+    are known of all; drawn: by name, what the mask of an image that was made under one comes from, and its origins.
     """
 
     names: dict[str, list[str]]
@@ -29,6 +29,7 @@ class Starts:
     origins: Origins
     described: Mapping[str, str] = field(default_factory=dict)
     masks: np.ndarray | None = None
+    drawn: Mapping[str, tuple[str, frozenset[str]]] = field(default_factory=dict)
 
 
 def of_training_images(
@@ -78,11 +79,13 @@ def of_set(source: SyntheticSet, classes: Sequence[str]) -> tuple[Starts, dict[s
     own = source.origins.choose(usable) + source.sample_origins
     models = [*rows.get(DESCRIBED, ()), *further.get(DESCRIBED, ())]
     place, of = {file: i for i, file in enumerate(files)}, dict(zip(files, models, strict=False))
-    masks, of_samples = source.masks, source.sample_masks
-    starts = Starts(
-        names, place, _joined(source.pixels[usable], source.sample_pixels), own, of,
-        None if masks is None or of_samples is None else _joined(masks[usable], of_samples).astype(bool),
-    )  # fmt: skip
+    starts = Starts(names, place, _joined(source.pixels[usable], source.sample_pixels), own, of)
+    if (masks := source.masks) is not None and (of_samples := source.sample_masks) is not None:
+        of_images, further_origins = source.mask_origins
+        origins = [*(of_images[row] for row in usable), *further_origins]
+        came = zip((*rows[MASK_SOURCE], *further[MASK_SOURCE]), origins, strict=True)
+        drawn = dict(zip(files, came, strict=True))
+        starts = replace(starts, masks=_joined(masks[usable], of_samples).astype(bool), drawn=drawn)
     return starts, {label: int((rows["label"] == label).sum()) for label in classes}
 
 

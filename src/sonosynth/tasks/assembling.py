@@ -53,6 +53,8 @@ def training_set(  # noqa: PLR0913 (what an arm has, and where its images come f
     place = dict(zip(real["id"], range(len(real)), strict=True))
     scored = pd.concat([split.validation, split.inner, split.sealed])
     scored_pixels = np.asarray(cohort.pixels[cohort.rows(scored["id"])])
+    # Of a class without real images to train on, an arm with a share takes no synthetic ones, either.
+    needed = [label for label in classes if masks is None or not arm.real or (real["label"] == label).any()]
     usable: dict[str, np.ndarray] = {}
     weights: dict[str, np.ndarray] = {}
     made_masks: dict[str, OfSet] = {}
@@ -67,13 +69,15 @@ def training_set(  # noqa: PLR0913 (what an arm has, and where its images come f
         if masks is not None:
             made_masks[added.name] = masks_of(added, cohort, masks)
             kept &= made_masks[added.name].known
+            if arm.share:
+                kept &= added.rows["label"].isin(needed).to_numpy()
         weights[added.name] = np.ones(len(kept))
         if critics:
             said = critics[number].table("table", "file_name").set_index("file_name").loc[added.rows["file_name"]]
             column = "recognised" if arm.weight == "threshold" else "confidence"
             weights[added.name] = said[column].to_numpy(float)
         usable[added.name] = kept
-    lost = _lost(name, arm, sets, {x: kept & (weights[x] > 0) for x, kept in usable.items()}, classes)
+    lost = _lost(name, arm, sets, {x: kept & (weights[x] > 0) for x, kept in usable.items()}, needed)
     for added in sets:
         kept = usable[added.name] | added.rows["label"].isin(lost.get(added.name, ())).to_numpy()
         made = added.rows[kept]
@@ -94,7 +98,7 @@ def _lost(
     """The classes that the arm needs of a set, and of which this has images, but none that is usable.
 
     Args:
-        usable: which images (N,) bool of each set can be used.
+        usable: which images (N,) bool of each set can be used. classes: those that it needs.
     """
     together = [(one,) for one in sets] if arm.share else [] if arm.real else [sets]
     lost: dict[str, list[str]] = {}
@@ -104,7 +108,7 @@ def _lost(
         if never := sorted({*classes} - made):
             raise (without_share if arm.real else without_class)(name, never, some[0].name)
         for one in some:
-            if dropped := sorted({*one.rows["label"]} - left):
+            if dropped := sorted(({*one.rows["label"]} & {*classes}) - left):
                 lost[one.name] = dropped
     return lost
 

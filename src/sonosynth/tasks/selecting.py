@@ -18,14 +18,14 @@ from sonosynth.fidelity import memorisation, nearness
 from sonosynth.fidelity.networks import Network, extractor
 from sonosynth.section import IF_GIVEN
 from sonosynth.synthesis import jobs as synthesis
-from sonosynth.synthesis.jobs import Making
+from sonosynth.synthesis.resolved import Making
 from sonosynth.synthesis.selector import ByCritics, ByMask, Rule, Selector
 from sonosynth.synthesis.settings import REAL
 from sonosynth.tasks.classification.critics import Critics
 from sonosynth.tasks.classification.models import Start
 from sonosynth.tasks.segmentation.observers import Observers
 
-VERSION = f"1 of {synthesis.VERSION}"
+VERSION = f"2 of {synthesis.VERSION}"
 
 
 @dataclass(frozen=True)

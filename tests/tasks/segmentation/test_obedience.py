@@ -87,27 +87,32 @@ def trained(known):
     return opened(Artefact, work)
 
 
-def made(folder, labels, pixels, masks, sources, own=None):
-    """A set of these images under these masks."""
+def made(folder, labels, pixels, masks, own=None, of_masks=None):
+    """A set of these images under these masks, and what both come from."""
     images = folder / "images"
     images.mkdir(parents=True)
     rows = pd.DataFrame({"file_name": [f"{n}.png" for n in range(len(labels))], "label": labels, "flaw": ""})
-    rows = rows.assign(mask_file_name=[f"{n}_mask.png" for n in rows.index], mask_source=sources, source="", prompt="")
+    rows = rows.assign(mask_file_name=[f"{n}_mask.png" for n in rows.index], mask_source="", source="", prompt="")
     for name, mask in zip(rows["mask_file_name"], masks, strict=True):
         Image.fromarray(mask.astype(np.uint8) * 255).save(images / name)
     rows.to_csv(images / "metadata.csv", index=False)
     with (folder / "pixels").open("wb") as file:
         np.save(file, pixels)
-    (folder / "origins").write_text(json.dumps({"real": False, "shared": [], "own": own or [], "samples": []}))
+    stored = {
+        "real": False,
+        "shared": [],
+        "own": own or [],
+        "samples": [],
+        "masks": [of_masks or [[]] * len(labels), []],
+    }
+    (folder / "origins").write_text(json.dumps(stored))
     return opened(SyntheticSet, folder)
 
 
 def observed(known, trained, images, tmp_path, split=None):
     work = tmp_path / "observed"
     work.mkdir()
-    obedience.observe_set(
-        OBSERVING, cohort=known.cohort, split=split or known.split, images=images, observers=trained, work=work
-    )
+    obedience.observe_set(OBSERVING, split=split or known.split, images=images, observers=trained, work=work)
     found = opened(Artefact, work)
     return found.table("table", "generator"), np.unpackbits(found.array("seen"), axis=-1, count=SIDE)
 
@@ -117,16 +122,16 @@ def test_images_that_show_their_masks_obey_and_those_of_other_masks_do_not(known
     rng = np.random.default_rng(1)
     pixels, masks = boxes(labels, rng)
     asked = np.roll(masks, 12, axis=(1, 2))
-    obeying, seen = observed(known, trained, made(tmp_path / "good", labels, pixels, masks, ""), tmp_path)
+    obeying, seen = observed(known, trained, made(tmp_path / "good", labels, pixels, masks), tmp_path)
     assert list(obeying.columns) == obedience.COLUMNS and list(obeying["generator"]) == ["2"] * 12
     lesions = obeying["label"] == "a"
     assert obeying["dice"][lesions].mean() > 0.85 and obeying["dice"][~lesions].isna().all()
     assert obeying["nothing"][~lesions].mean() > 0.9 and obeying["nothing"][lesions].mean() == 0
     assert obeying["asked"][0] == masks[0].mean() and obeying["seen"][0] == pytest.approx(masks[0].mean(), abs=0.05)
     assert np.mean([dice(*pair) for pair in zip(masks[:8], seen[:8], strict=True)]) > 0.85
-    moved, _ = observed(known, trained, made(tmp_path / "bad", labels, pixels, asked, ""), tmp_path / "bad")
+    moved, _ = observed(known, trained, made(tmp_path / "bad", labels, pixels, asked), tmp_path / "bad")
     assert moved["dice"][lesions].mean() < 0.4 < obeying["dice"][lesions].mean() - obeying["exchanged"][lesions].mean()
-    assert moved["unasked"][lesions].mean() > 0.3 > obeying["unasked"][lesions].mean()
+    assert moved["unmatched"][lesions].mean() > 0.3 > obeying["unmatched"][lesions].mean()
 
 
 def test_the_same_is_measured_of_real_validation_images_but_not_of_near_duplicates(known, trained, tmp_path):
@@ -166,28 +171,45 @@ class Seer:
         return np.roll((images > 80).astype(np.uint8), self.moved, axis=2)
 
 
+class Blind:
+    """A segmenter that sees nothing."""
+
+    def masks(self, images):
+        return np.zeros(images.shape, np.uint8)
+
+
 def test_only_those_judge_that_know_neither_start_nor_mask(known, trained, tmp_path, monkeypatch):
-    masks = np.zeros((4, SIDE, SIDE), bool)
-    masks[:3, 8:16, 8:16] = True
+    masks = np.zeros((5, SIDE, SIDE), bool)
+    masks[:4, 8:16, 8:16] = True
     pixels = masks.astype(np.uint8) * 200
     seers = Observers([Seer(0), Seer(4), Seer(8)], {"sha 0": 0, "sha 1": 1, "sha 2": 2}, SIDE)
     monkeypatch.setattr(Observers, "open", classmethod(lambda cls, made, split: seers))
-    images = made(
-        tmp_path / "set", ["a", "a", "a", "n"], pixels, masks, ["", "i1", "", ""], [[], [], ["sha 2"], ["sha 1"]]
-    )
+    own, of_masks = [[], [], ["sha 2"], ["sha 2"], ["sha 1"]], [[], ["sha 1"], [], ["sha 0"], []]
+    images = made(tmp_path / "set", ["a", "a", "a", "a", "n"], pixels, masks, own, of_masks)
     table, seen = observed(known, trained, images, tmp_path)
-    assert list(table["dice"][:3]) == [0.5, 0.5, 0.0] and list(table["nothing"]) == [0, 0, 0, 1]
+    assert list(table["dice"][:4]) == [0.5, 0.5, 0.0, 0.0] and list(table["nothing"]) == [0, 0, 0, 0, 1]
+    assert list(table["known"]) == [False, False, False, True, False]
     assert np.array_equal(seen[1], np.roll(masks[1], 4, axis=1)) and np.array_equal(
         seen[2], np.roll(masks[2], 8, axis=1)
     )
-    origins = [frozenset(own) for own in ([], ["sha 0"], ["sha 2"], ["sha 0"])]
-    assert list(seers.obedience(pixels, masks, origins)) == [0.5, 1.0, 0.0, 1.0]
-    assert list(seers.obedience(pixels[:1], masks[3:], [frozenset()])) == [0.0]  # nothing was asked for
+    origins = [frozenset(own) for own in ([], ["sha 0"], ["sha 2"], ["sha 1"], ["sha 0"])]
+    nothing = [frozenset[str]()] * 5
+    assert list(seers.obedience(pixels, masks, origins, nothing)) == [0.5, 1.0, 0.0, 0.5, 1.0]
+    assert list(seers.obedience(pixels, masks, nothing, origins)) == [0.5, 1.0, 0.0, 0.5, 1.0]
+
+
+def test_nothing_may_be_seen_by_any_judge_where_nothing_was_asked_for():
+    seen = np.zeros((1, SIDE, SIDE), np.uint8)
+    seen[0, 4:8, 4:8] = 200
+    seers = Observers([Seer(0), Seer(0), Blind()], {"sha 0": 0, "sha 2": 2}, SIDE)
+    masks = np.zeros((1, SIDE, SIDE), bool)
+    assert list(seers.obedience(seen, masks, [frozenset()], [frozenset()])) == [0.0]
+    assert list(seers.obedience(seen, masks, [frozenset({"sha 2"})], [frozenset()])) == [1.0]
 
 
 def test_scored_images_have_no_part_in_what_is_seen(known, trained, tmp_path):
     scored = min(known.split.scored)
-    images = made(tmp_path / "set", ["n"], np.zeros((1, SIDE, SIDE), np.uint8), np.zeros((1, SIDE, SIDE), bool), "")
+    images = made(tmp_path / "set", ["n"], np.zeros((1, SIDE, SIDE), np.uint8), np.zeros((1, SIDE, SIDE), bool))
     about = trained.json("about")
     (tmp_path / "about").write_text(json.dumps(about | {"folds": {**about["folds"], scored: 0}}))
     places = {**trained.made.places, "about": tmp_path / "about"}

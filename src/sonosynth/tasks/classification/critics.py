@@ -21,7 +21,7 @@ from sonosynth.tasks.classification.classifier import Recipe, Trained, train
 from sonosynth.tasks.classification.models import Start
 from sonosynth.tasks.classification.search import ARM, steps_of
 from sonosynth.tasks.classification.settings import Classifier
-from sonosynth.tasks.cross_fitting import FOLDS, strangers
+from sonosynth.tasks.cross_fitting import FOLDS, judges
 from sonosynth.tasks.training_set import TrainingSet
 
 VERSION = 2
@@ -98,8 +98,8 @@ class Critics:
         """
         shown = resize(images, self.side)
         found = np.stack([one.probabilities(shown) for one in self.trained])
-        judges = strangers(self.folds, origins)
-        means: np.ndarray = (found * judges[..., None]).sum(axis=0) / judges.sum(axis=0)[:, None]
+        asked, _ = judges(self.folds, origins)
+        means: np.ndarray = (found * asked[..., None]).sum(axis=0) / asked.sum(axis=0)[:, None]
         return means
 
 

@@ -13,23 +13,24 @@ import numpy as np
 import pandas as pd
 
 from sonosynth import disk
-from sonosynth.artefacts import MASK_SOURCE, Artefact, CohortImages, Split, SyntheticSet
+from sonosynth.artefacts import Artefact, CohortImages, Split, SyntheticSet
 from sonosynth.cohort.mask_jobs import CohortMasks
 from sonosynth.cohort.masks import resized
 from sonosynth.cohort.split import crossing
 from sonosynth.evidence.overlap import dice, exchanged, lesions
-from sonosynth.tasks.cross_fitting import strangers
+from sonosynth.tasks.cross_fitting import judges
 from sonosynth.tasks.segmentation.observers import Observers
 
-VERSION = 1
+VERSION = 2
 COLUMNS = [
     "set", "draw", "split", "generator", "image", "label", "usable", "asked", "seen", "dice", "exchanged", "nothing",
-    "unasked",
+    "unmatched", "known",
 ]  # fmt: skip
 """Of obedience.csv. asked, seen: the share of the image that is lesion in the mask that was asked for (of a real image:
 drawn), and in what is seen. dice: of both, empty if nothing was asked for. exchanged: the mean Dice with the masks of
-others of the class, likewise. nothing: the share of observers that see no lesion. unasked: lesions that are seen and
-are none that was asked for, per observer."""
+others of the class, likewise. nothing: the share of observers that see no lesion. unmatched: lesions that are seen and
+match none that was asked for (`overlap.lesions`), per observer. known: whether every observer was trained on the image
+that it was made from or on the one whose mask it was made under: those judge that were not trained on the former."""
 
 
 @dataclass(frozen=True)
@@ -42,9 +43,7 @@ class Observing:
     generator: str
 
 
-def observe_set(
-    settings: Observing, *, cohort: CohortImages, split: Split, images: SyntheticSet, observers: Artefact, work: Path
-) -> None:
+def observe_set(settings: Observing, *, split: Split, images: SyntheticSet, observers: Artefact, work: Path) -> None:
     """What observers see in the images of a set: makes table (`COLUMNS`) and seen (.npy).
 
     seen has what at least half of those see that may judge an image, (N, S, S) bits packed along the last axis.
@@ -53,11 +52,9 @@ def observe_set(
         UserError: if the observers were trained on a scored image.
     """
     assert images.masks is not None
-    of = dict(zip(cohort.images["id"], cohort.images["sha256"], strict=True))
-    sources = [frozenset([of[name]] if name in of else []) for name in images.rows[MASK_SOURCE]]
-    origins = [own | source for own, source in zip(images.origins.own, sources, strict=True)]
     about = {name: images.rows[column].to_numpy(str) for name, column in (("image", "file_name"), ("label", "label"))}
     about["usable"] = ~images.flawed
+    origins = images.origins.own, images.mask_origins[0]
     _observe(settings, Observers.open(observers, split), images.pixels, images.masks, origins, about, work)
 
 
@@ -72,29 +69,31 @@ def observe_real(
     about = {"image": side["id"].to_numpy(str), "label": side["label"].to_numpy(str)}
     about["usable"] = np.ones(len(side), bool)
     pixels, drawn = np.asarray(cohort.pixels[rows]), np.asarray(masks.squares[rows])
-    _observe(settings, Observers.open(observers, split), pixels, drawn, cohort.origins(rows).own, about, work)
+    _observe(settings, Observers.open(observers, split), pixels, drawn, (cohort.origins(rows).own, ()), about, work)
 
 
 def _observe(
     settings: Observing, observers: Observers, images: np.ndarray, masks: np.ndarray,
-    origins: Sequence[frozenset[str]], about: Mapping[str, np.ndarray], work: Path,
+    origins: tuple[Sequence[frozenset[str]], Sequence[frozenset[str]]], about: Mapping[str, np.ndarray], work: Path,
 ) -> None:  # fmt: skip
-    """Args: about: the columns image, label and usable of N images and masks (N, H, W), and the `origins` of each."""
-    asked, seen, judges = resized(masks, observers.side), observers.seen(images), strangers(observers.folds, origins)
-    share = judges / judges.sum(axis=0)  # of each observer in the means over those that may judge an image
+    """Args: about: the columns image, label and usable of N images and masks (N, H, W); origins: of these."""
+    asked, seen = resized(masks, observers.side), observers.seen(images)
+    judging, clean = judges(observers.folds, *origins)
+    share = judging / judging.sum(axis=0)  # of each observer in the means over those that may judge an image
     pairs = [list(zip(asked, own, strict=True)) for own in seen]
     values = {
         "seen": seen.mean(axis=(2, 3)),
         "dice": np.array([[dice(*pair) for pair in own] for own in pairs]),
         "exchanged": np.array([exchanged(asked, own, about["label"]) for own in seen]),
         "nothing": ~seen.any(axis=(2, 3)),
-        "unasked": np.array([[lesions(*pair).false for pair in own] for own in pairs]),
+        "unmatched": np.array([[lesions(*pair).false for pair in own] for own in pairs]),
     }
     table = pd.DataFrame(
         {
             "set": settings.name, "draw": settings.draw, "split": settings.split, "generator": settings.generator,
             **about, "asked": asked.mean(axis=(1, 2)),
-            **{name: (found.reshape(judges.shape) * share).sum(axis=0) for name, found in values.items()},
+            **{name: (found.reshape(judging.shape) * share).sum(axis=0) for name, found in values.items()},
+            "known": ~clean,
         }
     )[COLUMNS]  # fmt: skip
     disk.write_text(work / "table", table.to_csv(index=False))

@@ -1,7 +1,8 @@
 """Observers: segmenters of real training images, which say where a lesion is seen in synthetic ones.
 
 Like critics, they are cross-fitted: each is trained without a third of the training images, and an image is observed by
-those that know neither the image that it was made from nor the one whose mask it was made under.
+those that know neither the image that it was made from nor the one whose mask it was made under; where these two are of
+different thirds, by those that don't know the former.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,7 +21,7 @@ from sonosynth.errors import UserError
 from sonosynth.evidence.overlap import dice
 from sonosynth.tasks.arms import Arm
 from sonosynth.tasks.assembling import training_set
-from sonosynth.tasks.cross_fitting import FOLDS, strangers
+from sonosynth.tasks.cross_fitting import FOLDS, judges
 from sonosynth.tasks.segmentation import segmenter, stored
 from sonosynth.tasks.segmentation.segmenter import Recipe, Trained
 from sonosynth.tasks.segmentation.settings import Segmenter
@@ -84,7 +85,7 @@ def _dealt(rows: pd.DataFrame, seed: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Observers:
-    """Trained observers. folds: as in `cross_fitting.strangers`. side: of the images that they see, pixels."""
+    """Trained observers. folds: as in `cross_fitting.judges`. side: of the images that they see, pixels."""
 
     trained: Sequence[Trained]
     folds: Mapping[str, int]
@@ -106,16 +107,20 @@ class Observers:
         shown = resize(images, self.side)
         return np.stack([one.masks(shown) for one in self.trained])
 
-    def obedience(self, images: np.ndarray, masks: np.ndarray, origins: Sequence[frozenset[str]]) -> np.ndarray:
+    def obedience(
+        self, images: np.ndarray, masks: np.ndarray, origins: Sequence[frozenset[str]],
+        of_masks: Sequence[frozenset[str]],
+    ) -> np.ndarray:  # fmt: skip
         """How far images (N, H, W) uint8 show the masks (N, H, W) that they were made under: (N,), 0 to 1.
 
-        Dice of the mask and of what is seen; of an empty mask, 1 if nothing is seen, else 0. The mean over the
-        observers that know none of the `origins` (N) of the image and of its mask.
+        Dice of the mask and of what is seen, the mean over the observers that may judge an image, given its origins and
+        those of its mask (N each); of an empty mask, 1 if none of these sees anything, else 0.
         """
-        asked, judges = resized(masks, self.side), strangers(self.folds, origins)
+        asked, (judging, _) = resized(masks, self.side), judges(self.folds, origins, of_masks)
         agreement = np.array(
             [[dice(*pair) if pair[0].any() else not pair[1].any() for pair in zip(asked, seen, strict=True)]
              for seen in self.seen(images)], float,
         )  # fmt: skip
-        found: np.ndarray = (agreement * judges).sum(axis=0) / judges.sum(axis=0)
+        means = (agreement * judging).sum(axis=0) / judging.sum(axis=0)
+        found: np.ndarray = np.where(asked.any(axis=(1, 2)), means, np.where(judging, agreement, 1).min(axis=0))
         return found
