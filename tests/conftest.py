@@ -51,8 +51,20 @@ SMALL = (
 FEW_IMAGES = "sets={sd+ti: {count: 3}, variation: {count: 3}}"
 """Of each class, in the sets of `quick` and `sound`."""
 
+LONGEST = (
+    "test_docs.py", "test_interruptions.py", "test_ray.py", "test_designs.py", "test_hostile.py", "test_local.py",
+    "test_testing.py", "test_leaks.py", "test_reruns.py",
+)  # fmt: skip
+"""The files whose tests take longest."""
+
 DECLARED = Path(__file__).parent / "declared.yaml"
 BUSI = Path(__file__).parents[2] / "shared" / "data" / "busi"
+
+
+def pytest_collection_modifyitems(items):
+    """The longest files come first: one that came last would keep a single process busy."""
+    places = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.name, len(places)))
 
 
 @pytest.fixture(autouse=True)

@@ -95,7 +95,7 @@ def test_changed_settings_are_listed_with_what_they_would_run_and_need_a_yes(cop
 
 
 @pytest.mark.usefixtures("no_figures")
-def test_other_code_replaces_nothing_unmatched(copy, phantoms, settings, monkeypatch):
+def test_other_code_replaces_nothing_unasked(copy, phantoms, settings, monkeypatch):
     monkeypatch.setattr(tables, "VERSION", 99)
     with pytest.raises(UserError, match=r"jobs to run \(1\):\n  tables \(stale: version changed\)\n"):
         resume(Study(phantoms, settings()), copy)
@@ -152,7 +152,7 @@ def test_a_torn_study_file_changes_nothing_by_itself(copy, phantoms, settings, t
     assert {**contents(copy), "study.yaml": b""} == {**before, "study.yaml": b""}
 
 
-def test_what_comes_out_differently_replaces_nothing_unmatched(tmp_path):
+def test_what_comes_out_differently_replaces_nothing_unasked(tmp_path):
     a, b = writing("a", "one"), joined("a")
     run_jobs(Run(tmp_path), [a, b], 1, processes=False)
     (tmp_path / "a.txt").unlink()

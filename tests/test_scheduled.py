@@ -104,6 +104,6 @@ def test_what_needs_ray_says_so(answer, monkeypatch, phantoms, tmp_path):
     assert status == 2 and "pip install 'sonosynth[ray]'" in said and not (tmp_path / "run").exists()
 
 
-def test_nothing_of_ray_is_imported_unmatched():
+def test_nothing_of_ray_is_imported_unasked():
     code = "import sys, sonosynth.cli, sonosynth.run, sonosynth.scheduled; sys.exit('ray' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
