@@ -148,3 +148,10 @@ def test_what_a_runner_costs(benchmark):
     found = pd.read_csv(STORED / "runners.csv")
     assert benchmark("runners").table(found).strip() in read("docs/scaling.md")
     assert 267 * found["overhead_ms"].max() / 1e3 < 0.002 * 3600
+
+
+def test_what_many_images_cost(benchmark):
+    found, page = pd.read_csv(STORED / "scale.csv"), words("benchmarks/README.md")
+    assert benchmark("scale").table(found).strip() in read("benchmarks/README.md")
+    each = (1e3 * found["seconds"] / found["images"])[found["images"] == 10_000].set_axis(found["work"].unique())
+    assert f"{each['inspect']:.0f} ms an image at 10,000, of which {each['twins alone']:.0f} are" in page
