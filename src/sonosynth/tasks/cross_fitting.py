@@ -32,5 +32,5 @@ def judges(
     """
     every = [own | others for own, others in zip(origins, further or [frozenset[str]()] * len(origins), strict=True)]
     unaware, found = strangers(folds, every), strangers(folds, origins)
-    clean: np.ndarray = unaware.any(axis=0)
+    clean = np.any(unaware, axis=0)
     return np.where(clean, unaware, found | ~found.any(axis=0)), clean
