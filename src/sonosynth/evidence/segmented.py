@@ -58,11 +58,10 @@ def _parts(
     predictions: pd.DataFrame, groups: Mapping[str, str]
 ) -> Iterator[tuple[Design, dict[Metric, Score]]]:  # fmt: skip
     """Each group of scores, with the images that count in it; none of images that there are none of."""
-    healthy = predictions["lesions"] == 0
-    parts = ((~healthy, OF_LESIONS), (healthy | True, OF_ALL), (healthy, OF_HEALTHY))
-    for counts, metrics in parts:
-        if counts.any():
-            yield arranged(predictions[counts], groups), metrics
+    healthy = predictions[predictions["lesions"] == 0]
+    for rows, metrics in ((with_lesions(predictions), OF_LESIONS), (predictions, OF_ALL), (healthy, OF_HEALTHY)):
+        if len(rows):
+            yield arranged(rows, groups), metrics
 
 
 def scores(predictions: pd.DataFrame, groups: Mapping[str, str], n_train: Mapping[str, int]) -> pd.DataFrame:
@@ -75,14 +74,15 @@ def scores(predictions: pd.DataFrame, groups: Mapping[str, str], n_train: Mappin
     Returns:
         One row per arm: each score, its standard deviation over runs (_sd), its interval (_low, _high).
     """
-    lesions, every = arranged(with_lesions(predictions), groups), arranged(predictions, groups)
+    parts, n_lesions = list(_parts(predictions, groups)), with_lesions(predictions)["id"].nunique()
+    every = next(design for design, metrics in parts if metrics is OF_ALL)
     wide: dict[str, dict[str, object]] = {
         arm: {
             "arm": arm, "status": "run", "n_train": n_train[arm], "n_validation": every.folds.shape[1],
-            "n_lesions": lesions.folds.shape[1], "runs": sum(map(len, every.runs[arm])),
+            "n_lesions": n_lesions, "runs": sum(map(len, every.runs[arm])),
         } if arm in every.runs else {"arm": arm, "status": "not run"} for arm in n_train
     }  # fmt: skip
-    for design, metrics in _parts(predictions, groups):
+    for design, metrics in parts:
         for metric, score in metrics.items():
             for arm in design.runs:
                 own = scored(design, arm, score)

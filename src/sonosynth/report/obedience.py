@@ -105,10 +105,9 @@ class Obedience:
         images.
         """
         found: dict[str, list[pd.Series]] = {}
+        unmatched = self.table[self.table["usable"]].groupby("set")["unmatched"].mean()
         for name, _, own, real in self._of_classes(lesions=True):
             means = {of: own[of].mean() for of in ("dice", "exchanged")}
-            means |= {"real": real["dice"].mean(), "usual": real["exchanged"].mean()}
+            means |= {"real": real["dice"].mean(), "usual": real["exchanged"].mean(), "unmatched": unmatched[name]}
             found.setdefault(name, []).append(pd.Series(means))
-        unmatched = self.table[self.table["usable"]].groupby("set")["unmatched"].mean()
-        return {name: pd.DataFrame(rows).mean().combine_first(pd.Series({"unmatched": unmatched[name]}))
-                for name, rows in found.items()}  # fmt: skip
+        return {name: pd.DataFrame(rows).mean() for name, rows in found.items()}

@@ -12,7 +12,7 @@ from sonosynth.evidence.blocks import arranged
 from sonosynth.report import words
 from sonosynth.report.tables import Tabulating, decided, left_out, of_images, training_images, unseen, with_others
 
-VERSION = 1
+VERSION = 2
 
 
 def tabulate(

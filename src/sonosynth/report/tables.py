@@ -23,7 +23,7 @@ from sonosynth.report import sentences, words
 from sonosynth.report.facts import Comparison, Fault, Refusal
 from sonosynth.tasks import LOST
 
-VERSION = 7
+VERSION = 8
 COLUMNS = [
     "arm", "against", "class", "metric", "difference", "low", "high", "test", "p", "p_holm", "finding", "sentence",
 ]  # fmt: skip
@@ -72,10 +72,8 @@ def tabulate(
 
 def left_out(every: pd.DataFrame, found: pd.DataFrame) -> int:
     """How many validation images are left out of the scores, in one draw at least."""
-    left = pd.merge(
-        every[["draw", "id"]].drop_duplicates(), found[["draw", "id"]].drop_duplicates(), "left", indicator=True
-    )
-    return int(left["id"][left["_merge"] == "left_only"].nunique())
+    before, after = (set(zip(rows["draw"], rows["id"], strict=True)) for rows in (every, found))
+    return len({name for _, name in before - after})
 
 
 def training_images(settings: Tabulating, parts: Sequence[Artefact]) -> dict[str, int]:
