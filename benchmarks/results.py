@@ -13,6 +13,7 @@ first fold.
 
 import argparse
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Hashable, Sequence
@@ -35,23 +36,27 @@ SCORES = ("f1", "auc")
 
 @dataclass(frozen=True)
 class Study:
-    """phantoms: images of each class of a simulated cohort; none: BUSI. start: of the classifiers. more: settings."""
+    """phantoms: images of each class of a simulated cohort; none: BUSI. start: of the classifiers. more: settings.
+    like: the study whose adapters and sets it has; their classifiers are all that differs."""
 
     name: str
     phantoms: tuple[tuple[str, int], ...]
     start: str
     more: tuple[str, ...] = ()
+    like: str | None = None
 
 
 AS_BUSI = (("normal", 133), ("benign", 437), ("malignant", 210))
 STUDIES = (
     Study("BUSI", (), "embedded"),
-    Study("BUSI, ImageNet start", (), "imagenet:classifier"),
+    Study("BUSI, ImageNet start", (), "imagenet:classifier", like="BUSI"),
     Study("BUSI, a quarter of the training images", (), "embedded", ("split.keep=0.25",)),
     Study("simulated", AS_BUSI, "embedded"),
-    Study("simulated, ImageNet start", AS_BUSI, "imagenet:classifier"),
-    Study("simulated, a tenth of the training images", AS_BUSI, "embedded", ("split.keep=0.1",)),
-    Study("simulated, a tenth, ImageNet start", AS_BUSI, "imagenet:classifier", ("split.keep=0.1",)),
+    Study("simulated, ImageNet start", AS_BUSI, "imagenet:classifier", like="simulated"),
+    Study("simulated, a tenth", AS_BUSI, "embedded", ("split.keep=0.1",)),
+    Study(
+        "simulated, a tenth, ImageNet start", AS_BUSI, "imagenet:classifier", ("split.keep=0.1",), "simulated, a tenth"
+    ),
 )
 
 
@@ -69,12 +74,18 @@ def run(study: Study, busi: Path | None, work: Path, configs: list[Path]) -> Pat
     if study.phantoms and not cohort.exists():
         counts = [word for label, count in study.phantoms for word in ("--count", f"{label}={count}")]
         sonosynth("phantoms", "--out", cohort, *counts)
-    root = work / study.name.replace(", ", "-").replace(" ", "-")
+    root, like = _folder(work, study.name), study.like and _folder(work, study.like)
+    if like and like.exists() and not root.exists():
+        shutil.copytree(like, root)
     values = [f"classifier.model={study.start}", f"fidelity.features=[{', '.join(map(repr, NETWORKS))}]", *study.more]
     files = ["breast-ultrasound", str(HERE / "results.yaml"), *map(str, configs)]
     given = [word for name in files for word in ("--config", name)] + [word for x in values for word in ("--set", x)]
-    sonosynth("run", cohort, "--out", root, "--preset", "sound", *given)
+    sonosynth("run", cohort, "--out", root, "--preset", "sound", *given, *(["--change"] if like else []))
     return root
+
+
+def _folder(work: Path, study: str) -> Path:
+    return work / study.replace(", ", "-").replace(" ", "-")
 
 
 def collect(root: Path, study: str) -> pd.DataFrame:
@@ -94,16 +105,21 @@ def collect(root: Path, study: str) -> pd.DataFrame:
         found = sizes | {"arm": arm, "images": row["n_validation"], "runs": row["runs"]}
         found |= {name + end: row[name + end] for name in SCORES for end in ("", "_low", "_high")}
         found |= {"recall": recall.get(arm), "seeds_deviation": between.get(arm)}
-        own = decisive[decisive["arm"] == arm]
-        for name, other in (("real", "real"), ("comparator", settings.compare.cheap)):
-            contrast = own[own["against"] == other]
-            found |= {
-                f"{name}_{part}": next(iter(contrast[part]), None) for part in ("difference", "low", "high", "p_holm")
-            }
-        found["finding"] = next(iter(own["finding"]), None)
+        found |= contrasts(decisive, arm, settings.compare.cheap)
         sets = settings.declared_arms[arm].sets
         rows.append(found | (_of_set(tables, sets[0]) if len(sets) == 1 else {}))
     return pd.DataFrame(rows)
+
+
+def contrasts(verdicts: pd.DataFrame, arm: str, comparator: str | None) -> dict[str, Any]:
+    """An arm's differences from real images alone and from the simple baseline, in the score that decides, and what was
+    found."""
+    own = verdicts[verdicts["arm"] == arm]
+    found = {"finding": next(iter(own["finding"]), None)}
+    for name, other in (("real", "real"), ("comparator", comparator)):
+        of = own[own["against"] == other]
+        found |= {f"{name}_{part}": next(iter(of[part]), None) for part in ("difference", "low", "high", "p_holm")}
+    return found
 
 
 def _between_seeds(predictions: pd.DataFrame) -> pd.Series:
@@ -136,7 +152,9 @@ class Column:
     of: Callable[[dict[Hashable, Any]], str]
 
 
-def _cell(text: str, *names: str) -> Callable[[dict[Hashable, Any]], str]:
+def cell(text: str, *names: str) -> Callable[[dict[Hashable, Any]], str]:
+    """The values of a row called `names`, in a text."""
+
     def of(row: dict[Hashable, Any]) -> str:
         values = [row.get(name) for name in names]
         return "–" if any(pd.isna(value) for value in values) else text.format(*values)
@@ -144,28 +162,29 @@ def _cell(text: str, *names: str) -> Callable[[dict[Hashable, Any]], str]:
     return of
 
 
-def _difference(other: str) -> Callable[[dict[Hashable, Any]], str]:
-    return _cell("{:+.3f} ({:+.3f} to {:+.3f})", *(f"{other}_{part}" for part in ("difference", "low", "high")))
+def difference(other: str) -> Callable[[dict[Hashable, Any]], str]:
+    """The difference from one of the two of `contrasts`, with its interval."""
+    return cell("{:+.3f} ({:+.3f} to {:+.3f})", *(f"{other}_{part}" for part in ("difference", "low", "high")))
 
 
 def _distance(network: str) -> Callable[[dict[Hashable, Any]], str]:
-    return _cell("{:.1f} (floor {:.1f})", f"{network}_distance", f"{network}_floor")
+    return cell("{:.1f} (floor {:.1f})", f"{network}_distance", f"{network}_floor")
 
 
 SHORT = (
-    Column("arm", _cell("{}", "arm")),
-    Column("macro F1", _cell("{:.3f} ({:.3f} to {:.3f})", "f1", "f1_low", "f1_high")),
-    Column("AUC", _cell("{:.3f}", "auc")),
-    Column(f"recall of {POSITIVE}", _cell("{:.3f}", "recall")),
-    Column("against `real`", _difference("real")),
-    Column("against the simple baseline", _difference("comparator")),
-    Column("finding", _cell("{}", "finding")),
+    Column("arm", cell("{}", "arm")),
+    Column("macro F1", cell("{:.3f} ({:.3f} to {:.3f})", "f1", "f1_low", "f1_high")),
+    Column("AUC", cell("{:.3f}", "auc")),
+    Column(f"recall of {POSITIVE}", cell("{:.3f}", "recall")),
+    Column("against `real`", difference("real")),
+    Column("against the simple baseline", difference("comparator")),
+    Column("finding", cell("{}", "finding")),
 )
 FULL = (
     *SHORT,
     Column("distance", _distance(NETWORKS[0])),
     Column("in ImageNet's features", _distance(NETWORKS[1])),
-    Column("copies", _cell("{:.0%}", "copies")),
+    Column("copies", cell("{:.0%}", "copies")),
 )
 
 
@@ -179,12 +198,16 @@ def tables(found: pd.DataFrame, columns: Sequence[Column] = FULL) -> str:
             f"**{name}**: {design}, {first['images']} images, {first['pixels']} pixels, classifiers from"
             f" `{first['start']}`, {first['steps']} steps"
         )
-        cells = {column.name: [column.of(row) for row in rows.to_dict("records")] for column in columns}
-        cells = {name: column for name, column in cells.items() if set(column) != {"–"}}
-        lines = [head, "", f"| {' | '.join(cells)} |", "|---" * len(cells) + "|"]
-        lines += [f"| {' | '.join(row)} |" for row in zip(*cells.values(), strict=True)]
-        parts.append("\n".join(lines))
+        parts.append(f"{head}\n\n{table(rows, columns)}")
     return "\n\n".join(parts) + "\n"
+
+
+def table(found: pd.DataFrame, columns: Sequence[Column]) -> str:
+    """Rows of what was found as one table of Markdown."""
+    cells = {column.name: [column.of(row) for row in found.to_dict("records")] for column in columns}
+    cells = {name: column for name, column in cells.items() if set(column) != {"–"}}
+    lines = [f"| {' | '.join(cells)} |", "|---" * len(cells) + "|"]
+    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in zip(*cells.values(), strict=True))])
 
 
 def main() -> None:

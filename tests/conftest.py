@@ -37,6 +37,7 @@ from sonosynth.parallel import cores
 from sonosynth.phantom import write_cohort
 from sonosynth.report.sections import SECTIONS
 from sonosynth.run import Study, reopen
+from sonosynth.runners.local import run_jobs
 from sonosynth.sharing import Kind
 from sonosynth.study import plan
 
@@ -207,6 +208,13 @@ def figures_of(*sections):
 def no_figures():
     with figures_of():
         yield
+
+
+@pytest.fixture
+def one_process(monkeypatch):
+    """Jobs of milliseconds run in this process: starting others would take seconds."""
+    here = {"processes": False}
+    monkeypatch.setattr("sonosynth.run.run_jobs", lambda *given, **more: run_jobs(*given, **more | here))
 
 
 @pytest.fixture(scope="session")

@@ -136,6 +136,7 @@ def test_the_pixels_of_an_inner_image_among_the_copies_fail_the_run(copy):
         again(copy)
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_an_arm_whose_set_lost_a_class_is_refused_and_the_others_go_on(copy):
     file = copy / "synthetic" / "enough" / "metadata.csv"
     rows = pd.read_csv(file, keep_default_na=False)

@@ -25,7 +25,6 @@ from sonosynth.phantom import write_cohort
 from sonosynth.reader import answers
 from sonosynth.readers import make_kit
 from sonosynth.run import reopen
-from sonosynth.runners.local import run_jobs
 from sonosynth.section import Section
 from sonosynth.settings import PRESETS, Settings
 from sonosynth.synthesis.settings import Set
@@ -119,7 +118,7 @@ def test_presets_and_commands_are_documented():
 
 
 @pytest.fixture
-def place(tmp_path, monkeypatch, phantoms, finished, tiny_base, tiny_classifier):
+def place(tmp_path, monkeypatch, phantoms, finished, tiny_base, tiny_classifier, one_process, no_figures):
     """A folder in which the names that the documents use stand for something small."""
     shutil.copytree(phantoms, tmp_path / "busi")
     files = sorted(p.relative_to(tmp_path) for p in (tmp_path / "busi").rglob("*.png") if "_mask" not in p.stem)
@@ -157,32 +156,26 @@ def read_by_two(run, place):
         rows.to_csv(place / f"answers-{reader}.csv", index=False)
 
 
-@pytest.fixture
-def one_process(monkeypatch, no_figures):
-    """Jobs of milliseconds run in this process: starting others would take seconds."""
-    here = {"processes": False}
-    monkeypatch.setattr("sonosynth.run.run_jobs", lambda *given, **more: run_jobs(*given, **more | here))
-
-
 @pytest.fixture(scope="module")
-def planned_before():
-    """The cohorts and names of jobs of the commands that have run."""
+def run_before():
+    """The kinds of jobs of the commands that have run."""
     return set()
 
 
 def jobs_of(command, capsys):
-    """The names of the jobs that a command would run."""
+    """The kinds of the jobs that a command would run: what each calls, what with, and what for."""
     out = command.index("--out")
     words = [word for word in [*command[1:out], *command[out + 2 :]] if word != "--change"]
     app(["plan", *words, "--json"], standalone_mode=False)
-    return frozenset(job["name"] for job in json.loads(capsys.readouterr().out))
+    jobs = json.loads(capsys.readouterr().out)
+    return {
+        (job["run"], frozenset(role for role, names in job["needs"].items() if names), *job["makes"]) for job in jobs
+    }
 
 
 @pytest.mark.parametrize("command", list(commands("sonosynth").values()), ids=" ".join)
-def test_every_command_runs(
-    command, place, tiny_base, tiny_classifier, one_process, planned_before, monkeypatch, capsys
-):
-    """Of those that run the same jobs of a cohort with other values, the first runs; the others are planned."""
+def test_every_command_runs(command, place, tiny_base, tiny_classifier, one_process, run_before, monkeypatch, capsys):
+    """Those without any job of a kind that the ones before have not run are planned only."""
     small = (f"classifier.model={tiny_classifier}", *SMALL, *FEWER)
     if command[0] == "run":
         out = place / command[command.index("--out") + 1]
@@ -192,10 +185,10 @@ def test_every_command_runs(
         folds = ("repeats.folds=2", "repeats.draws=1") if {"repeats.folds=5", "sound"} & set(command) else ()
         small = [word for change in (*base, *small, *fewer, *folds) for word in ("--set", change)]
         command = [*command, *small]
-        planned = (command[1], jobs_of(command, capsys))
-        if planned in planned_before:
+        new = jobs_of(command, capsys) - run_before
+        if not new:
             return
-        planned_before.add(planned)
+        run_before |= new
     if "--answers" in command:
         read_by_two(Path(command[1]), place)
     monkeypatch.setattr(sys, "argv", ["sonosynth", *command])
@@ -206,7 +199,7 @@ def test_every_command_runs(
         assert (out / "report.html").is_file()
 
 
-def test_the_demo_runs(place, settings, one_process, monkeypatch):
+def test_the_demo_runs(place, settings, monkeypatch):
     monkeypatch.setattr(demo, "COUNTS", {"normal": 5, "benign": 11, "malignant": 7})
     small = settings(*FEWER)
     monkeypatch.setattr(loading, "load", lambda preset: small)
@@ -218,7 +211,7 @@ def test_the_demo_runs(place, settings, one_process, monkeypatch):
 
 
 @pytest.mark.parametrize("code", blocks("python", [page for page in PAGES if page != EXTENDING]))
-def test_every_snippet_runs(code, place, tiny_base, tiny_classifier, one_process, monkeypatch):
+def test_every_snippet_runs(code, place, tiny_base, tiny_classifier, monkeypatch):
     small = (f"base={tiny_base}", f"classifier.model={tiny_classifier}", *SMALL, *FEWER)
     monkeypatch.setattr(loading, "load", partial(loading.load, changes=small))
     names = {"__name__": "__main__"}

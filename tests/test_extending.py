@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from scipy.stats import wasserstein_distance
 
-from conftest import SMALL
+from conftest import SMALL, figures_of
 from sonosynth.run import Study
 from sonosynth.settings import load
 
@@ -63,7 +63,7 @@ def study(tmp_path_factory, scans, tiny_base, tiny_classifier):
     install(folder)
     (folder / "mylab.yaml").write_text(blocks("yaml")["mylab.yaml"])
     named = (f"base={tiny_base}", f"classifier.model={tiny_classifier}")
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, figures_of():
         patch.syspath_prepend(folder)
         settings = load("quick", [folder / "mylab.yaml"], (*SMALL, *FEWER, *named))
         Study(scans, settings).run(folder / "run", processes=False)

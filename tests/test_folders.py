@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from conftest import DECLARED
+from conftest import DECLARED, figures_of
 from sonosynth.cohort.decoding import read_grey, to_square
 from sonosynth.comparisons import comparisons, refusals
 from sonosynth.errors import UserError
@@ -77,7 +77,8 @@ def run(generated, settings, phantoms, tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("runs") / "run"
     declared = f"sets.gan={{kind: folder, folder: {generated}, trained_on: cohort.csv}}"
     changes = ("sets.again={from: gan, strength: 0}", "arms={real+gan: {sets: [gan]}, real+again: {sets: [again]}}")
-    Study(phantoms, settings(*SMALL, declared, *changes)).run(root, processes=False)
+    with figures_of():
+        Study(phantoms, settings(*SMALL, declared, *changes)).run(root, processes=False)
     return root
 
 

@@ -6,7 +6,7 @@ import shutil
 import pandas as pd
 import pytest
 
-from conftest import sign
+from conftest import figures_of, sign
 from sonosynth import disk
 from sonosynth.artefacts import Artefact, Split
 from sonosynth.errors import UserError
@@ -78,7 +78,8 @@ def test_sets_with_a_condition_need_segmenters(planned, monkeypatch):
 @pytest.fixture(scope="module")
 def finished(settings, phantoms, tmp_path_factory):
     root = tmp_path_factory.mktemp("obeying") / "run"
-    Study(phantoms, settings(*CHOSEN)).run(root, processes=False)
+    with figures_of("obedience"):
+        Study(phantoms, settings(*CHOSEN)).run(root, processes=False)
     return root
 
 

@@ -222,8 +222,7 @@ def load(preset: str = "quick", files: Sequence[str | Path] = (), changes: Seque
     for file in files:
         layer = _read_layer(file)
         if layer.pop("resolved", None):  # a run's own settings: as good as shipped ones, and all that it declares
-            whole = all(name in layer for name in declarations.GROUPS)
-            declared = {name: layer[name] for name in declarations.GROUPS} if whole else {}
+            declared = {name: layer[name] for name in declarations.GROUPS if name in layer}
             ours, given = over(over(ours, given), layer) | declared, {}
         else:
             given = over(given, layer)

@@ -83,8 +83,5 @@ def _consecutive(files: Sequence[str], rows: Iterable[int]) -> set[tuple[int, in
 
 
 def _correlations(images: np.ndarray, pairs: Sequence[tuple[int, int]], groups: np.ndarray) -> np.ndarray:
-    """The correlation of each pair of images (N, D) that isn't of one group."""
-    first, second = np.array(pairs, int).reshape(-1, 2).T
-    apart = groups[first] != groups[second]
-    found: np.ndarray = np.einsum("nd,nd->n", images[first[apart]], images[second[apart]])
-    return found
+    """The correlation of each pair of images (N, D) that isn't of one group; one at a time, so that none is copied."""
+    return np.array([images[one] @ images[other] for one, other in pairs if groups[one] != groups[other]])

@@ -30,7 +30,7 @@ from sonosynth.report.tables import COLUMNS as VERDICTS
 from sonosynth.report.terminal import summary
 from sonosynth.report.tested import images_of
 
-VERSION = 9
+VERSION = 10
 TEXT = (
     "adapter", "arm", "against", "candidate", "status", "generator", "set", "class", "id", "label", "image",
     "file_name", "nearest", "nearest_by_features", "features", "protocol", "metric", "classes", "test", "finding",

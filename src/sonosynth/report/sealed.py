@@ -12,7 +12,7 @@ from sonosynth.report import words
 from sonosynth.report.facts import Fault
 from sonosynth.report.tables import Tabulating, all_verdicts, of_images
 
-VERSION = 4
+VERSION = 5
 
 
 def unseal(

@@ -12,7 +12,7 @@ from sonosynth.evidence.blocks import arranged, of_common_images
 from sonosynth.report.facts import Fault
 from sonosynth.report.tables import Tabulating, all_verdicts, of_images, training_images
 
-VERSION = 2
+VERSION = 3
 
 
 @dataclass(frozen=True)

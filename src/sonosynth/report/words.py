@@ -187,8 +187,8 @@ def measured_on(facts: Facts, counts: Counts) -> dict[str, str]:
     inner = f", {counts.inner} inner" if counts.inner else ""
     kind = "" if facts.modality == ULTRASOUND else f"{WORDS[facts.modality]} "
     described = {
-        "cohort": f"{facts.cohort}: {'simulated' if counts.simulated else 'as given'}, {counts.train} training{inner}"
-        f" and {counts.validation} validation {kind}images{_of_groups(counts)}",
+        "cohort": f"{facts.cohort}{' (simulated images)' * counts.simulated}: {counts.train} training{inner} and"
+        f" {counts.validation} validation {kind}images{_of_groups(counts)}",
         "excluded": excluded(counts.excluded),
         "near-duplicates": twins(counts),
         "repeats": f"{splits}, {generators} each, {seeds} unless an arm has its own",
