@@ -5,10 +5,11 @@
 
 Each study of `STUDIES` is a run of `sonosynth` in a folder of DIR; the same command resumes. OUT has one row for each
 study and arm; rows of other studies that are there stay. `--config results-64.yaml` reduces the studies; the table
-tells their sizes. No settings were tuned for these studies; those of `sound` were chosen in looks at BUSI. Simulated
-cohorts, the embedded base and the embedded network come from one simulator, so that synthetic images may bring in what
-the few training images don't show. Nothing is corrected for the number of studies. Distances and copies are of the
-first fold.
+tells their sizes. The arm `further` of simulated cohorts has further images of the same simulator in the place of
+synthetic ones: what a generator without any fault would bring. No settings were tuned for these studies; those of
+`sound` were chosen in looks at BUSI. Simulated cohorts, the embedded base and the embedded network come from one
+simulator, so that synthetic images may bring in what the few training images don't show. Nothing is corrected for the
+number of studies. Distances and copies are of the first fold.
 """
 
 import argparse
@@ -24,8 +25,10 @@ from typing import Any
 import pandas as pd
 from sklearn.metrics import f1_score
 
+from sonosynth import settings as loading
 from sonosynth.fidelity.jobs import TRAINING
 from sonosynth.run import reopen
+from sonosynth.settings import Settings
 
 HERE = Path(__file__).parent
 NETWORKS = ("embedded", "imagenet:features")
@@ -79,8 +82,24 @@ def run(study: Study, busi: Path | None, work: Path, configs: list[Path]) -> Pat
         shutil.copytree(like, root)
     values = [f"classifier.model={study.start}", f"fidelity.features=[{', '.join(map(repr, NETWORKS))}]", *study.more]
     files = ["breast-ultrasound", str(HERE / "results.yaml"), *map(str, configs)]
+    if study.phantoms:
+        values.append(f"sets.further.folder={_further(work, loading.load('sound', files))}")
+    else:
+        values += ["sets.further=null", "arms.further=null"]
     given = [word for name in files for word in ("--config", name)] + [word for x in values for word in ("--set", x)]
     sonosynth("run", cohort, "--out", root, "--preset", "sound", *given, *(["--change"] if like else []))
+    return root
+
+
+def _further(work: Path, settings: Settings) -> Path:
+    """The folder of further images of the simulator, others for each repeat."""
+    root, count = (work / "further").resolve(), settings.sets["further"].count
+    for repeat in range(settings.repeats.draws * (settings.repeats.folds or 1)):
+        folder = root / "repeats" / str(repeat) if repeat else root
+        if not (folder / "none.csv").exists():
+            counts = [word for label, _ in AS_BUSI for word in ("--count", f"{label}={count}")]
+            sonosynth("phantoms", "--out", folder, *counts, "--seed", str(repeat + 1))
+            (folder / "none.csv").write_text("sha256\n")  # the cohort's images that the simulator has seen
     return root
 
 

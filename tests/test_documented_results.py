@@ -88,6 +88,34 @@ def test_the_study_of_every_way(benchmark):
     assert f"({chosen['comparator_difference']:+.3f} and {text['comparator_difference']:+.3f})" in page
 
 
+def test_the_studies_of_few_images(benchmark):
+    results, found = benchmark("results"), pd.read_csv(STORED / "results-few.csv")
+    page, comparator = words("docs/results.md"), "real+classical+oversampling"
+    assert results.tables(found).strip() in read("docs/results.md")
+    first, second = (rows.set_index("arm") for _, rows in found.groupby("study", sort=False))
+    assert set(found["finding"].dropna()) == {"no evidence"} and first["finding"].count() == 8
+    made = [arm for arm in first.index if first["embedded_distance"].notna()[arm] and not arm.endswith("copies")]
+    base = [arm for arm in made if arm != "further"]
+    losses = second.loc[base, "comparator_difference"]
+    assert f"({losses.max():+.3f} to {losses.min():+.3f}, all intervals across 0)" in page
+    assert second.loc[base, "comparator_low"].max() < 0 < second.loc[base, "comparator_high"].min()
+    assert {own[score].idxmax() for own in (first, second) for score in ("f1", "auc")} == {"further"}
+    gain = "{:+.3f} ({:+.3f} to {:+.3f})"
+    over = [gain.format(*own.loc["further", [f"comparator_{part}" for part in ("difference", "low", "high")]])
+            for own in (first, second)]  # fmt: skip
+    real = gain.format(*first.loc["further", [f"real_{part}" for part in ("difference", "low", "high")]])
+    assert f"{over[0]} and {over[1]} over the simple baseline, and {real} over `real`" in page
+    near = first["embedded_distance"]
+    assert f"({near['further']:.1f}, floor {first.loc['further', 'embedded_floor']:.1f})" in page
+    text, nearest = f"{comparator}+sd+ti", f"{comparator}+variation"
+    assert f"variations are at {near[nearest]:.1f}, text-to-image is at {near[text]:.1f}" in page
+    assert f"without adaptation is at {near['unadapted']:.1f}" in page
+    far = first["imagenet:features_distance"]
+    assert f"at {far[base].min():.0f} to {far[base].max():.0f}, `further` is at {far['further']:.0f}" in page
+    assert all(first.loc[base, f"{name}_distance"].idxmin() == nearest for name in results.NETWORKS)
+    assert nearest not in {own.loc[base, "f1"].idxmax() for own in (first, second)}
+
+
 def test_time_to_equal_quality(benchmark):
     quality, found = benchmark("quality"), pd.read_csv(STORED / "quality.csv")
     shown = found.sort_values(["side", "steps"], kind="stable")
