@@ -93,7 +93,7 @@ def run(study: Study, busi: Path | None, work: Path, configs: list[Path]) -> Pat
 
 def _further(work: Path, settings: Settings) -> Path:
     """The folder of further images of the simulator, others for each repeat."""
-    root, count = (work / "further").resolve(), settings.sets["further"].count
+    root, count = (work / "further").resolve(), settings.declared_sets["further"].count
     for repeat in range(settings.repeats.draws * (settings.repeats.folds or 1)):
         folder = root / "repeats" / str(repeat) if repeat else root
         if not (folder / "none.csv").exists():
