@@ -17,7 +17,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,7 @@ SCORES = ("f1", "auc")
 @dataclass(frozen=True)
 class Study:
     """phantoms: images of each class of a simulated cohort; none: BUSI. start: of the classifiers. more: settings.
-    like: the study whose adapters and sets it has; their classifiers are all that differs."""
+    like: the study whose run it goes on from: what does not depend on the start, such as adapters, is the same."""
 
     name: str
     phantoms: tuple[tuple[str, int], ...]
@@ -75,8 +75,7 @@ def run(study: Study, busi: Path | None, work: Path, configs: list[Path]) -> Pat
     if cohort is None:
         raise SystemExit(f"{study.name}: needs --busi, the folder of the BUSI images")
     if study.phantoms and not cohort.exists():
-        counts = [word for label, count in study.phantoms for word in ("--count", f"{label}={count}")]
-        sonosynth("phantoms", "--out", cohort, *counts)
+        _simulate(cohort, dict(study.phantoms), seed=0)
     root, like = _folder(work, study.name), study.like and _folder(work, study.like)
     if like and like.exists() and not root.exists():
         shutil.copytree(like, root)
@@ -91,14 +90,19 @@ def run(study: Study, busi: Path | None, work: Path, configs: list[Path]) -> Pat
     return root
 
 
+def _simulate(folder: Path, counts: Mapping[str, Any], seed: int) -> None:
+    """Write a simulated cohort with so many images of each class."""
+    given = [word for label, count in counts.items() for word in ("--count", f"{label}={count}")]
+    sonosynth("phantoms", "--out", folder, *given, "--seed", str(seed))
+
+
 def _further(work: Path, settings: Settings) -> Path:
     """The folder of further images of the simulator, others for each repeat."""
     root, count = (work / "further").resolve(), settings.declared_sets["further"].count
     for repeat in range(settings.repeats.draws * (settings.repeats.folds or 1)):
         folder = root / "repeats" / str(repeat) if repeat else root
         if not (folder / "none.csv").exists():
-            counts = [word for label, _ in AS_BUSI for word in ("--count", f"{label}={count}")]
-            sonosynth("phantoms", "--out", folder, *counts, "--seed", str(repeat + 1))
+            _simulate(folder, {label: count for label, _ in AS_BUSI}, seed=repeat + 1)
             (folder / "none.csv").write_text("sha256\n")  # the cohort's images that the simulator has seen
     return root
 

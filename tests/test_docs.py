@@ -174,7 +174,7 @@ def jobs_of(command, capsys):
 
 
 @pytest.mark.parametrize("command", list(commands("sonosynth").values()), ids=" ".join)
-def test_every_command_runs(command, place, tiny_base, tiny_classifier, one_process, run_before, monkeypatch, capsys):
+def test_every_command_runs(command, place, tiny_base, tiny_classifier, run_before, monkeypatch, capsys):
     """Those without any job of a kind that the ones before have not run are planned only."""
     small = (f"classifier.model={tiny_classifier}", *SMALL, *FEWER)
     if command[0] == "run":

@@ -128,7 +128,7 @@ def test_the_recall_of_the_class_that_matters_is_in_the_table(results):
 
 def test_the_terminal_prints_text_as_it_is(results):
     text = summary(results)
-    assert "cohort: :heart: [b]x[/b]: " in text
+    assert "cohort: :heart: [b]x[/b]: 9 training and 9 validation images" in text
     assert "draws left out: 1 draw of folds not finished by every arm" in text
     assert "nan" not in text
 
